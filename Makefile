@@ -1,0 +1,72 @@
+# Two commands: `make lab` opens the workbench in JupyterLab, `make test` runs every check.
+
+TORCH ?= torch==2.14.1 torchvision==0.29.1
+FACES ?= gan-face-generate==1.1.1
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+PYTEST := $(PY) -m pytest
+TUTORIALS := $(wildcard notebooks/tutorials/*.ipynb)
+
+.DEFAULT_GOAL := help
+.PHONY: help lab install test check lint types format unit notebooks browser wheel bench clean
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+
+lab: install  ## create .venv, install everything, open JupyterLab on the tutorials
+	$(VENV)/bin/workbench lab
+
+install: $(STAMP)
+
+# torch and torchvision first and as a pair; the face generator's weights without what its own code needs
+$(STAMP): pyproject.toml Makefile
+	@python=$$(for p in python3.13 python3.12 python3.11 python3 python; do \
+	  command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done); \
+	test -n "$$python" || { echo "Python 3.11 or newer is needed; install it, for example with: apt install python3"; exit 1; }; \
+	test -x $(PY) || $$python -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps $(FACES)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+test: check unit notebooks browser wheel  ## lint, types, unit, notebook, browser and wheel tests
+
+check: lint types
+
+lint: install
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: install
+	$(PY) -m mypy
+
+format: install  ## put the code into the house's form
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+unit: install
+	$(PYTEST) -m "not browser and not wheel" tests
+
+notebooks: install
+	$(PYTEST) --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=300 -p no:cacheprovider $(TUTORIALS)
+
+browser: install chromium
+	$(PYTEST) -m browser tests
+
+wheel: install chromium
+	$(PYTEST) -m wheel tests
+
+.PHONY: chromium
+chromium:
+	@for c in "$$WORKBENCH_CHROMIUM" chromium chromium-browser google-chrome google-chrome-stable; do \
+	  test -n "$$c" && command -v "$$c" >/dev/null && exit 0; done; \
+	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	else echo "The browser tests need Chromium: install it (apt install chromium), or set WORKBENCH_CHROMIUM."; exit 1; fi
+
+bench: install  ## measure speed, side by side with peers
+	$(PY) -m benchmarks.subspaces
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

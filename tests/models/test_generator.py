@@ -1,0 +1,298 @@
+"""A generator adapter runs any module without changing it, and says clearly what does not fit."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from tests.models.networks import Conditional, SkipGenerator, convolutional_generator, linear_generator
+from workbench.models import LayerError, ModelError, Normal, Uniform
+
+
+@pytest.fixture
+def conv() -> wb.Generator:
+    return wb.Generator(convolutional_generator(), (8, 1, 1), device="cpu")
+
+
+def test_the_users_module_keeps_its_mode_gradients_weights_and_buffers() -> None:
+    module = convolutional_generator().train()
+    before = copy.deepcopy(module.state_dict())
+    G = wb.Generator(module, (8, 1, 1), device="cpu")
+    G.sample(5)
+    assert module.training and module[2].inplace and all(p.requires_grad for p in module.parameters())
+    assert not module._forward_hooks and not module[0]._forward_hooks
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert not G.module.training and not any(p.requires_grad for p in G.module.parameters())
+
+
+def test_weights_are_shared_not_copied_on_the_same_device() -> None:
+    module = linear_generator()
+    G = wb.Generator(module, 6, device="cpu", value_range=(-3, 3))
+    assert G.module[0].weight.data_ptr() == module[0].weight.data_ptr()
+
+
+def test_samples_agree_with_the_module_in_eval_mode() -> None:
+    module = convolutional_generator()
+    G = wb.Generator(module, (8, 1, 1), device="cpu")
+    drawn = G.sample(7, seed=3)
+    with torch.no_grad():
+        assert torch.allclose(drawn.outputs, module.eval()(drawn.latents), atol=1e-6)
+    assert torch.equal(drawn.latents, G.sample(7, seed=3).latents)
+    assert not torch.equal(drawn.latents, G.sample(7, seed=4).latents)
+
+
+def test_outputs_are_differentiable_in_the_latents_only(conv: wb.Generator) -> None:
+    z = conv.latents(2).requires_grad_()
+    conv(z).sum().backward()
+    assert z.grad is not None and z.grad.abs().sum() > 0
+    assert all(p.grad is None for p in conv.module.parameters())
+
+
+def test_signals_of_any_latent_shape() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 50))
+    G = wb.Generator(module, (2, 3, 2), device="cpu", value_range=(-4, 4))
+    assert G.kind == "signal" and G.output_shape == (50,)
+    assert G(np.zeros((3, 2, 3, 2))).shape == (3, 50)
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [((8, 1, 1), r"z\[None\]"), ((2, 8), "reshape"), ((2, 9, 1, 1), "expected"), ((), "expected")],
+)
+def test_a_latent_of_another_shape_is_refused(conv: wb.Generator, shape: tuple[int, ...], says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        conv(torch.zeros(shape))
+
+
+def test_a_latent_with_nan_is_refused_as_a_point(conv: wb.Generator) -> None:
+    with pytest.raises(ModelError, match="NaN"):
+        conv.point(torch.full((8, 1, 1), float("nan")))
+
+
+def test_an_output_that_is_neither_image_nor_signal_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"images \(batch, 1 or 3, height, width\)"):
+        wb.Generator(nn.Sequential(nn.Linear(4, 200), nn.Unflatten(1, (10, 4, 5))), 4, device="cpu")
+
+
+def test_channels_last_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ModelError, match="permute"):
+        wb.Generator(nn.Sequential(nn.Linear(4, 48), nn.Unflatten(1, (4, 4, 3))), 4, device="cpu")
+
+
+def test_nan_weights_are_named() -> None:
+    module = convolutional_generator()
+    module[3].weight.data[0, 0, 0, 0] = float("nan")
+    with pytest.raises(ModelError, match=r"weights hold NaN or infinity in 3\.weight"):
+        wb.Generator(module, (8, 1, 1), device="cpu")
+
+
+def test_a_layer_that_makes_nan_is_named() -> None:
+    class Root(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x - 100).sqrt()
+
+    module = nn.Sequential(nn.Linear(4, 16), Root(), nn.Unflatten(1, (1, 4, 4)))
+    with pytest.raises(ModelError, match=r"after layer '1' \(Root\)"):
+        wb.Generator(module, 4, device="cpu")
+
+
+def test_a_wrong_latent_shape_names_the_failure_of_the_network() -> None:
+    with pytest.raises(ModelError, match="Check the declared input shape"):
+        wb.Generator(linear_generator(latents=6), 7, device="cpu")
+
+
+def test_a_range_that_is_clearly_wrong_is_refused() -> None:
+    class Bytes(nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return 255 * torch.sigmoid(z).reshape(-1, 1, 2, 2)
+
+    assert wb.Generator(Bytes(), 4, value_range=(0, 255), device="cpu").kind == "image"
+    with pytest.raises(ModelError, match="value_range"):
+        wb.Generator(Bytes(), 4, value_range=(-1, 1), device="cpu")
+    with pytest.raises(ModelError, match="the smaller first"):
+        wb.Generator(Bytes(), 4, value_range=(1, -1), device="cpu")
+
+
+def test_a_part_of_several_outputs_is_chosen() -> None:
+    class Several(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = linear_generator(4)
+
+        def forward(self, z: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"image": self.net(z), "norm": z.norm(dim=1)}
+
+    G = wb.Generator(Several(), 4, output="image", device="cpu", value_range=(-4, 4))
+    assert G.output_shape == (1, 4, 4)
+    with pytest.raises(ModelError, match=r"dict with keys \['image', 'norm'\]"):
+        wb.Generator(Several(), 4, device="cpu")
+    with pytest.raises(ModelError, match="does not fit"):
+        wb.Generator(Several(), 4, output="picture", device="cpu")
+
+
+def test_not_a_module_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"torch\.nn\.Module"):
+        wb.Generator(lambda z: z, 4)  # type: ignore[arg-type]
+
+
+def test_a_named_device_that_is_not_here_is_refused() -> None:
+    with pytest.raises(ModelError, match="not on this machine"):
+        wb.Generator(linear_generator(), 6, device="cuda:99")
+    with pytest.raises(ModelError, match="is no device"):
+        wb.Generator(linear_generator(), 6, device="gpu")
+
+
+# -- layers ------------------------------------------------------------------------------------------
+
+
+def test_layers_come_in_execution_order_with_shapes(conv: wb.Generator) -> None:
+    assert conv.layers.names == ["0", "1", "2", "3", "4"]
+    assert conv.layers["0"].shape == (16, 4, 4) and conv.layers[-1].kind == "Tanh"
+
+
+def test_an_unknown_layer_suggests_the_nearest_names() -> None:
+    G = wb.Generator(SkipGenerator(), 5, device="cpu")
+    with pytest.raises(LayerError, match=r"did you mean 'block\.conv'"):
+        G.layers["block.convv"]
+
+
+def test_what_is_read_before_an_in_place_relu_is_the_pre_activation(conv: wb.Generator) -> None:
+    z = conv.latents(4)
+    read = conv.read(z, ["1", "2"])
+    assert read["1"].min() < 0
+    assert torch.equal(read["2"], read["1"].clamp_min(0))
+
+
+def test_stopping_at_a_layer_does_not_run_what_lies_behind() -> None:
+    class Counting(nn.Module):
+        runs = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            Counting.runs += 1
+            return x
+
+    module = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), Counting(), nn.Unflatten(1, (1, 4, 4)))
+    G = wb.Generator(module, 4, device="cpu", value_range=(-4, 4))
+    Counting.runs = 0
+    G.until("1")(G.latents(3))
+    assert Counting.runs == 0
+
+
+@pytest.mark.parametrize("make", [lambda: wb.Generator(convolutional_generator(), (8, 1, 1), device="cpu"),
+                                  lambda: wb.Generator(SkipGenerator(), 5, device="cpu")])
+def test_replaying_a_layers_own_output_changes_nothing(make: object) -> None:
+    G = make()  # type: ignore[operator]
+    z = G.latents(3)
+    for layer in G.layers:
+        assert torch.allclose(G.replay(z, layer, G.until(layer)(z)), G(z), atol=1e-6), layer.name
+
+
+def test_replay_with_another_activation_keeps_the_latents_other_way_through_a_skip() -> None:
+    G = wb.Generator(SkipGenerator(), 5, device="cpu")
+    z, other = G.latents(2, seed=0), G.latents(2, seed=1)
+    h = G.until("block")(other)
+    replayed = G.replay(z, "block", h)
+    module = G.module
+    expected = torch.tanh(module.last(h + module.shift(z)[:, :, None, None]))
+    assert torch.allclose(replayed, expected, atol=1e-6)
+    assert not torch.allclose(replayed, G(other), atol=1e-3)
+
+
+def test_only_plain_sequential_networks_have_a_tail_of_the_layer_alone(conv: wb.Generator) -> None:
+    tail = conv.tail("2")
+    assert tail is not None
+    z = conv.latents(2)
+    assert torch.allclose(tail(conv.until("2")(z)), conv(z), atol=1e-6)
+    assert wb.Generator(SkipGenerator(), 5, device="cpu").tail("block") is None
+
+
+def test_a_skip_through_a_stored_attribute_is_not_taken_for_a_chain() -> None:
+    class Remember(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.seen = x
+            return x
+
+    class Recall(nn.Module):
+        def __init__(self, memory: Remember) -> None:
+            super().__init__()
+            self.memory = [memory]
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.memory[0].seen
+
+    memory = Remember()
+    module = nn.Sequential(memory, nn.Linear(4, 4), nn.ReLU(), Recall(memory), nn.Unflatten(1, (1, 2, 2)))
+    G = wb.Generator(module, 4, device="cpu", value_range=(-5, 5))
+    z, other = G.latents(2, seed=0), G.latents(2, seed=1)
+    h = G.until("2")(z)
+    G(other)
+    assert torch.allclose(G.replay(z, "2", h), G(z))
+
+
+def test_an_activation_of_another_shape_is_refused(conv: wb.Generator) -> None:
+    with pytest.raises(LayerError, match=r"layer '2' gives \(2, 16, 4, 4\)"):
+        conv.replay(conv.latents(2), "2", torch.zeros(2, 16, 4, 5))
+
+
+def test_two_threads_read_different_layers_of_one_network_without_mixing(conv: wb.Generator) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    z = conv.latents(8)
+    expected = {name: conv.until(name)(z) for name in ("0", "3")}
+    with ThreadPoolExecutor(4) as pool:
+        names = ["0", "3"] * 40
+        for name, got in zip(names, pool.map(lambda n: conv.until(n)(z), names), strict=True):
+            assert torch.equal(got, expected[name])
+
+
+# -- classes -----------------------------------------------------------------------------------------
+
+
+def test_class_embeddings_are_looked_up_or_given() -> None:
+    module = Conditional()
+    G = wb.Generator(module, 4, class_embeddings="shared.weight", class_names=list("abcdefg"), device="cpu")
+    z = G.latents(3)
+    by_index, by_name = G(z, 2), G(z, "c")
+    by_row = G(z, module.shared.weight[2].detach())
+    assert torch.equal(by_index, by_name) and torch.allclose(by_index, by_row)
+    assert torch.allclose(G.of_class("c")(z), by_index)
+    assert torch.allclose(G(z, [0, 1, 2])[2], by_index[2])
+
+
+def test_classes_that_do_not_exist_are_refused() -> None:
+    G = wb.Generator(Conditional(), 4, class_embeddings="shared.weight", device="cpu")
+    z = G.latents(2)
+    with pytest.raises(ModelError, match="classes 0 to 6"):
+        G(z, 7)
+    with pytest.raises(ModelError, match=r"expected \(3,\)"):
+        G(z, torch.zeros(4))
+    with pytest.raises(ModelError, match="has classes: pass one"):
+        G(z)
+    with pytest.raises(ModelError, match="no parameter 'shard.weight': did you mean 'shared.weight'"):
+        wb.Generator(Conditional(), 4, class_embeddings="shard.weight", device="cpu")
+
+
+# -- priors ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prior", [Normal(), Normal(0.2), Uniform(), Uniform(0, 2)])
+@pytest.mark.parametrize("n", [2, 64])
+def test_the_expected_distance_is_that_of_many_pairs(prior: object, n: int) -> None:
+    a, b = prior.sample(40_000, (n,), torch.Generator().manual_seed(1)).chunk(2)  # type: ignore[attr-defined]
+    measured = float((a - b).norm(dim=1).mean())
+    assert prior.expected_distance((n,)) == pytest.approx(measured, rel=0.02)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("prior", [Normal(), Uniform()])
+def test_projection_leaves_typical_points_and_brings_others_back(prior: object) -> None:
+    z = prior.sample(2000, (30,), torch.Generator().manual_seed(0))  # type: ignore[attr-defined]
+    inside = prior.contains(z)  # type: ignore[attr-defined]
+    assert inside.float().mean() > 0.99
+    assert torch.allclose(prior.project(z)[inside], z[inside], atol=1e-6)  # type: ignore[attr-defined]
+    assert prior.contains(prior.project(5 * z)).all()  # type: ignore[attr-defined]

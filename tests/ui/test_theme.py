@@ -1,0 +1,42 @@
+"""The shared palette: distinct colours that read on light and on dark paper."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import ImageColor
+
+from workbench.ui import theme
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance after WCAG 2.2."""
+    parts = [v / 255 for v in ImageColor.getrgb(colour)[:3]]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_drawings_that_do_not_know_the_theme_read_on_both_papers():
+    assert contrast(theme.NEUTRAL_LINE, "#ffffff") >= 3
+    assert contrast(theme.NEUTRAL_LINE, "#111111") >= 3
+
+
+def test_the_first_colours_of_the_palette_read_on_both_papers():
+    for colour in theme.palette(3):
+        assert contrast(colour, "#ffffff") >= 3
+        assert contrast(colour, "#111111") >= 3
+
+
+def test_the_palette_repeats_only_when_it_is_used_up():
+    assert len(set(theme.palette(len(theme.PALETTE)))) == len(theme.PALETTE)
+    assert theme.palette(len(theme.PALETTE) + 1)[-1] == theme.PALETTE[0]
+
+
+@pytest.mark.parametrize(("dark", "paper"), [(False, "#ffffff"), (True, "#111111")])
+def test_text_of_figures_reads_on_its_paper(dark, paper):
+    template = theme.plotly_template(dark=dark)
+    assert contrast(template.layout.font.color, paper) >= 7

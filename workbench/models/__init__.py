@@ -1,0 +1,33 @@
+"""Bring a network: adapters, layers, neurons, checkpoints and devices."""
+
+from workbench.models.checkpoints import load_state_dict, load_weights
+from workbench.models.classifier import Classifier
+from workbench.models.devices import Batches, available_devices, resolve_device
+from workbench.models.errors import CheckpointError, LayerError, ModelError, WorkbenchError
+from workbench.models.generator import Generator, Samples
+from workbench.models.layers import Layer, Layers
+from workbench.models.model import Model
+from workbench.models.neurons import Neuron
+from workbench.models.priors import Normal, Prior, Uniform
+
+__all__ = [
+    "Batches",
+    "CheckpointError",
+    "Classifier",
+    "Generator",
+    "Layer",
+    "LayerError",
+    "Layers",
+    "Model",
+    "ModelError",
+    "Neuron",
+    "Normal",
+    "Prior",
+    "Samples",
+    "Uniform",
+    "WorkbenchError",
+    "available_devices",
+    "load_state_dict",
+    "load_weights",
+    "resolve_device",
+]

@@ -1,0 +1,107 @@
+"""Classifiers: networks from images or signals to a score for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from workbench.models import checks
+from workbench.models.errors import ModelError
+from workbench.models.layers import Layer
+from workbench.models.model import Model, OutputChoice
+from workbench.models.neurons import Neuron
+
+
+class Classifier(Model):
+    """A classifier that you bring.
+
+    Args:
+        module: called as `module(x)`, returning scores (batch, classes) before softmax.
+        input_shape: shape of one input, such as (1, 28, 28), or (length,) for a signal.
+        class_names: names of the classes; by default their numbers.
+        value_range: smallest and largest value of an input.
+        output: which part of what the module returns holds the scores.
+        device, name, batch_size: as for `Generator`.
+
+    Raises:
+        ModelError: the module cannot be run as declared, its output is not (batch, classes), or its
+            weights or outputs hold NaN.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        input_shape: int | Sequence[int],
+        *,
+        class_names: Sequence[str] | None = None,
+        value_range: tuple[float, float] = (0.0, 1.0),
+        output: OutputChoice = None,
+        device: str | torch.device = "auto",
+        name: str | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        super().__init__(module, device=device, output=output, name=name, batch_size=batch_size)
+        self.input_shape = checks.resolve_shape(input_shape, name="input_shape")
+        self.value_range = checks.resolve_range(value_range)
+        low, high = self.value_range
+        drawn = torch.rand(2, *self.input_shape, generator=torch.Generator().manual_seed(0))
+        scores = self._probe((low + (high - low) * drawn).to(device=self.device, dtype=self.dtype))
+        if scores.ndim != 2:
+            raise ModelError(
+                f"{self.name} returns shape {tuple(scores.shape)}, expected scores (batch, classes); choose "
+                "or reshape the part that holds them with output=…"
+            )
+        names = [str(n) for n in class_names] if class_names is not None else None
+        if names is not None and len(names) != scores.shape[1]:
+            raise ModelError(f"{len(names)} class names were given for {scores.shape[1]} scores")
+        self.class_names = names or [str(i) for i in range(scores.shape[1])]
+
+    def __repr__(self) -> str:
+        return (
+            f"Classifier({self.name}: {self.input_shape} -> {len(self.class_names)} classes, "
+            f"{self.parameters:,} parameters, {self.device})"
+        )
+
+    def __call__(self, x: Any) -> Float[Tensor, "batch classes"]:
+        """Scores for the inputs `x` (batch, *input_shape), differentiable in `x`."""
+        return self._forward(self._as_inputs(x))
+
+    def scores(self, x: Any) -> Float[Tensor, "batch classes"]:
+        """`self(x)` without gradients, in batches that fit the device's memory."""
+        x = self._as_inputs(x)
+        with torch.no_grad():
+            return self.batches.map(self._forward, x)
+
+    def probabilities(self, x: Any) -> Float[Tensor, "batch classes"]:
+        """Softmax of the scores."""
+        return self.scores(x).softmax(1)
+
+    def until(self, layer: str | int | Layer) -> Callable[[Any], Tensor]:
+        """The function from inputs to the output of `layer`; what lies behind it is not run."""
+        wanted = self._resolve_layer(layer)
+        return lambda x: self._until(wanted, self._as_inputs(x))
+
+    def read(self, x: Any, layers: Sequence[str | int | Layer]) -> dict[str, Tensor]:
+        """The outputs of several layers from one pass, by name."""
+        return self._read([self._resolve_layer(layer).name for layer in layers], self._as_inputs(x))
+
+    def replay(
+        self, x: Any, layer: str | int | Layer, activation: Tensor
+    ) -> Float[Tensor, "batch classes"]:
+        """The scores when `layer` gives `activation` instead of its own output."""
+        x = self._as_inputs(x)
+        wanted = self._resolve_layer(layer)
+        return self._replay(wanted, self._check_activation(wanted, activation, len(x)), x)
+
+    def activations(self, x: Any, neurons: Sequence[Neuron]) -> Float[Tensor, "batch neurons"]:
+        """The values of several neurons, in one pass, differentiable in `x`."""
+        checked = [self.neuron(n) for n in neurons]
+        outputs = self.read(x, list(dict.fromkeys(n.layer for n in checked)))
+        return torch.stack([n.read(outputs[n.layer]) for n in checked], dim=1)
+
+    def _as_inputs(self, x: Any) -> Tensor:
+        return checks.as_batch(x, self.input_shape, name="x", device=self.device, dtype=self.dtype)

@@ -1,0 +1,225 @@
+"""What generators and classifiers share: a private frozen copy of the network, its layers and its batches."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.models.checks import check_finite_output, check_weights
+from workbench.models.devices import Batches, batch_size_for, resolve_device
+from workbench.models.errors import LayerError, ModelError
+from workbench.models.layers import Layer, LayerAccess, Layers
+from workbench.models.neurons import Neuron
+
+#: Chooses the tensor to show out of what a module returns: an index, a key, or a function.
+OutputChoice = int | str | Callable[[Any], Tensor] | None
+
+
+def frozen_copy(module: nn.Module, device: torch.device) -> nn.Module:
+    """A copy of `module` in eval mode, without gradients, with no in-place activations.
+
+    The weights share the memory of the original where the device is the same; the structure, the
+    mode and the buffers are the copy's own, so that the user's module is never changed.
+    """
+    memo: dict[int, Any] = {
+        id(p): nn.Parameter(p.detach(), requires_grad=False) for p in module.parameters()
+    }
+    for submodule in module.modules():  # weight_norm keeps a computed weight, which deepcopy refuses
+        for value in vars(submodule).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach()
+    try:
+        copied = copy.deepcopy(module, memo)
+    except Exception as error:
+        raise ModelError(
+            f"{type(module).__name__} could not be copied ({type(error).__name__}: {error}); the workbench "
+            "works on a copy so that yours is never changed. Make the module work with copy.deepcopy"
+        ) from error
+    for submodule in copied.modules():
+        if getattr(submodule, "inplace", None) is True:
+            submodule.inplace = False  # would overwrite the pre-activation that was read
+    return copied.eval().requires_grad_(False).to(device)
+
+
+class Model:
+    """A network with named layers, run in eval mode on one device, in batches that fit.
+
+    Use `Generator` or `Classifier`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        device: str | torch.device,
+        output: OutputChoice,
+        name: str | None,
+        batch_size: int | None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise ModelError(
+                f"a {type(module).__name__} was given, expected a torch.nn.Module; for a checkpoint file use "
+                "wb.load(path, …), for a plain function wrap it in a module"
+            )
+        self.device = resolve_device(device)
+        self.module = frozen_copy(module, self.device)
+        check_weights(self.module)
+        self.name = name or type(module).__name__
+        floating = (p.dtype for p in self.module.parameters() if p.is_floating_point())
+        self.dtype = next(floating, torch.get_default_dtype())
+        self._output = output
+        self._access = LayerAccess(self.module)
+        self._wanted_batch_size = batch_size
+        self._fingerprint: str | None = None
+
+    def _probe(self, *inputs: Tensor) -> Tensor:
+        """Run two samples once: learn the layers, the chain and the memory that a sample takes."""
+        try:
+            with torch.no_grad():
+                raw, order, chain = self._access.trace(*inputs)
+        except ModelError:
+            raise
+        except Exception as error:
+            shapes = " and ".join(str(tuple(i.shape)) for i in inputs)
+            raise ModelError(
+                f"{self.name} failed on an input of shape {shapes}: {type(error).__name__}: {error}. "
+                "Check the declared input shape against the network's first layer"
+            ) from error
+        output = self._choose(raw)
+        batch = len(inputs[0])
+        if output.ndim == 0 or output.shape[0] != batch:
+            raise ModelError(
+                f"{self.name} turned a batch of {batch} into an output of shape {tuple(output.shape)}; "
+                "the first dimension must be the batch"
+            )
+        check_finite_output(output, order)
+        layers = [
+            Layer(name, kind, tuple(value.shape[1:]))
+            for name, kind, value in order
+            if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] == batch
+        ]
+        self.layers = Layers(layers)
+        self._chain = chain if self._output is None else []
+        if self._chain and not self._chain_holds(*inputs):
+            self._chain = []
+        stored = sum(v.numel() * v.element_size() for _, _, v in order if isinstance(v, Tensor)) // batch
+        self.batches = Batches(self._wanted_batch_size or batch_size_for(stored, self.device))
+        return output
+
+    def _chain_holds(self, x: Tensor) -> bool:
+        """Whether the second half of the chain needs nothing but its input, not even stored attributes."""
+        middle = self._chain[len(self._chain) // 2][0]
+        tail = self.tail(middle)
+        assert tail is not None
+        with torch.no_grad():
+            activation = self._access.run(x, stop=middle)[1][middle]
+            self._access.run(x.flip(0))  # what a module may have stored is now of another input
+            replayed = tail(activation)
+            return torch.allclose(replayed, self._access.run(x)[0], rtol=1e-3, atol=1e-5)
+
+    def _choose(self, raw: Any) -> Tensor:
+        choice = self._output
+        try:
+            if callable(choice):
+                raw = choice(raw)
+            elif isinstance(choice, str) and not isinstance(raw, dict):
+                raw = getattr(raw, choice)
+            elif choice is not None:
+                raw = raw[choice]
+        except (KeyError, IndexError, AttributeError, TypeError) as error:
+            raise ModelError(
+                f"output={choice!r} does not fit what {self.name} returns, a {_describe(raw)}"
+            ) from error
+        if not isinstance(raw, Tensor):
+            raise ModelError(
+                f"{self.name} returns a {_describe(raw)}, expected a tensor; choose a part with output=0, "
+                "output='key' or output=function"
+            )
+        return raw
+
+    def _forward(self, *inputs: Tensor) -> Tensor:
+        return self._choose(self._access.run(*inputs)[0])
+
+    def _resolve_layer(self, layer: str | int | Layer) -> Layer:
+        return self.layers[layer]
+
+    def _until(self, layer: Layer, *inputs: Tensor) -> Tensor:
+        return self._access.run(*inputs, stop=layer.name)[1][layer.name]
+
+    def _read(self, names: Sequence[str], *inputs: Tensor) -> dict[str, Tensor]:
+        last = max(names, key=self.layers.names.index)
+        return self._access.run(*inputs, record=tuple(names), stop=last)[1]
+
+    def _replay(self, layer: Layer, activation: Tensor, *inputs: Tensor) -> Tensor:
+        tail = self.tail(layer)
+        if tail is not None:
+            return tail(activation)
+        return self._choose(self._access.run(*inputs, replace={layer.name: activation})[0])
+
+    def tail(self, layer: str | int | Layer) -> Callable[[Tensor], Tensor] | None:
+        """The network behind `layer` as a function of its output alone, in plain sequential networks.
+
+        None where the rest also depends on something else (skip connections, conditions).
+        """
+        wanted = self._resolve_layer(layer).name
+        ends = [
+            i for i, (name, _) in enumerate(self._chain) if name == wanted or name.startswith(wanted + ".")
+        ]
+        if not ends:
+            return None
+        steps = [module for _, module in self._chain[ends[-1] + 1 :]]
+
+        def run(activation: Tensor) -> Tensor:
+            for module in steps:
+                activation = module(activation)
+            return activation
+
+        return run
+
+    def _check_activation(self, layer: Layer, activation: Tensor, batch: int | None) -> Tensor:
+        if tuple(activation.shape[1:]) != layer.shape or (batch is not None and len(activation) != batch):
+            rows = "batch" if batch is None else str(batch)
+            raise LayerError(
+                f"the activation has shape {tuple(activation.shape)}, but layer {layer.name!r} gives "
+                f"({rows}, {', '.join(map(str, layer.shape))})"
+            )
+        return activation.to(self.device)
+
+    def neuron(self, neuron: Neuron) -> Neuron:
+        """`neuron`, checked against this network.
+
+        Raises:
+            LayerError: unknown layer, channel or position.
+        """
+        neuron.check(self._resolve_layer(neuron.layer))
+        return neuron
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the names, shapes and bytes of the weights: which network made a result."""
+        if self._fingerprint is None:
+            digest = hashlib.sha256()
+            for key, value in sorted(self.module.state_dict().items()):
+                if isinstance(value, Tensor):
+                    digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
+                    digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained scalars."""
+        return sum(p.numel() for p in self.module.parameters())
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"dict with keys {sorted(map(str, value))[:8]}"
+    if isinstance(value, (tuple, list)):
+        return f"{type(value).__name__} of {len(value)}"
+    return type(value).__name__

@@ -1,0 +1,1 @@
+"""What several of the methods lean on: Jacobians and their spectra."""

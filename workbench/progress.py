@@ -1,0 +1,67 @@
+"""How a long computation tells what it does, and how it is stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tqdm import tqdm
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One finished step: `done` of `total` (None where it is not known), and what it was."""
+
+    done: int
+    total: int | None = None
+    text: str = ""
+
+
+#: Called after each step; returning False asks the method to stop and return what it has.
+Progress = Callable[[Step], bool | None]
+
+
+def terminal_progress() -> Progress | None:
+    """A tqdm bar where standard error is a terminal, else None."""
+    if not sys.stderr.isatty():
+        return None
+    bar: tqdm | None = None
+
+    def report(step: Step) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(total=step.total, leave=False)
+        bar.set_description_str(step.text)
+        bar.update(step.done - bar.n)
+        if step.total is not None and step.done >= step.total:
+            bar.close()
+
+    return report
+
+
+class Cancelled(Exception):
+    """A computation was stopped before it had anything to return."""
+
+
+def run(steps: Generator[Step, None, R], progress: Progress | None = None) -> R:
+    """Drive a method's generator to its end and return its value.
+
+    `progress` is told each step and stops the method by returning False. Without one, a terminal
+    gets a tqdm bar.
+
+    Raises:
+        Cancelled: stopped by `progress` before the end.
+    """
+    progress = progress or terminal_progress()
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return end.value
+        if progress is not None and progress(step) is False:
+            steps.close()
+            raise Cancelled(f"stopped after step {step.done} of {step.total}: {step.text}")

@@ -1,0 +1,185 @@
+"""Results: frozen dataclasses of tensors that know what made them and save without pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+_RECORDED = ("latent-workbench", "torch", "numpy", "scikit-learn")
+#: The packages that a saved result may name; nothing else is ever imported for a file's sake.
+_METHODS = ("subspaces", "boundaries", "inverse_sets", "embeddings", "flip_points")
+
+
+class ResultError(ValueError):
+    """A saved result that is damaged, of another format or of an unknown kind."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the parts that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in _RECORDED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result: enough to make it again.
+
+    Attributes:
+        call: the line of Python.
+        seed: of every random choice.
+        model: name of the network; `fingerprint` is the SHA-256 of its weights.
+        device, dtype: where and in what precision it ran.
+        passes: single-sample passes by kind (forward, jvp, vjp).
+        seconds: wall time.
+        partial: stopped before its end.
+    """
+
+    call: str
+    seed: int
+    model: str
+    fingerprint: str
+    device: str
+    dtype: str
+    passes: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    partial: bool = False
+    made: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    versions: Mapping[str, str] = field(default_factory=versions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Base of every method's result: tensors and plain values with their provenance."""
+
+    provenance: Provenance
+
+    _kinds: ClassVar[dict[str, type[Result]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        package = cls.__module__.split(".")[1] if cls.__module__.startswith("workbench.") else cls.__module__
+        Result._kinds[f"{package}.{cls.__name__}"] = cls
+
+    @classmethod
+    def kind(cls) -> str:
+        """The name under which this class saves itself, such as `subspaces.Subspace`."""
+        return next(name for name, known in Result._kinds.items() if known is cls)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `result.safetensors` and `result.json` into `folder` (made if needed) and return it.
+
+        Each file is replaced whole, so that a crash leaves the old or the new one.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors, values = {}, {}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Tensor):
+                tensors[f.name] = value.detach().cpu().contiguous()
+            elif f.name != "provenance":
+                values[f.name] = value
+        document = {
+            "format": FORMAT,
+            "kind": self.kind(),
+            "values": values,
+            "provenance": dataclasses.asdict(self.provenance),
+        }
+        text = json.dumps(document, indent=1, allow_nan=True)
+        _replace(folder / "result.safetensors", lambda path: save_file(tensors, path))
+        _replace(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
+        return folder
+
+    def frame(self) -> pd.DataFrame:
+        """The result as a table; subclasses say of what."""
+        raise NotImplementedError(f"{type(self).__name__} has no table")
+
+
+def load_result(folder: str | Path) -> Any:
+    """The result that `Result.save` wrote into `folder`, of its own class, tensors on the CPU.
+
+    Raises:
+        FileNotFoundError: no result there.
+        ResultError: damaged, written by a newer version, or of an unknown kind.
+    """
+    folder = Path(folder)
+    for name in ("result.json", "result.safetensors"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"no {name} in {folder}; give the folder that result.save(folder) wrote")
+    try:
+        document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / "result.safetensors")
+        stored, kind, values = document["format"], document["kind"], dict(document["values"])
+        provenance = Provenance(**document["provenance"])
+    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ResultError(f"the result in {folder} is damaged ({type(error).__name__}: {error})") from error
+    if stored != FORMAT:
+        raise ResultError(f"the result in {folder} has format {stored}; this version reads {FORMAT}")
+    cls = _class_of(str(kind))
+    names = {f.name for f in dataclasses.fields(cls)}
+    given = {**values, **tensors}
+    if set(given) - names or any(
+        f.name not in given
+        for f in dataclasses.fields(cls)
+        if f.name != "provenance" and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ):
+        raise ResultError(f"the result in {folder} does not hold the fields of {kind}: {sorted(given)}")
+    tupled = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    return cls(provenance=provenance, **tupled)
+
+
+def _class_of(kind: str) -> type[Result]:
+    package = kind.partition(".")[0]
+    if package in _METHODS and kind not in Result._kinds:
+        try:
+            import_module(f"workbench.{package}")
+        except ModuleNotFoundError as error:
+            raise ResultError(f"this version of the workbench has no {package}") from error
+    if kind not in Result._kinds:
+        raise ResultError(f"unknown kind of result {kind!r}; known are {sorted(Result._kinds)}")
+    return Result._kinds[kind]
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Write beside `path`, then rename over it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until `device` has done what it was given, so that a clock read next means something."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

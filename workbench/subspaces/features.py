@@ -1,0 +1,86 @@
+"""What is allowed to count as a change of the output: pixels, coarse pixels, or a layer of a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.models import Classifier, Generator, ModelError
+from workbench.models.generator import Condition
+
+#: A differentiable map (batch, *output) -> (batch, *features).
+Features = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The output itself."""
+
+    def __call__(self, x: Float[Tensor, "batch *output"]) -> Float[Tensor, "batch *output"]:
+        return x
+
+    def __repr__(self) -> str:
+        return "wb.subspaces.Pixels()"
+
+
+@dataclass(frozen=True)
+class Downsampled:
+    """Means over squares (or runs, for signals) of `factor` pixels: changes of large areas only."""
+
+    factor: int = 4
+
+    def __call__(self, x: Float[Tensor, "batch *output"]) -> Float[Tensor, "batch *coarse"]:
+        smallest = min(x.shape[2:]) if x.ndim > 2 else x.shape[1]
+        if not 1 <= self.factor <= smallest:
+            raise ValueError(f"factor={self.factor} for an output of {smallest} pixels; use 1 to {smallest}")
+        if x.ndim == 4:
+            return F.avg_pool2d(x, self.factor)
+        pooled = F.avg_pool1d(x if x.ndim == 3 else x[:, None], self.factor)
+        return pooled if x.ndim == 3 else pooled[:, 0]
+
+    def __repr__(self) -> str:
+        return f"wb.subspaces.Downsampled({self.factor})"
+
+
+class LayerFeatures:
+    """The output of one layer of a classifier, fed with the generator's images.
+
+    The images are moved from the generator's value range to the classifier's. Their shapes must
+    agree.
+    """
+
+    def __init__(self, generator: Generator, classifier: Classifier, layer: str) -> None:
+        if generator.output_shape != classifier.input_shape:
+            raise ModelError(
+                f"{generator.name} makes {generator.output_shape}, {classifier.name} takes "
+                f"{classifier.input_shape}; wrap the classifier in a module that resizes first"
+            )
+        self.layer = classifier.layers[layer].name
+        self._read = classifier.until(self.layer)
+        self._name = classifier.name
+        (a, b), (low, high) = generator.value_range, classifier.value_range
+        self._scale, self._shift = (high - low) / (b - a), low - a * (high - low) / (b - a)
+
+    def __call__(self, x: Float[Tensor, "batch *output"]) -> Float[Tensor, "batch *layer"]:
+        return self._read(x * self._scale + self._shift)
+
+    def __repr__(self) -> str:
+        return f"wb.subspaces.LayerFeatures(G, C, {self.layer!r})"
+
+
+def composed(generator: Generator, features: Features, condition: Condition = None) -> Features:
+    """phi o G: the batched function of the latents whose Jacobian is searched."""
+    if isinstance(features, Pixels):
+        return lambda z: generator(z, condition)
+    return lambda z: features(generator(z, condition))
+
+
+def distances(features: Features, outputs: Tensor, reference: Tensor) -> Float[Tensor, " batch"]:
+    """Euclidean feature distance of each row of `outputs` from the row(s) of `reference`."""
+    with torch.no_grad():
+        return (features(outputs) - features(reference)).flatten(1).norm(dim=1)

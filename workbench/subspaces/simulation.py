@@ -1,0 +1,496 @@
+"""Simulated searches of Chiu et al. 2020: every strategy on the same cases, slider by slider, resumably.
+
+    python -m workbench.subspaces.simulation --out benchmarks/results/subspace-search
+
+runs both simulations at full size on one core; an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file, save_file
+from scipy.stats import binomtest, wilcoxon
+from torch import Tensor
+
+from workbench.models import Generator
+from workbench.results import versions
+from workbench.subspaces.baselines import (
+    DifferentialSubspaceSearch,
+    EmbeddedLineSearch,
+    FixedDirections,
+    HybridSubspaceSearch,
+    LineStrategy,
+    RandomDirections,
+    principal_directions,
+    random_embedding,
+)
+from workbench.subspaces.objectives import HiddenTarget, Objective, Synthetic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIZES = (8, 32, 128, 512)
+#: Slider counts of the printed table.
+SHOWN = (1, 2, 5, 10, 20, 50, 100, 150, 200)
+#: The strategies that differential subspace search must beat.
+RIVALS = ("random", "pca", "sls", "rembo-6d")
+#: Samples whose principal components are the global directions.
+PCA_SAMPLES = 1024
+STOCHASTIC_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Case:
+    """One objective with the start that all strategies share.
+
+    Attributes:
+        name: such as `synthetic-32`.
+        seed: of everything random in it.
+        objective: the loss.
+        start: (n,) a draw of the prior, projected on the random embedding so that REMBO can start
+            there too.
+        embedding: (n, 6).
+    """
+
+    name: str
+    seed: int
+    objective: Objective
+    start: Float[Tensor, " n"]
+    embedding: Float[Tensor, "n k"]
+
+    @classmethod
+    def of(cls, name: str, seed: int, objective: Objective) -> Case:
+        """Draw embedding and start."""
+        generator = _generator(name, seed, "case")
+        embedding = random_embedding(objective, generator)
+        drawn = objective.draws(1, generator)[0]
+        return cls(name, seed, objective, embedding @ (torch.linalg.pinv(embedding) @ drawn), embedding)
+
+    @classmethod
+    def synthetic(cls, dimension: int, seed: int, *, outputs: int = 1024) -> Case:
+        """Simulation (i)."""
+        objective = Synthetic(dimension, outputs=outputs, seed=_number("synthetic", dimension, seed))
+        return cls.of(f"synthetic-{dimension}", seed, objective)
+
+    @classmethod
+    def hidden_target(cls, generator: Generator, seed: int) -> Case:
+        """Simulation (ii)."""
+        objective = HiddenTarget(generator, seed=_number("target", generator.name, seed))
+        return cls.of(f"target-{generator.name}", seed, objective)
+
+
+def _number(*parts: object) -> int:
+    """A seed that depends on nothing but `parts`, so that methods and sizes can be run in any order."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:6], "big")
+
+
+def _generator(*parts: object) -> torch.Generator:
+    return torch.Generator().manual_seed(_number(*parts))
+
+
+# -- methods ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Method:
+    """A strategy as the simulation runs it.
+
+    Attributes:
+        label: for tables and figures.
+        build: makes the strategy for a case.
+        most: sliders after which it stops, as its cost grows with every one.
+    """
+
+    label: str
+    build: Callable[[Case, torch.Generator], LineStrategy]
+    most: int | None = None
+
+
+def _dss(case: Case, generator: torch.Generator) -> LineStrategy:
+    return DifferentialSubspaceSearch(
+        case.start,
+        half_length=case.objective.half_length,
+        spectrum=case.objective.spectrum,
+        generator=generator,
+    )
+
+
+def _dss_exact(case: Case, generator: torch.Generator) -> LineStrategy:
+    return DifferentialSubspaceSearch(
+        case.start,
+        half_length=case.objective.half_length,
+        spectrum=partial(case.objective.spectrum, of="exact"),
+        generator=generator,
+    )
+
+
+def _dss_stochastic(case: Case, generator: torch.Generator) -> LineStrategy:
+    return DifferentialSubspaceSearch(
+        case.start,
+        half_length=case.objective.half_length,
+        spectrum=lambda z: case.objective.sampled_spectrum(z, STOCHASTIC_ROWS, generator),
+        generator=generator,
+    )
+
+
+def _hybrid(case: Case, generator: torch.Generator) -> LineStrategy:
+    return HybridSubspaceSearch(
+        case.start,
+        half_length=case.objective.half_length,
+        spectrum=case.objective.spectrum,
+        generator=generator,
+    )
+
+
+def _random(case: Case, generator: torch.Generator, *, positive: bool = False) -> LineStrategy:
+    return RandomDirections(
+        case.start, half_length=case.objective.half_length, generator=generator, positive=positive
+    )
+
+
+def _coordinates(case: Case, generator: torch.Generator) -> LineStrategy:
+    return FixedDirections.coordinates(
+        case.start, half_length=case.objective.half_length, generator=generator
+    )
+
+
+def _pca(case: Case, generator: torch.Generator) -> LineStrategy:
+    draws = case.objective.draws(PCA_SAMPLES, generator)
+    weights, directions = principal_directions(draws, case.objective.outputs(draws))
+    return FixedDirections(
+        case.start,
+        half_length=case.objective.half_length,
+        directions=directions,
+        weights=weights,
+        generator=generator,
+    )
+
+
+def _sls(case: Case, generator: torch.Generator) -> LineStrategy:
+    whole = torch.eye(case.objective.dimension, dtype=case.start.dtype, device=case.start.device)
+    return EmbeddedLineSearch(
+        whole,
+        torch.zeros_like(case.start),
+        half=case.objective.box,
+        start=case.start,
+        generator=generator,
+    )
+
+
+def _rembo(case: Case, generator: torch.Generator) -> LineStrategy:
+    return EmbeddedLineSearch(
+        case.embedding,
+        torch.zeros_like(case.start),
+        half=case.objective.box,
+        start=torch.linalg.pinv(case.embedding) @ case.start,
+        generator=generator,
+    )
+
+
+METHODS: Mapping[str, Method] = {
+    "dss": Method("Differential subspace search", _dss),
+    "dss-exact": Method("DSS, Jacobian of x instead of x²", _dss_exact),
+    "dss-stochastic": Method("DSS, stochastic Jacobian (50 rows)", _dss_stochastic),
+    "hybrid-6d": Method("Hybrid: line search in 6 singular vectors", _hybrid),
+    "random": Method("Random directions", _random),
+    "random-positive": Method("Random, positive only (authors' code)", partial(_random, positive=True)),
+    "coordinates": Method("Coordinates", _coordinates),
+    "pca": Method("Global PCA (GANSpace)", _pca),
+    "sls": Method("Sequential line search, full space", _sls, most=100),
+    "rembo-6d": Method("Sequential line search, random 6-D (REMBO)", _rembo),
+}
+
+
+def methods_for(case_name: str) -> tuple[str, ...]:
+    """All methods that make sense for a case: a generator has only one Jacobian."""
+    synthetic = case_name.startswith("synthetic")
+    return tuple(name for name in METHODS if synthetic or name != "dss-exact")
+
+
+# -- running ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How one strategy did on one case.
+
+    Attributes:
+        best: (sliders + 1,) float64, the lowest loss so far; the first is the start's.
+        seconds: mean time of the strategy itself per slider, without the line search.
+    """
+
+    best: Float[Tensor, " sliders"]
+    seconds: float
+
+
+def simulate(case: Case, methods: Sequence[str], *, sliders: int = 200) -> dict[str, Curve]:
+    """Run strategies side by side, so that each round of sliders is searched in one batch.
+
+    Raises:
+        ValueError: an unknown method, or no sliders.
+    """
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown or sliders < 1:
+        raise ValueError(f"methods={list(methods)}, sliders={sliders}; methods are {', '.join(METHODS)}")
+    first = float(case.objective.loss(case.start[None])[0])
+    seconds = dict.fromkeys(methods, 0.0)
+    best = {name: [first] for name in methods}
+    strategies: dict[str, LineStrategy] = {}
+    for name in methods:
+        started = time.perf_counter()
+        strategies[name] = METHODS[name].build(case, _generator(case.name, case.seed, name))
+        seconds[name] += time.perf_counter() - started
+    for done in range(sliders):
+        active = [n for n in methods if METHODS[n].most is None or done < METHODS[n].most]
+        proposed = []
+        for name in active:
+            started = time.perf_counter()
+            proposed.append(strategies[name].propose())
+            seconds[name] += time.perf_counter() - started
+        settled = case.objective.search(proposed)
+        for name, t, loss in zip(active, settled.positions.tolist(), settled.losses.tolist(), strict=True):
+            best[name].append(min(loss, best[name][-1]))
+            started = time.perf_counter()
+            strategies[name].accept(t)
+            seconds[name] += time.perf_counter() - started
+    return {
+        name: Curve(torch.tensor(curve, dtype=torch.float64), seconds[name] / max(1, len(curve) - 1))
+        for name, curve in best.items()
+    }
+
+
+class Results:
+    """Curves of many runs in a folder: one safetensors file a case, rewritten after every seed.
+
+    The keys are `best/METHOD/SEED` (sliders + 1,) and `seconds/METHOD/SEED` ().
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def cases(self) -> list[str]:
+        """Names of the cases in the folder, small ones first."""
+        found = [path.stem for path in self.folder.glob("*.safetensors")]
+        return sorted(found, key=lambda name: (name.startswith("target"), len(name), name))
+
+    def _stored(self, case: str) -> dict[str, Tensor]:
+        path = self.folder / f"{case}.safetensors"
+        return load_file(path) if path.exists() else {}
+
+    def missing(self, case: str, seed: int, methods: Iterable[str], sliders: int) -> list[str]:
+        """The methods that have not been run for so many sliders."""
+        stored = self._stored(case)
+        wanted = {name: min(sliders, METHODS[name].most or sliders) for name in methods}
+        lengths = {name: len(stored.get(f"best/{name}/{seed}", ())) - 1 for name in wanted}
+        return [name for name, count in wanted.items() if lengths[name] < count]
+
+    def add(self, case: str, seed: int, curves: Mapping[str, Curve]) -> None:
+        """Keep the curves of one seed; the file is replaced whole."""
+        stored = self._stored(case)
+        for name, curve in curves.items():
+            stored[f"best/{name}/{seed}"] = curve.best
+            stored[f"seconds/{name}/{seed}"] = torch.tensor(curve.seconds)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self.folder / f".{case}.part"
+        save_file(stored, part)
+        part.replace(self.folder / f"{case}.safetensors")
+
+    def curves(self, case: str) -> dict[str, Float[Tensor, "seeds sliders"]]:
+        """Best loss so far by method; rows are the seeds that every method has.
+
+        Raises:
+            FileNotFoundError: no such case in the folder.
+        """
+        stored = self._stored(case)
+        if not stored:
+            raise FileNotFoundError(
+                f"no {case}.safetensors in {self.folder}; run `python -m workbench.subspaces.simulation "
+                f"--out {self.folder}` first"
+            )
+        runs = [key.split("/")[1:] for key in stored if key.startswith("best/")]
+        names = [name for name in METHODS if any(run[0] == name for run in runs)]
+        shared = set.intersection(*({int(seed) for name, seed in runs if name == m} for m in names))
+        return {
+            name: torch.stack([stored[f"best/{name}/{seed}"] for seed in sorted(shared)]) for name in names
+        }
+
+    def seconds(self, case: str) -> dict[str, float]:
+        """Mean own time of each method per slider."""
+        stored = self._stored(case)
+        found: dict[str, list[float]] = {}
+        for key, value in stored.items():
+            kind, name, _ = key.split("/")
+            if kind == "seconds":
+                found.setdefault(name, []).append(float(value))
+        return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def run(
+    results: Results,
+    cases: Iterable[tuple[str, Callable[[int], Case]]],
+    *,
+    seeds: int = 20,
+    sliders: int = 200,
+    methods: Sequence[str] | None = None,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Run what `results` lacks; `cases` are names with functions from a seed to the case."""
+    for name, make in cases:
+        chosen = [m for m in methods_for(name) if methods is None or m in methods]
+        for seed in range(seeds):
+            lacking = results.missing(name, seed, chosen, sliders)
+            if not lacking:
+                continue
+            started = time.perf_counter()
+            results.add(name, seed, simulate(make(seed), lacking, sliders=sliders))
+            report(f"{name} seed {seed}: {len(lacking)} methods, {time.perf_counter() - started:.1f} s")
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def compare(
+    curves: Mapping[str, Float[Tensor, "seeds sliders"]], *, reference: str = "dss"
+) -> pd.DataFrame:
+    """Final losses of all methods, and how `reference` stands against each on the same seeds.
+
+    Both are read after as many sliders as both had. `wins` counts the seeds where `reference` is
+    lower; `sign_p` and `wilcoxon_p` are one-sided p-values of "not lower" (sign test, signed ranks).
+    """
+    import pandas as pd
+
+    rows = []
+    for name, own in curves.items():
+        at = min(own.shape[1], curves[reference].shape[1]) - 1
+        losses, ours = own[:, at].numpy(), curves[reference][:, at].numpy()
+        q1, median, q3 = (float(q) for q in torch.tensor(losses).quantile(torch.tensor([0.25, 0.5, 0.75]).double()))
+        row = {"method": name, "sliders": at, "q1": q1, "median": median, "q3": q3}
+        row["reference_median"] = float(curves[reference][:, at].quantile(0.5))
+        if name != reference:
+            wins, ties = int((ours < losses).sum()), int((ours == losses).sum())
+            row["wins"], row["seeds"] = wins, len(losses)
+            row["sign_p"] = binomtest(wins, len(losses) - ties, alternative="greater").pvalue if ties < len(losses) else 1.0
+            row["wilcoxon_p"] = wilcoxon(ours, losses, alternative="less").pvalue if ties < len(losses) else 1.0
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def table(results: Results) -> pd.DataFrame:
+    """Best loss so far after the slider counts `SHOWN`: a row a case, method and seed."""
+    import pandas as pd
+
+    rows = []
+    for case in results.cases():
+        for name, curves in results.curves(case).items():
+            for seed, curve in enumerate(curves):
+                row: dict[str, object] = {"case": case, "method": name, "seed": seed, "start": float(curve[0])}
+                row |= {f"after_{k}": float(curve[k]) if k < len(curve) else None for k in SHOWN}
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def summary(results: Results) -> pd.DataFrame:
+    """`compare` for every case, with each method's own time per slider."""
+    import pandas as pd
+
+    parts = []
+    for case in results.cases():
+        part = compare(results.curves(case))
+        part.insert(0, "case", case)
+        seconds = results.seconds(case)
+        part["seconds_per_slider"] = [seconds[name] for name in part["method"]]
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def write_tables(results: Results) -> None:
+    """`curves.csv` and `summary.csv` beside the curves."""
+    table(results).to_csv(results.folder / "curves.csv", index=False, float_format="%.6g")
+    summary(results).to_csv(results.folder / "summary.csv", index=False, float_format="%.6g")
+
+
+def record(folder: Path, arguments: Mapping[str, object], seconds: float, finished: bool) -> None:
+    """Add this run to `runs.json`: command, settings, versions, machine."""
+    path = folder / "runs.json"
+    runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    runs.append(
+        {
+            "command": shlex.join(["python", "-m", "workbench.subspaces.simulation", *sys.argv[1:]]),
+            "settings": dict(arguments),
+            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 1),
+            "finished": finished,
+            "versions": versions(),
+            "device": "cpu",
+            "processor": _processor(),
+            "threads": torch.get_num_threads(),
+        }
+    )
+    path.write_text(json.dumps(runs, indent=1), encoding="utf-8")
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m workbench.subspaces.simulation", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results; resumed if it has some")
+    parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES), help="latents of simulation (i)")
+    parser.add_argument("--generator", default="mnist-dcgan", help="of simulation (ii); '' leaves it out")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--sliders", type=int, default=200)
+    parser.add_argument("--methods", nargs="*", choices=list(METHODS), help="all by default")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    cases: list[tuple[str, Callable[[int], Case]]] = [
+        (f"synthetic-{n}", partial(Case.synthetic, n)) for n in options.sizes
+    ]
+    if options.generator:
+        from workbench.zoo.loading import load
+
+        generator = load(options.generator, device="cpu")
+        cases.append((f"target-{generator.name}", partial(Case.hidden_target, generator)))
+    options.out.mkdir(parents=True, exist_ok=True)
+    results, started, finished = Results(options.out), time.perf_counter(), False
+    settings = {k: v for k, v in vars(options).items() if k != "out"}
+    try:
+        run(
+            results,
+            cases,
+            seeds=options.seeds,
+            sliders=options.sliders,
+            methods=options.methods,
+            report=lambda text: print(text, flush=True),
+        )
+        finished = True
+    finally:
+        record(options.out, settings, time.perf_counter() - started, finished)
+        if results.cases():
+            write_tables(results)
+    print(summary(results).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""The line of Python that does what a panel shows, with a button that copies it."""
+
+from __future__ import annotations
+
+import anywidget
+import traitlets
+
+from workbench.ui.assets import asset
+
+
+class CodeLine(anywidget.AnyWidget):
+    """Shows `code` (synced) and copies it to the clipboard in the browser."""
+
+    _esm = asset("widgets/code-line/code-line.js")
+    _css = asset("widgets/code-line/code-line.css")
+
+    code = traitlets.Unicode("").tag(sync=True)

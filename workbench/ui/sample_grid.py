@@ -1,0 +1,247 @@
+"""A grid of many samples, or a strip of a few: look, sort, select and export (widgets/sample-grid)."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import anywidget
+import numpy as np
+import traitlets as t
+
+from workbench.ui.assets import asset
+from workbench.ui.sprites import frames, frames_per_sheet, pack
+
+if TYPE_CHECKING:
+    from workbench.ui.sprites import Array
+
+# A sheet with fewer frames than this is encoded again with the next ones: one call for each new sample
+# then leaves some tens of sheets, not one for each sample.
+_SMALL_SHEET = 64
+
+
+class SampleGrid(anywidget.AnyWidget):
+    """Samples as tiles on one canvas: thousands scroll without lag, values show on hover, sort and select.
+
+    Samples travel as compressed sheets. A selection comes back as indices of samples, in ``selected``,
+    when the user has made it; hovering, scrolling and rubber bands in progress send nothing.
+
+    >>> grid = SampleGrid(empty_text="Choose a neuron, then press Start.")
+    >>> grid.show(images, value_range=(-1, 1), values={"activation": a}, sort_by="activation", descending=True)
+    >>> grid.append(more_images, values={"activation": b})
+    >>> grid.on_select(lambda indices: print(indices))
+
+    ``SampleGrid(arrangement="strip")`` is one row with labels below the pictures: a history of steps.
+    """
+
+    _esm = asset("widgets/sample-grid/sample-grid.js")
+    _css = asset("widgets/sample-grid/sample-grid.css")
+
+    # To the browser. The bytes of the sheets are in traits sheet_0, sheet_1 ..., made when needed, so that
+    # appending sends only what is new; `sheets` says what they hold, and its change is the signal to draw.
+    sheets = t.List().tag(sync=True)
+    values = t.Dict(help="name -> one number (or None) for each sample").tag(sync=True)
+    labels = t.List(t.Unicode(), help="one text for each sample, or none").tag(sync=True)
+    arrangement = t.Enum(["grid", "strip"], "grid").tag(sync=True)
+    multiple = t.Bool(True, help="several samples can be selected").tag(sync=True)
+    tile = t.Int(64, help="longer side of a tile, CSS pixels").tag(sync=True)
+    height = t.Int(420, help="greatest height of a grid, CSS pixels").tag(sync=True)
+    current = t.Int(-1, help="marked sample of a strip; -1 for none").tag(sync=True)
+    parents = t.List(help="index of the sample each one came from, or None").tag(sync=True)
+    busy = t.Bool(False, help="more samples are coming").tag(sync=True)
+    name = t.Unicode("samples", help="what the count and the exported file are called").tag(sync=True)
+    empty_text = t.Unicode("No samples yet.", help="shown while there are none: say what to do").tag(
+        sync=True
+    )
+    uid = t.Unicode(help="joins the views of this model in one page").tag(sync=True)
+
+    # Both ways.
+    selected = t.List(t.Int(), help="indices of the selected samples, ascending").tag(sync=True)
+    sort = t.Dict({"by": "", "descending": False}, help="by: name of a value, or '' for order").tag(sync=True)
+
+    # From the browser: {"index": i, "serial": n} at a double click or Enter; in a strip at every click.
+    activated = t.Dict().tag(sync=True)
+
+    def __init__(
+        self, *, arrangement: Literal["grid", "strip"] = "grid", multiple: bool | None = None, **traits: Any
+    ) -> None:
+        multiple = arrangement == "grid" if multiple is None else multiple
+        super().__init__(arrangement=arrangement, multiple=multiple, uid=uuid.uuid4().hex, **traits)
+        self._stamp = 0
+        self._tail: np.ndarray | None = None  # pictures of the last sheet while it is small
+        self._value_range = (0.0, 1.0)
+
+    @property
+    def count(self) -> int:
+        """Number of samples shown."""
+        return sum(sheet["count"] for sheet in self.sheets)
+
+    def show(
+        self,
+        images: Array,
+        *,
+        value_range: tuple[float, float] = (0.0, 1.0),
+        values: Mapping[str, Sequence[float]] | None = None,
+        labels: Sequence[str] | None = None,
+        parents: Sequence[int | None] | None = None,
+        current: int = -1,
+        sort_by: str | None = None,
+        descending: bool = False,
+    ) -> None:
+        """Show these samples instead of the present ones; the selection is cleared.
+
+        Args:
+            images: images (n, 1 or 3, H, W) or signals (n, L) or (n, channels, L).
+            value_range: values shown as black and white; for signals the y-range.
+            values: numbers for each sample, shown on hover, to sort by; not finite ones show as missing.
+            labels: a text for each sample.
+            parents: for each sample the index of the one it came from, or None; a strip marks branches.
+            current: index of the marked sample of a strip, -1 for none.
+            sort_by: name of a value to sort by; None keeps the order.
+
+        Raises:
+            ValueError: values or labels of another length, an unknown ``sort_by``, or images that cannot
+                be drawn (see :mod:`workbench.ui.sprites`).
+        """
+        pictures = frames(images, value_range)
+        n = len(pictures)
+        new_values = _checked_values(values or {}, n)
+        new_labels = _checked_length("labels", list(map(str, labels or [])), n)
+        new_parents = _checked_length("parents", _plain_indices(parents or []), n)
+        if sort_by is not None and sort_by not in new_values:
+            raise ValueError(f"sort_by must be one of {sorted(new_values)}, got {sort_by!r}.")
+        with self.hold_sync():
+            self._value_range = value_range
+            self.values, self.labels, self.parents, self.current = (
+                new_values,
+                new_labels,
+                new_parents,
+                current,
+            )
+            self.selected = []
+            self.sort = {"by": sort_by or "", "descending": bool(descending)}
+            self._put(pictures, kept=[])
+
+    def append(
+        self,
+        images: Array,
+        values: Mapping[str, Sequence[float]] | None = None,
+        *,
+        labels: Sequence[str] | None = None,
+        parents: Sequence[int | None] | None = None,
+        current: int | None = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
+        """Add samples at the end; arguments as in :meth:`show`, of which names and sizes must stay the same."""
+        if not self.sheets:
+            self.show(
+                images,
+                value_range=value_range or self._value_range,
+                values=values,
+                labels=labels,
+                parents=parents,
+                current=-1 if current is None else current,
+            )
+            return
+        pictures = frames(images, value_range or self._value_range)
+        n, height, width, _ = pictures.shape
+        last = self.sheets[-1]
+        if (width, height) != (last["width"], last["height"]):
+            raise ValueError(
+                f"Appended frames must have the size of those shown, {last['width']} x {last['height']} pixels; "
+                f"got {width} x {height}. Use show() for other images."
+            )
+        added = _checked_values(values or {}, n)
+        if set(added) != set(self.values):
+            raise ValueError(f"Appended samples need the values {sorted(self.values)}, got {sorted(added)}.")
+        before = self.count
+        new_labels = list(map(str, labels or []))
+        new_parents = _plain_indices(parents or [])
+        with self.hold_sync():
+            self.values = {name: [*old, *added[name]] for name, old in self.values.items()}
+            if self.labels or new_labels:
+                self.labels = _padded(self.labels, before, "") + _padded(new_labels, n, "")
+            if self.parents or new_parents:
+                self.parents = _padded(self.parents, before, None) + _padded(new_parents, n, None)
+            if current is not None:
+                self.current = current
+            kept = list(self.sheets)
+            if self._tail is not None and self._tail.shape[1:] == pictures.shape[1:]:
+                pictures = np.concatenate([self._tail, pictures])
+                kept = kept[:-1]
+            self._put(pictures, kept=kept)
+
+    def clear(self) -> None:
+        """Take all samples away and show ``empty_text`` again."""
+        with self.hold_sync():
+            self.selected, self.values, self.labels, self.parents, self.current = [], {}, [], [], -1
+            self._tail = None
+            self._keep_slots(0)
+            self.sheets = []
+
+    def on_select(self, callback: Callable[[list[int]], object]) -> Callable[[], None]:
+        """Call ``callback`` with the indices of the selected samples; returns a function that stops this."""
+        return self._listen("selected", lambda new: callback(list(new)))
+
+    def on_activate(self, callback: Callable[[int], object]) -> Callable[[], None]:
+        """Call ``callback`` with the index of a sample that was opened: double click, Enter, click in a strip."""
+        return self._listen("activated", lambda new: callback(int(new["index"])) if new else None)
+
+    def _listen(self, name: str, callback: Callable[[Any], object]) -> Callable[[], None]:
+        def changed(change: Any) -> None:
+            callback(change["new"])
+
+        self.observe(changed, names=name)
+        return lambda: self.unobserve(changed, names=name)
+
+    def _put(self, pictures: np.ndarray, *, kept: list[dict[str, Any]]) -> None:
+        """Encode pictures as the sheets that follow the kept ones."""
+        size = frames_per_sheet(pictures.shape[1], pictures.shape[2])
+        described = list(kept)
+        for first in range(0, len(pictures), size):
+            part = pictures[first : first + size]
+            sheet = pack(part)
+            slot = f"sheet_{len(described)}"
+            self._fill_slot(slot, sheet.data)
+            self._stamp += 1
+            described.append({"slot": slot, "stamp": self._stamp, **sheet.layout()})
+            self._tail = part if len(part) < min(size, _SMALL_SHEET) else None
+        self._keep_slots(len(described))
+        self.sheets = described
+
+    def _fill_slot(self, slot: str, data: bytes) -> None:
+        if self.has_trait(slot):
+            self.set_trait(slot, data)
+        else:
+            self.add_traits(**{slot: t.Bytes(data).tag(sync=True)})
+
+    def _keep_slots(self, count: int) -> None:
+        """Empty the sheets that are no longer used: a trait cannot be removed, but it need not hold anything."""
+        for slot in self.trait_names(sync=True):
+            if slot.startswith("sheet_") and int(slot.removeprefix("sheet_")) >= count:
+                self.set_trait(slot, b"")
+
+
+def _checked_values(values: Mapping[str, Sequence[float]], n: int) -> dict[str, list[float | None]]:
+    """Return plain numbers, None for what is not finite: JSON knows neither NaN nor infinity."""
+    plain = {}
+    for name, column in values.items():
+        numbers = [float(v) for v in column]
+        plain[str(name)] = [v if math.isfinite(v) else None for v in _checked_length(name, numbers, n)]
+    return plain
+
+
+def _checked_length(name: str, entries: list[Any], n: int) -> list[Any]:
+    if entries and len(entries) != n:
+        raise ValueError(f"{name} needs one entry for each of the {n} samples, got {len(entries)}.")
+    return entries
+
+
+def _plain_indices(indices: Sequence[int | None]) -> list[int | None]:
+    return [None if i is None else int(i) for i in indices]
+
+
+def _padded(entries: Sequence[Any], n: int, fill: Any) -> list[Any]:
+    return [*entries, *[fill] * (n - len(entries))]

@@ -1,0 +1,128 @@
+"""The networks of the zoo, as plain modules."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+
+def mnist_generator(latents: int) -> nn.Sequential:
+    """A DCGAN for digits: latents (n, latents) to images (n, 1, 28, 28) in [-1, 1].
+
+    Radford, Metz and Chintala, "Unsupervised representation learning with deep convolutional
+    generative adversarial networks", ICLR 2016, in small. Piecewise linear up to the tanh. With two
+    latents, two dense layers come first: a single one could only vary along rays from the origin.
+    """
+    unfold: list[nn.Module] = []
+    width = latents
+    if latents <= 2:
+        width = 256
+        unfold = [nn.Linear(latents, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
+    return nn.Sequential(
+        *unfold,
+        nn.Linear(width, 128 * 7 * 7, bias=False),
+        nn.Unflatten(1, (128, 7, 7)),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.Conv2d(128, 128, 3, padding=1, bias=False),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.Conv2d(32, 1, 3, padding=1),
+        nn.Tanh(),
+    )
+
+
+def mnist_discriminator(*, spectral_norm: bool = False) -> nn.Sequential:
+    """Scores (n, 1) of images (n, 1, 28, 28) in [-1, 1]; high for real ones.
+
+    Args:
+        spectral_norm: train with spectral normalisation (Miyato et al. 2018); what ships has the
+            normalised weights written into plain layers.
+    """
+    wrap = parametrizations.spectral_norm if spectral_norm else (lambda module: module)
+    return nn.Sequential(
+        wrap(nn.Conv2d(1, 32, 4, 2, 1)),
+        nn.LeakyReLU(0.2),
+        wrap(nn.Conv2d(32, 64, 4, 2, 1)),
+        nn.LeakyReLU(0.2),
+        wrap(nn.Conv2d(64, 128, 3, 1, 1)),
+        nn.LeakyReLU(0.2),
+        wrap(nn.Conv2d(128, 128, 3, 2, 1)),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        wrap(nn.Linear(128 * 4 * 4, 1)),
+    )
+
+
+class Standardise(nn.Module):
+    """Pixels in [0, 1] to zero mean and unit deviation over MNIST's training set."""
+
+    def forward(self, x: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 1 28 28"]:
+        return (x - 0.1307) / 0.3081
+
+
+def mnist_classifier() -> nn.Sequential:
+    """Scores (n, 10) of digits (n, 1, 28, 28) in [0, 1]: two pairs of convolutions and two dense layers."""
+    return nn.Sequential(
+        Standardise(),
+        nn.Conv2d(1, 24, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(24, 24, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(24, 48, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(48, 48, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.4),
+        nn.Linear(48 * 7 * 7, 128),
+        nn.ReLU(),
+        nn.Dropout(0.4),
+        nn.Linear(128, 10),
+    )
+
+
+def face_generator() -> nn.Module:
+    """The DCGAN of `gan-face-generate`: latents (n, 100, 1, 1) to faces (n, 3, 64, 64) in [-1, 1]."""
+    widths = (100, 512, 256, 128, 64)
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+        stride, padding = (1, 0) if i == 0 else (2, 1)
+        layers += [
+            nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+        ]
+    layers += [nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1, bias=False), nn.Tanh()]
+    return _Main(nn.Sequential(*layers))
+
+
+class _Main(nn.Module):
+    """A network under the name `main`, as the checkpoint has it."""
+
+    def __init__(self, main: nn.Sequential) -> None:
+        super().__init__()
+        self.main = main
+
+    def forward(self, z: Float[Tensor, "batch 100 1 1"]) -> Float[Tensor, "batch 3 64 64"]:
+        return self.main(z)
+
+
+def baked(module: nn.Module) -> dict[str, Tensor]:
+    """The state dict of `module` with every parametrisation written into its weight."""
+    from torch.nn.utils import parametrize
+
+    with torch.no_grad():
+        for submodule in module.modules():
+            if parametrize.is_parametrized(submodule):
+                for name in list(submodule.parametrizations):  # type: ignore[arg-type]
+                    parametrize.remove_parametrizations(submodule, name, leave_parametrized=True)
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}

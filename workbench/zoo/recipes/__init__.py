@@ -1,0 +1,1 @@
+"""The recipes that trained the zoo's weights."""

@@ -1,0 +1,122 @@
+"""Trains the MNIST generators: hinge loss, spectral norm, an exponential average of the weights."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from workbench.zoo.architectures import baked, mnist_discriminator, mnist_generator
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the training depends on, beside the images."""
+
+    latents: int = 64
+    steps: int = 5000
+    batch: int = 64
+    generator_rate: float = 4e-4
+    discriminator_rate: float = 4e-4
+    average: float = 0.999
+    seed: int = 0
+
+
+#: The settings of the generators that ship, by name.
+SETTINGS = {"mnist-dcgan": Settings(), "mnist-dcgan-2d": Settings(latents=2, steps=6000)}
+
+
+def train(
+    images: Tensor,
+    settings: Settings,
+    *,
+    checkpoint: Path | None = None,
+    report: Callable[[int, nn.Module, str], None] = lambda step, generator, text: None,
+    every: int = 500,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Train on `images` (n, 1, 28, 28) in [-1, 1]; returns generator (averaged) and discriminator weights.
+
+    With `checkpoint`, the state is written there every `every` steps and training goes on from it.
+    """
+    torch.manual_seed(settings.seed)
+    generator = mnist_generator(settings.latents)
+    discriminator = mnist_discriminator(spectral_norm=True)
+    averaged = copy.deepcopy(generator).eval().requires_grad_(False)
+    optimisers = (
+        torch.optim.Adam(generator.parameters(), settings.generator_rate, betas=(0.5, 0.99)),
+        torch.optim.Adam(discriminator.parameters(), settings.discriminator_rate, betas=(0.5, 0.99)),
+    )
+    random = torch.Generator().manual_seed(settings.seed)
+    start = 0
+    modules = {"generator": generator, "discriminator": discriminator, "averaged": averaged}
+    if checkpoint is not None and checkpoint.exists():
+        stored = torch.load(checkpoint, weights_only=True)
+        start = stored["step"]
+        random.set_state(stored["random"])
+        for name, module in modules.items():
+            module.load_state_dict(stored[name])
+        for optimiser, state in zip(optimisers, stored["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+    began = time.monotonic()
+    for step in range(start + 1, settings.steps + 1):
+        _decay(optimisers, settings, step)
+        losses = _step(generator, discriminator, optimisers, images, settings, random)
+        _average(averaged, generator, min(settings.average, 1 - 1 / (step + 1)))
+        if step % every == 0 or step == settings.steps:
+            text = f"step {step} D {losses[0]:.3f} G {losses[1]:.3f} {time.monotonic() - began:.0f} s"
+            report(step, averaged, text)
+            if checkpoint is not None:
+                state = {name: module.state_dict() for name, module in modules.items()}
+                state |= {"step": step, "random": random.get_state()}
+                state |= {"optimisers": [o.state_dict() for o in optimisers]}
+                torch.save(state, checkpoint)
+    return baked(averaged), baked(discriminator.eval())
+
+
+def _step(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    optimisers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
+    images: Tensor,
+    settings: Settings,
+    random: torch.Generator,
+) -> tuple[float, float]:
+    rows = torch.randint(len(images), (settings.batch,), generator=random)
+    z = torch.randn(settings.batch, settings.latents, generator=random)
+    fake = generator(z)
+    real_score, fake_score = discriminator(torch.cat([images[rows], fake.detach()])).chunk(2)
+    discriminator_loss = F.relu(1 - real_score).mean() + F.relu(1 + fake_score).mean()
+    optimisers[1].zero_grad()
+    discriminator_loss.backward()
+    optimisers[1].step()
+    discriminator.requires_grad_(False)
+    generator_loss = -discriminator(fake).mean()
+    optimisers[0].zero_grad()
+    generator_loss.backward()
+    optimisers[0].step()
+    discriminator.requires_grad_(True)
+    return discriminator_loss.item(), generator_loss.item()
+
+
+def _decay(optimisers: tuple[torch.optim.Optimizer, ...], settings: Settings, step: int) -> None:
+    """Constant rates for the first half, then linearly to a twentieth."""
+    share = min(1.0, max(0.05, 2 * (1 - step / settings.steps)))
+    for optimiser, rate in zip(
+        optimisers, (settings.generator_rate, settings.discriminator_rate), strict=True
+    ):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * share
+
+
+def _average(averaged: nn.Module, module: nn.Module, keep: float) -> None:
+    with torch.no_grad():
+        for old, new in zip(averaged.parameters(), module.parameters(), strict=True):
+            old.lerp_(new, 1 - keep)
+        for old, new in zip(averaged.buffers(), module.buffers(), strict=True):
+            old.copy_(new) if not old.is_floating_point() else old.lerp_(new, 1 - keep)

