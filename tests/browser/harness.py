@@ -241,7 +241,8 @@ class Lab:
         python = Path(sys.executable).parent
         environment = {
             **os.environ,
-            "PATH": f"{python}{os.pathsep}{os.environ.get('PATH', '')}",  # the kernel's command is bare `python`
+            # The kernel's command is a bare `python`.
+            "PATH": os.pathsep.join(filter(None, [str(python), os.environ.get("PATH")])),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "JUPYTER_PREFER_ENV_PATH": "1",
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
@@ -302,7 +303,7 @@ class Lab:
         run: bool = True,
         **context: Any,
     ) -> Iterator[NotebookPage]:
-        """Open a notebook (cell sources, or the path of one to copy) in JupyterLab; its kernel ends with it."""
+        """Open a notebook (cell sources, or a file to copy) in JupyterLab; its kernel ends with it."""
         if isinstance(sources, Path):
             file = shutil.copy(sources, self.root / sources.name).name
         else:

@@ -52,7 +52,8 @@ def test_widgets_work_without_kernel_and_network(page):
     expect(page.locator("#widget-1")).to_have_attribute("data-first", "25")
     page.locator("#widget-1 .wb-grid-scroll").click(position={"x": 40, "y": 30})
     expect(page.locator("#widget-1")).to_have_attribute("data-selected", "1")
-    expect(page.locator("#widget-2")).to_have_text("Press New start.")
+    expect(page.locator("#widget-2 .wb-film-empty")).to_have_text("Press New start.")
+    expect(page.locator("#widget-2 .wb-film-track")).to_be_hidden()
     page.screenshot(path=screenshot_path(f"plain-page-{scheme}"))
     assert watch.external_requests == []
     assert watch.console_errors == []

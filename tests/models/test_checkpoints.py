@@ -74,7 +74,9 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_another_architecture_is_named_by_its_tensors(tmp_path: Path) -> None:
     save_file(linear_generator().state_dict(), tmp_path / "g.safetensors")
-    with pytest.raises(CheckpointError, match=r"another architecture than Sequential.*missing: .*left over|of another shape"):
+    with pytest.raises(
+        CheckpointError, match=r"another architecture than Sequential.*missing: .*left over|of another shape"
+    ):
         load_weights(small_classifier(), tmp_path / "g.safetensors")
     wide = nn.Sequential(nn.Linear(9, 16, bias=False))
     with pytest.raises(CheckpointError, match=r"0\.weight \(16, 6\) for \(16, 9\)"):

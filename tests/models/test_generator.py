@@ -184,8 +184,13 @@ def test_stopping_at_a_layer_does_not_run_what_lies_behind() -> None:
     assert Counting.runs == 0
 
 
-@pytest.mark.parametrize("make", [lambda: wb.Generator(convolutional_generator(), (8, 1, 1), device="cpu"),
-                                  lambda: wb.Generator(SkipGenerator(), 5, device="cpu")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: wb.Generator(convolutional_generator(), (8, 1, 1), device="cpu"),
+        lambda: wb.Generator(SkipGenerator(), 5, device="cpu"),
+    ],
+)
 def test_replaying_a_layers_own_output_changes_nothing(make: object) -> None:
     G = make()  # type: ignore[operator]
     z = G.latents(3)

@@ -37,7 +37,9 @@ def test_a_linear_map_gives_its_svd(matrix: Tensor, route: str) -> None:
     found = spectrum(lambda z: z @ matrix.T, torch.zeros(12), route=route, rank=12)
     _, singular, right = torch.linalg.svd(matrix.double(), full_matrices=False)
     assert torch.allclose(found.singular_values.double(), singular, rtol=1e-4)
-    assert torch.allclose((found.directions.double() * right).sum(1).abs(), torch.ones(12, dtype=torch.float64), atol=1e-4)
+    assert torch.allclose(
+        (found.directions.double() * right).sum(1).abs(), torch.ones(12, dtype=torch.float64), atol=1e-4
+    )
     assert found.complete and found.remaining_scale == 0.0
 
 
@@ -74,7 +76,9 @@ def test_the_matrix_free_route_agrees_with_scipys_svds(network: nn.Module) -> No
     assert np.allclose(free.singular_values.numpy(), reference, rtol=1e-3)
 
 
-def test_the_matrix_free_route_never_holds_the_whole_jacobian(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matrix_free_route_never_holds_the_whole_jacobian(
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
     z = torch.randn(30)
     widest = 0
     push = Linearisation.push

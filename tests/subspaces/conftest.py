@@ -18,7 +18,11 @@ def linear() -> wb.Generator:
     layer = nn.Linear(5, 16, bias=False)
     layer.weight.data = left @ torch.diag(torch.tensor([5.0, 4, 3, 2, 1]))
     return wb.Generator(
-        nn.Sequential(layer, nn.Unflatten(1, (1, 4, 4))), 5, value_range=(-20, 20), device="cpu", name="linear"
+        nn.Sequential(layer, nn.Unflatten(1, (1, 4, 4))),
+        5,
+        value_range=(-20, 20),
+        device="cpu",
+        name="linear",
     )
 
 

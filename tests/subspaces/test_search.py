@@ -79,7 +79,9 @@ def test_the_code_of_a_line_gives_that_line_again(search: wb.subspaces.Search, c
     assert shown.provenance.call == search.code(1)
 
 
-def test_a_search_goes_on_from_its_saved_path(search: wb.subspaces.Search, conv: wb.Generator, tmp_path: Path) -> None:
+def test_a_search_goes_on_from_its_saved_path(
+    search: wb.subspaces.Search, conv: wb.Generator, tmp_path: Path
+) -> None:
     walked(search)
     resumed = wb.subspaces.Search.resume(conv, search.path().save(tmp_path / "path"))
     assert resumed.current == 3
@@ -106,7 +108,9 @@ def test_a_given_start_and_settings_stand_in_the_code(conv: wb.Generator) -> Non
     assert torch.equal(eval(search.code(), {"wb": wb, "G": conv, "z": z}).outputs, shown.outputs)
 
 
-def test_the_walk_goes_from_the_start_to_the_point_through_every_accepted_one(search: wb.subspaces.Search) -> None:
+def test_the_walk_goes_from_the_start_to_the_point_through_every_accepted_one(
+    search: wb.subspaces.Search,
+) -> None:
     walked(search)
     frames = search.walk(frames=4)
     assert len(frames) == 2 * 4 + 1
@@ -115,7 +119,9 @@ def test_the_walk_goes_from_the_start_to_the_point_through_every_accepted_one(se
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png"])
-def test_the_walk_is_exported_as_an_animation_with_its_latents(search: wb.subspaces.Search, tmp_path: Path, ending: str) -> None:
+def test_the_walk_is_exported_as_an_animation_with_its_latents(
+    search: wb.subspaces.Search, tmp_path: Path, ending: str
+) -> None:
     walked(search)
     path = export(search, tmp_path / "out" / f"way.{ending}", frames=5)
     with Image.open(path) as picture:

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from workbench.models.errors import ModelError
 
 
-def as_batch(
-    value: Any, shape: tuple[int, ...], *, name: str, device: torch.device, dtype: torch.dtype
-) -> Tensor:
+def as_batch(value: Any, shape: tuple[int, ...], *, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
     """`value` as a tensor (batch, *shape) on `device`; arrays and lists are converted.
 
     Raises:

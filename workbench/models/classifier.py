@@ -89,9 +89,7 @@ class Classifier(Model):
         """The outputs of several layers from one pass, by name."""
         return self._read([self._resolve_layer(layer).name for layer in layers], self._as_inputs(x))
 
-    def replay(
-        self, x: Any, layer: str | int | Layer, activation: Tensor
-    ) -> Float[Tensor, "batch classes"]:
+    def replay(self, x: Any, layer: str | int | Layer, activation: Tensor) -> Float[Tensor, "batch classes"]:
         """The scores when `layer` gives `activation` instead of its own output."""
         x = self._as_inputs(x)
         wanted = self._resolve_layer(layer)

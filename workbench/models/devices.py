@@ -38,8 +38,9 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, TypeError) as error:
         raise ModelError(f"device={device!r} is no device; use 'auto' or one of {available}") from error
     kinds = {name.split(":")[0] for name in available} | {"meta"}
-    if resolved.type not in kinds or (resolved.index is not None and resolved.type == "cuda"
-                                      and f"cuda:{resolved.index}" not in available):
+    if resolved.type not in kinds or (
+        resolved.index is not None and resolved.type == "cuda" and f"cuda:{resolved.index}" not in available
+    ):
         raise ModelError(f"device={str(device)!r} is not on this machine; use 'auto' or one of {available}")
     return resolved
 

@@ -150,9 +150,7 @@ class Generator(Model):
 
         return run
 
-    def read(
-        self, z: Any, layers: Sequence[str | int | Layer], condition: Condition = None
-    ) -> dict[str, Tensor]:
+    def read(self, z: Any, layers: Sequence[str | int | Layer], condition: Condition = None) -> dict[str, Tensor]:
         """The outputs of several layers from one pass, by name."""
         z = self._as_latents(z)
         names = [self._resolve_layer(layer).name for layer in layers]
@@ -209,7 +207,9 @@ class Generator(Model):
                 raise ModelError(f"{self.name} takes class indices; it was made without class_embeddings")
             width = self.class_embeddings.shape[1]
             if given.shape[-1] != width or given.ndim > 2:
-                raise ModelError(f"the embedding has shape {tuple(given.shape)}, expected ({width},) or (batch, {width})")
+                raise ModelError(
+                    f"the embedding has shape {tuple(given.shape)}, expected ({width},) or (batch, {width})"
+                )
             return given.to(device=self.device, dtype=self.dtype).expand(batch, width)
         if isinstance(given, (int, str)):
             indices = torch.full((batch,), self.class_index(given))

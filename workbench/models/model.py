@@ -26,9 +26,7 @@ def frozen_copy(module: nn.Module, device: torch.device) -> nn.Module:
     The weights share the memory of the original where the device is the same; the structure, the
     mode and the buffers are the copy's own, so that the user's module is never changed.
     """
-    memo: dict[int, Any] = {
-        id(p): nn.Parameter(p.detach(), requires_grad=False) for p in module.parameters()
-    }
+    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in module.parameters()}
     for submodule in module.modules():  # weight_norm keeps a computed weight, which deepcopy refuses
         for value in vars(submodule).values():
             if isinstance(value, Tensor) and not value.is_leaf:
@@ -42,7 +40,7 @@ def frozen_copy(module: nn.Module, device: torch.device) -> nn.Module:
         ) from error
     for submodule in copied.modules():
         if getattr(submodule, "inplace", None) is True:
-            submodule.inplace = False  # would overwrite the pre-activation that was read
+            submodule.inplace = False  # type: ignore[assignment] # it would overwrite the pre-activation
     return copied.eval().requires_grad_(False).to(device)
 
 
@@ -167,9 +165,7 @@ class Model:
         None where the rest also depends on something else (skip connections, conditions).
         """
         wanted = self._resolve_layer(layer).name
-        ends = [
-            i for i, (name, _) in enumerate(self._chain) if name == wanted or name.startswith(wanted + ".")
-        ]
+        ends = [i for i, (name, _) in enumerate(self._chain) if name == wanted or name.startswith(wanted + ".")]
         if not ends:
             return None
         steps = [module for _, module in self._chain[ends[-1] + 1 :]]
@@ -207,7 +203,7 @@ class Model:
             for key, value in sorted(self.module.state_dict().items()):
                 if isinstance(value, Tensor):
                     digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
-                    digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+                    digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 

@@ -60,5 +60,5 @@ class Neuron:
             return channel.flatten(1).mean(1)
         if self.reduce == "max":
             return channel.flatten(1).amax(1)
-        position = self.position or tuple(n // 2 for n in channel.shape[1:])
-        return channel[(slice(None), *position)]
+        position: tuple[int, ...] = self.position or tuple(int(n) // 2 for n in channel.shape[1:])
+        return channel[(slice(None), *position)]  # type: ignore[index]

@@ -21,9 +21,7 @@ TYPICAL_MASS = 0.999
 class Prior(Protocol):
     """What the methods ask of a prior; implement it for a distribution of your own."""
 
-    def sample(
-        self, n: int, shape: tuple[int, ...], generator: torch.Generator
-    ) -> Float[Tensor, "n *latent"]:
+    def sample(self, n: int, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "n *latent"]:
         """`n` independent draws, on the CPU, float32."""
         ...
 
@@ -46,9 +44,7 @@ class Normal:
 
     std: float = 1.0
 
-    def sample(
-        self, n: int, shape: tuple[int, ...], generator: torch.Generator
-    ) -> Float[Tensor, "n *latent"]:
+    def sample(self, n: int, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "n *latent"]:
         """`n` draws of shape `shape`."""
         return self.std * torch.randn(n, *shape, generator=generator)
 
@@ -85,9 +81,7 @@ class Uniform:
     low: float = -1.0
     high: float = 1.0
 
-    def sample(
-        self, n: int, shape: tuple[int, ...], generator: torch.Generator
-    ) -> Float[Tensor, "n *latent"]:
+    def sample(self, n: int, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "n *latent"]:
         """`n` draws of shape `shape`."""
         return self.low + (self.high - self.low) * torch.rand(n, *shape, generator=generator)
 

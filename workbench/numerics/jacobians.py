@@ -94,10 +94,10 @@ class Linearisation:
 
     def _push_vmapped(self, directions: Tensor) -> Tensor:
         def one(direction: Tensor) -> tuple[Tensor, Tensor]:
-            return jvp(self.function, (self.point[None],), (direction[None],))
+            return jvp(self.function, (self.point[None],), (direction[None],))  # type: ignore[return-value]
 
         # the primal is not batched, so it is computed once a chunk
-        output, pushed = vmap(one, out_dims=(None, 0))(directions)
+        output, pushed = vmap(one, out_dims=(None, 0))(directions)  # type: ignore[arg-type]
         if self._output is None:
             self._output = output[0]
         return pushed.flatten(1)
@@ -105,7 +105,7 @@ class Linearisation:
     def linearise(self) -> Callable[[Tensor], tuple[Tensor, ...]]:
         """Run the forward pass whose graph `pull` walks back through; it is kept."""
         if self._pullback is None:
-            output, self._pullback = vjp(self.function, self.point[None])
+            output, self._pullback = vjp(self.function, self.point[None])  # type: ignore[misc]
             self._output = output[0].detach()
             self.passes.forward += 1
         return self._pullback

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from safetensors.torch import save_file
@@ -37,9 +38,7 @@ def export(search: Search, path: str | Path, *, frames: int = 12, point: int | N
     pixels = ((outputs - low) / (high - low) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
     pictures = [Image.fromarray(p[..., 0] if p.shape[-1] == 1 else p) for p in pixels]
     path.parent.mkdir(parents=True, exist_ok=True)
-    lossless = {"lossless": True} if path.suffix.lower() == ".webp" else {}
-    pictures[0].save(
-        path, save_all=True, append_images=pictures[1:], duration=_FRAME_MS, loop=0, **lossless
-    )
+    lossless: dict[str, Any] = {"lossless": True} if path.suffix.lower() == ".webp" else {}
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=_FRAME_MS, loop=0, **lossless)
     save_file({"latents": search.path().latents.cpu().contiguous()}, path.with_suffix(".safetensors"))
     return path

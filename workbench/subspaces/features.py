@@ -22,6 +22,7 @@ class Pixels:
     """The output itself."""
 
     def __call__(self, x: Float[Tensor, "batch *output"]) -> Float[Tensor, "batch *output"]:
+        """Features of a batch of outputs."""
         return x
 
     def __repr__(self) -> str:
@@ -35,6 +36,7 @@ class Downsampled:
     factor: int = 4
 
     def __call__(self, x: Float[Tensor, "batch *output"]) -> Float[Tensor, "batch *coarse"]:
+        """Features of a batch of outputs."""
         smallest = min(x.shape[2:]) if x.ndim > 2 else x.shape[1]
         if not 1 <= self.factor <= smallest:
             raise ValueError(f"factor={self.factor} for an output of {smallest} pixels; use 1 to {smallest}")
@@ -67,6 +69,7 @@ class LayerFeatures:
         self._scale, self._shift = (high - low) / (b - a), low - a * (high - low) / (b - a)
 
     def __call__(self, x: Float[Tensor, "batch *output"]) -> Float[Tensor, "batch *layer"]:
+        """Features of a batch of outputs."""
         return self._read(x * self._scale + self._shift)
 
     def __repr__(self) -> str:

@@ -1,11 +1,15 @@
-"""Figures of subspace search: the spectrum at a point."""
+"""Figures of subspace search: the spectrum at a point, the convergence of simulated searches."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import plotly.graph_objects as go
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.subspaces.simulation import METHODS
 from workbench.subspaces.subspace import Subspace
 from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
 
@@ -19,11 +23,12 @@ def spectrum(subspace: Subspace) -> go.Figure:
     return figure
 
 
-def spectrum_figure(*, height: int = 190) -> go.Figure:
+def spectrum_figure(*, width: int | None = None, height: int = 190) -> go.Figure:
     """An empty spectrum, to be filled by `highlight`: readable on light and dark paper."""
     figure = go.Figure(go.Bar(x=[], y=[], hovertemplate="direction %{x}<br>σ = %{y:.3g}<extra></extra>"))
     figure.update_layout(
         template=plotly_template(),
+        width=width,
         height=height,
         margin={"l": 44, "r": 8, "t": 26, "b": 34},
         title={"text": "Singular values", "font": {"size": 12}},
@@ -44,3 +49,51 @@ def highlight(figure: go.Figure, singular_values: Float[Tensor, " r"], *drawn: i
         bars.x = list(range(1, len(values) + 1))
         bars.y = values
         bars.marker.color = [_DRAWN if i in drawn else _PLAIN for i in range(len(values))]
+
+
+def convergence(
+    curves: Mapping[str, Float[Tensor, "seeds sliders"]], *, title: str = "", height: int = 420
+) -> go.Figure:
+    """Lowest loss so far against sliders, of one simulated case.
+
+    A line is the median over the seeds, its band the quartiles; variants of differential subspace
+    search are drawn solid, its rivals dashed.
+
+    Args:
+        curves: by method, as `Results.curves` gives them; (seeds, sliders + 1), the start first.
+    """
+    figure = go.Figure()
+    for place, (name, runs) in enumerate(curves.items()):
+        colour = PALETTE[place % len(PALETTE)]
+        low, median, high = runs.double().quantile(torch.tensor([0.25, 0.5, 0.75]).double(), dim=0).tolist()
+        sliders = list(range(len(median)))
+        ours = name.startswith(("dss", "hybrid"))
+        label = METHODS[name].label if name in METHODS else name
+        figure.add_scatter(
+            x=[*sliders, *reversed(sliders)],
+            y=[*high, *reversed(low)],
+            fill="toself",
+            fillcolor=f"rgba({', '.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))}, 0.15)",
+            line={"width": 0},
+            hoverinfo="skip",
+            legendgroup=name,
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=sliders,
+            y=median,
+            name=label,
+            legendgroup=name,
+            line={"color": colour, "width": 2.5 if name == "dss" else 1.5, "dash": "solid" if ours else "dash"},
+            hovertemplate=f"{label}<br>%{{x}} sliders: %{{y:.4g}}<extra></extra>",
+        )
+    figure.update_layout(
+        template=plotly_template(),
+        width=width,
+        height=height,
+        title={"text": title},
+        xaxis={"title": "sliders"},
+        yaxis={"title": "lowest loss so far", "type": "log", "exponentformat": "power"},
+        legend={"font": {"size": 11}},
+    )
+    return figure

@@ -26,6 +26,8 @@ from workbench.ui.sample_grid import SampleGrid
 
 #: Samples to choose a start from.
 _STARTS = 60
+#: Width of the column beside the film strip, in CSS pixels.
+_ASIDE = 320
 
 
 class Panel(widgets.VBox):
@@ -95,9 +97,11 @@ class Panel(widgets.VBox):
         self.starts.on_select(self._start_selected)
         self._start_latents: torch.Tensor | None = None
         self._facts = widgets.HTML()
-        self._spectrum = go.FigureWidget(spectrum_figure())
+        self._spectrum = go.FigureWidget(spectrum_figure(width=_ASIDE))
         self._buttons = {
-            "another": _button("Another direction", "Draw the next direction at this point (its Jacobian is kept)"),
+            "another": _button(
+                "Another direction", "Draw the next direction at this point (its Jacobian is kept)"
+            ),
             "back": _button("Step back", "Return to the point before; a line from there branches"),
             "start": _button("New start", "Begin again at a new draw of the prior"),
         }
@@ -105,27 +109,31 @@ class Panel(widgets.VBox):
         self._buttons["back"].on_click(lambda _: self.step_back())
         self._buttons["start"].on_click(lambda _: self.new_start())
         self._seed = widgets.BoundedIntText(
-            value=self.search.seed, min=0, max=2**31 - 1, description="seed",
-            layout=widgets.Layout(width="140px"), style={"description_width": "36px"},
+            value=self.search.seed,
+            min=0,
+            max=2**31 - 1,
+            description="seed",
+            layout=widgets.Layout(width="140px"),
+            style={"description_width": "36px"},
         )
         left = widgets.VBox(
             [self.strip, widgets.HBox([*self._buttons.values(), self._seed], layout=_row())],
             layout=widgets.Layout(flex="3 1 420px", min_width="320px"),
         )
         right = widgets.VBox(
-            [self._facts, self._spectrum], layout=widgets.Layout(flex="1 1 240px", min_width="220px")
+            [self._facts, self._spectrum], layout=widgets.Layout(flex=f"0 1 {_ASIDE}px", min_width="240px")
         )
         more = widgets.Accordion([self._starts_view(), self._keep_view()], selected_index=None)
         more.titles = ("Choose a start among samples", "Save, replay and export the path")
         super().__init__(
             [
-                widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap", gap="20px")),
+                widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap", grid_gap="20px")),
                 self.jobs,
                 self.history,
                 self.code,
                 more,
             ],
-            layout=widgets.Layout(gap="6px", width="100%"),
+            layout=widgets.Layout(grid_gap="6px", width="100%"),
         )
 
     def _starts_view(self) -> widgets.Widget:
@@ -135,7 +143,9 @@ class Panel(widgets.VBox):
 
     def _keep_view(self) -> widgets.Widget:
         self._folder = widgets.Text(
-            value="subspace-path", description="folder", layout=widgets.Layout(width="320px"),
+            value="subspace-path",
+            description="folder",
+            layout=widgets.Layout(width="320px"),
             style={"description_width": "48px"},
         )
         actions = {
@@ -238,6 +248,8 @@ class Panel(widgets.VBox):
 
     def close(self) -> None:
         """Stop the worker and close every widget of the panel."""
+        if not hasattr(self, "jobs"):  # ipywidgets closes what was never finished, too
+            return
         self.jobs.close()
         for widget in _descendants(self):
             widget.close()
@@ -377,7 +389,7 @@ def _button(text: str, tooltip: str) -> widgets.Button:
 
 
 def _row() -> widgets.Layout:
-    return widgets.Layout(flex_flow="row wrap", gap="6px", align_items="center")
+    return widgets.Layout(flex_flow="row wrap", grid_gap="6px", align_items="center")
 
 
 def _descendants(widget: widgets.Widget) -> list[widgets.Widget]:

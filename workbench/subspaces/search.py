@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Generator as Steps
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -135,9 +136,7 @@ class Search:
         self.scale, self.share, self.steps = scale, share, steps
         self._given_start = z is not None
         start = generator.point(generator.latents(1, seed=seed) if z is None else z)
-        self.target = target_change(
-            generator, self.features, scale=scale, share=share, condition=condition
-        )
+        self.target = target_change(generator, self.features, scale=scale, share=share, condition=condition)
         output = generator.render(start[None], condition)[0]
         self.points = [Point(0, None, 0, 0.0, start, output)]
         self.current = 0
@@ -239,9 +238,7 @@ class Search:
 
     def _add(self, parent: int, draw: int, t: float, direction: Tensor) -> Point:
         from_point = self.points[parent]
-        latents, _ = along(
-            self.generator, from_point.latent, direction, torch.tensor([t]).to(from_point.latent)
-        )
+        latents, _ = along(self.generator, from_point.latent, direction, torch.tensor([t]).to(from_point.latent))
         output = self.generator.render(latents, self.condition)[0]
         self.points.append(Point(len(self.points), parent, draw, t, latents[0], output))
         self.current = len(self.points) - 1
@@ -361,7 +358,9 @@ class Search:
             at = None if at.parent is None else self.points[at.parent]
         trail.reverse()
         legs = [
-            a + torch.linspace(0, 1, frames + 1, device=a.device, dtype=a.dtype)[:-1].reshape(-1, *[1] * a.ndim) * (b - a)
-            for a, b in zip(trail, trail[1:], strict=False)
+            a
+            + torch.linspace(0, 1, frames + 1, device=a.device, dtype=a.dtype)[:-1].reshape(-1, *[1] * a.ndim)
+            * (b - a)
+            for a, b in pairwise(trail)
         ]
         return self.generator.render(torch.cat([*legs, trail[-1][None]]), self.condition)

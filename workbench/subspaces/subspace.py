@@ -124,7 +124,9 @@ def subspace_steps(
     """The steps of `subspace`, one a chunk of passes."""
     centre = generator.point(z)
     if not 1 <= dims <= centre.numel():
-        raise ValueError(f"dims={dims}; a latent of {centre.numel()} numbers has subspaces of 1 to {centre.numel()}")
+        raise ValueError(
+            f"dims={dims}; a latent of {centre.numel()} numbers has subspaces of 1 to {centre.numel()}"
+        )
     phi = features or Pixels()
     started = time.perf_counter()
     spectrum = yield from spectrum_steps(
@@ -132,10 +134,7 @@ def subspace_steps(
     )
     drawn = Draws(spectrum, seed=seed)
     chosen = [drawn[i] for i in range(dims)]
-    if isinstance(phi, Pixels):
-        output = spectrum.output
-    else:
-        output = generator.render(centre[None], condition)[0]
+    output = spectrum.output if isinstance(phi, Pixels) else generator.render(centre[None], condition)[0]
     synchronise(generator.device)
     call = f"wb.subspaces.subspace(G, z, dims={dims}, seed={seed}, features={phi!r}, route={route!r})"
     return Subspace(

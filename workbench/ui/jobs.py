@@ -45,7 +45,7 @@ class Jobs(widgets.HBox):
         self._cancel.on_click(lambda _: self.cancel())
         super().__init__(
             [self._bar, self._cancel, self._label],
-            layout=widgets.Layout(align_items="center", gap="8px", min_height="34px"),
+            layout=widgets.Layout(align_items="center", grid_gap="8px", min_height="34px"),
         )
         self._changed = threading.Condition()
         self._waiting: _Request | None = None

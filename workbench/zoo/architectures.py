@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -62,10 +64,25 @@ def mnist_discriminator(*, spectral_norm: bool = False) -> nn.Sequential:
     )
 
 
+def mnist_encoder(latents: int) -> nn.Sequential:
+    """Images (n, 1, 28, 28) in [-1, 1] to codes (n, latents); used in training only."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 4, 2, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64 * 7 * 7, 128),
+        nn.ReLU(),
+        nn.Linear(128, latents),
+    )
+
+
 class Standardise(nn.Module):
     """Pixels in [0, 1] to zero mean and unit deviation over MNIST's training set."""
 
     def forward(self, x: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch 1 28 28"]:
+        """The standardised images."""
         return (x - 0.1307) / 0.3081
 
 
@@ -94,7 +111,7 @@ def face_generator() -> nn.Module:
     """The DCGAN of `gan-face-generate`: latents (n, 100, 1, 1) to faces (n, 3, 64, 64) in [-1, 1]."""
     widths = (100, 512, 256, 128, 64)
     layers: list[nn.Module] = []
-    for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (before, after) in enumerate(pairwise(widths)):
         stride, padding = (1, 0) if i == 0 else (2, 1)
         layers += [
             nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False),
@@ -113,6 +130,7 @@ class _Main(nn.Module):
         self.main = main
 
     def forward(self, z: Float[Tensor, "batch 100 1 1"]) -> Float[Tensor, "batch 3 64 64"]:
+        """The images of a batch of latents."""
         return self.main(z)
 
 

@@ -236,9 +236,7 @@ def load(name: str, *, device: str | torch.device = "auto") -> Generator | Class
     entry = find(name)
     module = load_module(name)
     if entry.kind == "generator":
-        return Generator(
-            module, entry.input_shape, value_range=entry.value_range, device=device, name=entry.name
-        )
+        return Generator(module, entry.input_shape, value_range=entry.value_range, device=device, name=entry.name)
     return Classifier(
         module,
         entry.input_shape,

@@ -22,9 +22,7 @@ from workbench.zoo.registry import WEIGHTS, find, load_module
 _COUNTED = 2000
 
 
-def train(
-    name: str, *, out: Path = WEIGHTS, seed: int = 0, short: bool = False, threads: int = 1
-) -> list[Path]:
+def train(name: str, *, out: Path = WEIGHTS, seed: int = 0, short: bool = False, threads: int = 1) -> list[Path]:
     """Train the network of a name and write its weights; returns the files.
 
     Args:

@@ -18,7 +18,7 @@ from workbench.zoo.architectures import mnist_classifier
 class Settings:
     """What the training depends on, beside the images."""
 
-    epochs: int = 10
+    epochs: int = 6
     batch: int = 128
     rate: float = 3e-3
     shift: float = 2.0

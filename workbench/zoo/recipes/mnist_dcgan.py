@@ -1,4 +1,9 @@
-"""Trains the MNIST generators: hinge loss, spectral norm, an exponential average of the weights."""
+"""Trains the MNIST generators: hinge loss, spectral norm, an exponential average of the weights.
+
+The generator of the plane has an encoder beside it while it is trained: alone, a generator of two
+latents learned a few digits only. The encoder's codes of the training set are drawn to the prior
+(a Wasserstein autoencoder; Tolstikhin et al., ICLR 2018), so that every digit has a place on it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workbench.zoo.architectures import baked, mnist_discriminator, mnist_generator
+from workbench.zoo.architectures import baked, mnist_discriminator, mnist_encoder, mnist_generator
 
 
 @dataclass(frozen=True)
@@ -20,16 +25,21 @@ class Settings:
     """What the training depends on, beside the images."""
 
     latents: int = 64
-    steps: int = 5000
+    steps: int = 3500
     batch: int = 64
     generator_rate: float = 4e-4
     discriminator_rate: float = 4e-4
     average: float = 0.999
+    reconstruct: float = 0.0
+    spread: float = 0.0
     seed: int = 0
 
 
 #: The settings of the generators that ship, by name.
-SETTINGS = {"mnist-dcgan": Settings(), "mnist-dcgan-2d": Settings(latents=2, steps=6000)}
+SETTINGS = {
+    "mnist-dcgan": Settings(),
+    "mnist-dcgan-2d": Settings(latents=2, steps=2500, reconstruct=10.0, spread=20.0),
+}
 
 
 def train(
@@ -48,13 +58,21 @@ def train(
     generator = mnist_generator(settings.latents)
     discriminator = mnist_discriminator(spectral_norm=True)
     averaged = copy.deepcopy(generator).eval().requires_grad_(False)
+    modules: dict[str, nn.Module] = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "averaged": averaged,
+    }
+    learners = list(generator.parameters())
+    if settings.reconstruct:
+        modules["encoder"] = mnist_encoder(settings.latents)
+        learners += modules["encoder"].parameters()
     optimisers = (
-        torch.optim.Adam(generator.parameters(), settings.generator_rate, betas=(0.5, 0.99)),
+        torch.optim.Adam(learners, settings.generator_rate, betas=(0.5, 0.99)),
         torch.optim.Adam(discriminator.parameters(), settings.discriminator_rate, betas=(0.5, 0.99)),
     )
     random = torch.Generator().manual_seed(settings.seed)
     start = 0
-    modules = {"generator": generator, "discriminator": discriminator, "averaged": averaged}
     if checkpoint is not None and checkpoint.exists():
         stored = torch.load(checkpoint, weights_only=True)
         start = stored["step"]
@@ -66,7 +84,7 @@ def train(
     began = time.monotonic()
     for step in range(start + 1, settings.steps + 1):
         _decay(optimisers, settings, step)
-        losses = _step(generator, discriminator, optimisers, images, settings, random)
+        losses = _step(modules, optimisers, images, settings, random)
         _average(averaged, generator, min(settings.average, 1 - 1 / (step + 1)))
         if step % every == 0 or step == settings.steps:
             text = f"step {step} D {losses[0]:.3f} G {losses[1]:.3f} {time.monotonic() - began:.0f} s"
@@ -80,23 +98,30 @@ def train(
 
 
 def _step(
-    generator: nn.Module,
-    discriminator: nn.Module,
+    modules: dict[str, nn.Module],
     optimisers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
     images: Tensor,
     settings: Settings,
     random: torch.Generator,
 ) -> tuple[float, float]:
-    rows = torch.randint(len(images), (settings.batch,), generator=random)
+    generator, discriminator = modules["generator"], modules["discriminator"]
+    real = images[torch.randint(len(images), (settings.batch,), generator=random)]
     z = torch.randn(settings.batch, settings.latents, generator=random)
-    fake = generator(z)
-    real_score, fake_score = discriminator(torch.cat([images[rows], fake.detach()])).chunk(2)
+    if settings.reconstruct:
+        codes = modules["encoder"](real)
+        fake, rebuilt = generator(torch.cat([z, codes])).chunk(2)
+    else:
+        fake = generator(z)
+    real_score, fake_score = discriminator(torch.cat([real, fake.detach()])).chunk(2)
     discriminator_loss = F.relu(1 - real_score).mean() + F.relu(1 + fake_score).mean()
     optimisers[1].zero_grad()
     discriminator_loss.backward()
     optimisers[1].step()
     discriminator.requires_grad_(False)
     generator_loss = -discriminator(fake).mean()
+    if settings.reconstruct:
+        generator_loss = generator_loss + settings.reconstruct * F.mse_loss(rebuilt, real)
+        generator_loss = generator_loss + settings.spread * _discrepancy(codes, z)
     optimisers[0].zero_grad()
     generator_loss.backward()
     optimisers[0].step()
@@ -104,19 +129,30 @@ def _step(
     return discriminator_loss.item(), generator_loss.item()
 
 
+def _discrepancy(codes: Tensor, prior: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy of two samples (n, latents), inverse multiquadratic kernels."""
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        squared = (a[:, None] - b[None]).square().sum(2)
+        return sum((scale / (scale + squared) for scale in (0.05, 0.2, 1.0, 4.0)), torch.zeros(()))
+
+    n = len(codes)
+    off = 1 - torch.eye(n)
+    within = (kernel(codes, codes) * off + kernel(prior, prior) * off).sum() / (n * (n - 1))
+    return within - 2 * kernel(codes, prior).mean()
+
+
 def _decay(optimisers: tuple[torch.optim.Optimizer, ...], settings: Settings, step: int) -> None:
     """Constant rates for the first half, then linearly to a twentieth."""
     share = min(1.0, max(0.05, 2 * (1 - step / settings.steps)))
-    for optimiser, rate in zip(
-        optimisers, (settings.generator_rate, settings.discriminator_rate), strict=True
-    ):
+    for optimiser, rate in zip(optimisers, (settings.generator_rate, settings.discriminator_rate), strict=True):
         for group in optimiser.param_groups:
             group["lr"] = rate * share
 
 
 def _average(averaged: nn.Module, module: nn.Module, keep: float) -> None:
     with torch.no_grad():
-        for old, new in zip(averaged.parameters(), module.parameters(), strict=True):
-            old.lerp_(new, 1 - keep)
-        for old, new in zip(averaged.buffers(), module.buffers(), strict=True):
-            old.copy_(new) if not old.is_floating_point() else old.lerp_(new, 1 - keep)
+        olds = [*averaged.parameters(), *averaged.buffers()]
+        news = [*module.parameters(), *module.buffers()]
+        for old, new in zip(olds, news, strict=True):
+            old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)

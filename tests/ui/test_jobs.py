@@ -1,0 +1,131 @@
+"""Jobs run one at a time in the background: the latest wins, Cancel stops at a step, errors are told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+
+import pytest
+
+from workbench.progress import Step
+from workbench.ui.jobs import Jobs
+
+
+class Work:
+    """A computation of many steps, each of which waits until it is let go."""
+
+    def __init__(self, name: object, steps: int = 3) -> None:
+        self.name, self.steps = name, steps
+        self.started = threading.Event()
+        self.go = threading.Event()
+        self.done = 0
+
+    def __call__(self) -> Generator[Step, None, object]:
+        self.started.set()
+        for self.done in range(1, self.steps + 1):
+            assert self.go.wait(10)
+            yield Step(self.done, self.steps, "step")
+        return self.name
+
+
+@pytest.fixture
+def jobs() -> Generator[Jobs, None, None]:
+    made = Jobs()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def results() -> list[object]:
+    return []
+
+
+def quick(value: object) -> Callable[[], Generator[Step, None, object]]:
+    def steps() -> Generator[Step, None, object]:
+        yield Step(1, 1, "quick")
+        return value
+
+    return steps
+
+
+def test_a_job_hands_over_its_value_without_blocking_the_caller(jobs: Jobs, results: list[object]) -> None:
+    work = Work("a")
+    jobs.submit(work, results.append, label="A")
+    assert work.started.wait(10) and results == [] and jobs.busy
+    work.go.set()
+    assert jobs.wait(10)
+    assert results == ["a"] and not jobs.busy
+
+
+def test_of_a_storm_of_requests_the_last_one_wins(jobs: Jobs, results: list[object]) -> None:
+    first = Work("first", steps=1000)
+    jobs.submit(first, results.append, label="first")
+    assert first.started.wait(10)
+    later = [Work(i) for i in range(500)]
+    for work in later:
+        work.go.set()
+        jobs.submit(work, results.append, label="storm")
+    first.go.set()
+    assert jobs.wait(10)
+    assert results == [499]
+    assert first.done <= 2
+    assert sum(work.started.is_set() for work in later) == 1
+
+
+def test_cancel_stops_at_the_next_step_and_says_so(jobs: Jobs, results: list[object]) -> None:
+    work = Work("a", steps=1000)
+    jobs.submit(work, results.append, label="Long work")
+    assert work.started.wait(10)
+    assert not jobs.children[1].disabled
+    jobs.children[1].click()
+    work.go.set()
+    assert jobs.wait(10)
+    assert results == [] and work.done <= 2
+    assert jobs.children[2].value == "Long work cancelled"
+    assert jobs.children[1].disabled
+
+
+def test_an_error_is_told_and_the_next_job_runs(jobs: Jobs, results: list[object]) -> None:
+    def failing() -> Generator[Step, None, None]:
+        yield Step(1, 2)
+        raise ValueError("z has shape (3,), expected (8,)")
+
+    jobs.submit(failing, results.append, label="Line")
+    assert jobs.wait(10)
+    assert "Line failed: z has shape (3,)" in jobs.children[2].value
+    assert jobs.error is not None and "ValueError" in jobs.error
+    jobs.submit(quick("fine"), results.append, label="Line")
+    assert jobs.wait(10)
+    assert results == ["fine"] and jobs.error is None
+
+
+def test_work_ahead_of_need_gives_way_to_what_the_user_asks(jobs: Jobs, results: list[object]) -> None:
+    ahead = Work("ahead", steps=1000)
+    jobs.submit(ahead, results.append, label="ahead", background=True)
+    assert ahead.started.wait(10) and not jobs.busy
+    jobs.submit(quick("asked"), results.append, label="asked")
+    ahead.go.set()
+    assert jobs.wait(10)
+    assert results == ["asked"] and ahead.done <= 2
+
+
+def test_a_closed_panel_runs_nothing_more(jobs: Jobs, results: list[object]) -> None:
+    work = Work("a", steps=1000)
+    jobs.submit(work, results.append, label="A")
+    assert work.started.wait(10)
+    jobs.close()
+    work.go.set()
+    assert jobs.wait(10)
+    jobs.submit(quick("b"), results.append, label="B")
+    assert jobs.wait(10) and results == []
+
+
+def test_progress_shows_how_far_it_is(jobs: Jobs, results: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.ui.jobs._SHOW_EVERY", 0)
+    shown: list[float] = []
+    jobs.children[0].observe(lambda change: shown.append(change["new"]), "value")
+    work = Work("a", steps=4)
+    work.go.set()
+    jobs.submit(work, results.append, label="A")
+    assert jobs.wait(10)
+    assert shown == [0.25, 0.5, 0.75, 1.0]
