@@ -10,7 +10,7 @@ PYTEST := $(PY) -m pytest
 TUTORIALS := $(wildcard notebooks/tutorials/*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab install test check lint types format unit notebooks browser wheel bench clean
+.PHONY: help lab install test check lint types format unit papers notebooks browser wheel chromium bench clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml Makefile
 	@python=$$(for p in python3 python3.13 python3.12 python3.11 python; do \
 	  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done); \
 	test -n "$$python" || { echo "Python 3.11 or newer is needed; install it, for example with: apt install python3"; exit 1; }; \
-	test -x $(PY) || $$python -m venv $(VENV)
+	$(PY) -m pip --version >/dev/null 2>&1 || $$python -m venv $(VENV)
 	$(PIP) $(TORCH)
 	$(PIP) --editable '.[dev]'
 	$(PIP) --no-deps $(FACES)
@@ -49,6 +49,9 @@ format: install  ## put the code into the house's form
 unit: install
 	$(PYTEST) -m "not browser and not wheel" tests
 
+papers: install  ## only the papers' claims
+	$(PYTEST) -m papers tests
+
 notebooks: install
 	$(PYTEST) --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=300 -p no:cacheprovider $(TUTORIALS)
 
@@ -58,7 +61,6 @@ browser: install chromium
 wheel: install chromium
 	$(PYTEST) -m wheel tests
 
-.PHONY: chromium
 chromium:
 	@for c in "$$WORKBENCH_CHROMIUM" chromium chromium-browser google-chrome google-chrome-stable; do \
 	  test -n "$$c" && command -v "$$c" >/dev/null && exit 0; done; \

@@ -7,15 +7,16 @@ import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 console = Console()
+#: A line as it is: a narrow terminal wraps it, a pipe gets it whole, and brackets in it are no markup.
+_PLAIN: Any = {"soft_wrap": True, "highlight": False, "markup": False}
 
 
 @app.command()
@@ -28,7 +29,7 @@ def lab(
 ) -> None:
     """Open JupyterLab on the tutorials."""
     root = notebooks(folder)
-    console.print(f"Notebooks: {root}", soft_wrap=True, markup=False)
+    console.print(f"Notebooks: {root}", **_PLAIN)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", f"--port={port}"]
@@ -62,15 +63,18 @@ def models() -> None:
     """List the models that ship, and whether their weights are here."""
     from workbench.zoo import registry
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "kind", "shape", "parameters", "weights"):
-        table.add_column(column, justify="right" if column == "parameters" else "left", no_wrap=True)
-    table.add_column("what it is")
+    rows = [("name", "kind", "shape", "parameters", "weights", "what it is")]
     for entry in registry.entries():
-        here = "[green]here[/]" if entry.available else "[yellow]missing[/]"
         shape = " x ".join(map(str, entry.input_shape))
-        table.add_row(entry.name, entry.kind, shape, f"{entry.parameters:,}", here, entry.summary)
-    console.print(table)
+        weights = "here" if entry.available else "missing"
+        rows.append((entry.name, entry.kind, shape, f"{entry.parameters:,}", weights, entry.summary))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        console.print(line, style="bold" if row is rows[0] else None, **_PLAIN)
+    for entry in registry.entries():
+        if not entry.available:
+            console.print(f"\n{entry.name}: {entry.advice}", **_PLAIN)
 
 
 class Finding(NamedTuple):

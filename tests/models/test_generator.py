@@ -279,7 +279,7 @@ def test_classes_that_do_not_exist_are_refused() -> None:
         G(z, torch.zeros(4))
     with pytest.raises(ModelError, match="has classes: pass one"):
         G(z)
-    with pytest.raises(ModelError, match="no parameter 'shard.weight': did you mean 'shared.weight'"):
+    with pytest.raises(ModelError, match=r"no parameter 'shard\.weight': did you mean 'shared\.weight'"):
         wb.Generator(Conditional(), 4, class_embeddings="shard.weight", device="cpu")
 
 

@@ -127,5 +127,5 @@ def test_the_walk_is_exported_as_an_animation_with_its_latents(
     with Image.open(path) as picture:
         assert picture.n_frames > 5 and picture.size == (8, 8)
     assert torch.equal(load_file(path.with_suffix(".safetensors"))["latents"], search.path().latents)
-    with pytest.raises(ValueError, match="expected .gif"):
+    with pytest.raises(ValueError, match=r"expected \.gif"):
         export(search, tmp_path / "way.mp4")

@@ -22,7 +22,8 @@ class Work:
 
     def __call__(self) -> Generator[Step, None, object]:
         self.started.set()
-        for self.done in range(1, self.steps + 1):
+        for step in range(1, self.steps + 1):
+            self.done = step
             assert self.go.wait(10)
             yield Step(self.done, self.steps, "step")
         return self.name

@@ -97,7 +97,7 @@ def _read(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path.name} holds pickled objects or code beside its tensors, or is damaged; it was not opened, since "
+            f"{path.name} holds pickled objects or code beside its tensors, or is damaged; it was not opened, as "
             "unpickling can run anything. Where you trust it, open it yourself and save "
             "safetensors.torch.save_file(state_dict, …)"
         ) from error

@@ -89,7 +89,6 @@ def convergence(
         )
     figure.update_layout(
         template=plotly_template(),
-        width=width,
         height=height,
         title={"text": title},
         xaxis={"title": "sliders"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Generator as Steps
 from pathlib import Path as FilePath
 from typing import Any
@@ -324,17 +325,17 @@ class Panel(widgets.VBox):
         spectrum = self.search.spectrum(point)
         if spectrum is None:
             return
-        index = int((spectrum.directions @ line.direction.flatten()).abs().argmax())
-        strength = line.singular_value / float(spectrum.singular_values[0])
+        cosines = (spectrum.directions @ line.direction.flatten()).abs()
+        index = int(cosines.argmax()) if float(cosines.max()) > 0.99 else -1
+        total = len(spectrum.singular_values)
+        place = f"{index + 1}{_ordinal(index + 1)} of {total}" if index >= 0 else f"outside the first {total}"
         rows = {
-            "point": f"{point} of {len(self.search.points) - 1}, direction {draw + 1}",
-            "singular value": f"{line.singular_value:.3g} ({strength:.0%} of the strongest)",
-            "place in the spectrum": f"{index + 1} of {len(spectrum.singular_values)}",
-            "ends": f"{line.positions[0]:.2f} … +{line.positions[-1]:.2f}",
+            "point": f"{point} of {len(self.search.points) - 1}",
+            "direction": f"{draw + 1}{_ordinal(draw + 1)} drawn here",
+            "singular value": f"{line.singular_value:.3g} · {place}",
             "spectrum": f"{spectrum.route}, {spectrum.passes.total} passes",
         }
-        cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
-        self._facts.value = f'<table class="wb-facts">{cells}</table>'
+        self._facts.value = _table(rows)
         highlight(self._spectrum, spectrum.singular_values, index)
 
     def _show_history(self) -> None:
@@ -382,6 +383,23 @@ class Panel(widgets.VBox):
 
 def _share(change: float, target: float) -> str:
     return f"{change:.2f}" if target != target else f"{100 * change / target:.0f} % of a full slider"
+
+
+def _ordinal(number: int) -> str:
+    if number % 100 in (11, 12, 13):
+        return "th"
+    return {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+
+
+def _table(rows: dict[str, str]) -> str:
+    """Names and values as quiet rows, in the theme's colours."""
+    name = "padding:1px 14px 1px 0;color:var(--jp-ui-font-color2,#656d76);white-space:nowrap"
+    value = "padding:1px 0;color:var(--jp-ui-font-color1,#1f2328)"
+    cells = "".join(
+        f'<tr><td style="{name}">{html.escape(k)}</td><td style="{value}">{html.escape(v)}</td></tr>'
+        for k, v in rows.items()
+    )
+    return f'<table style="font-size:13px;line-height:1.5;border-collapse:collapse">{cells}</table>'
 
 
 def _button(text: str, tooltip: str) -> widgets.Button:

@@ -1,0 +1,185 @@
+"""The command line says what is here, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import workbench as wb
+from tests.project import ROOT
+from workbench import cli
+from workbench.datasets import mnist
+from workbench.ui import assets
+from workbench.zoo import registry
+
+
+@pytest.fixture(autouse=True)
+def wide_console(monkeypatch):
+    monkeypatch.setattr(cli, "console", Console(width=240))
+
+
+def run(*arguments: str):
+    """What a command printed, and how it ended."""
+    result = CliRunner().invoke(cli.app, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The commands that would have replaced this process."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, command: commands.append(command))
+    monkeypatch.setattr(os, "environ", {**os.environ})
+    return commands
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """The workbench as if it came from a wheel with two notebooks."""
+    bundled = tmp_path / "site-packages" / "workbench" / "_bundled"
+    for name in ("tutorials/first.ipynb", "reports/second.ipynb"):
+        path = bundled / "notebooks" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(f"shipped {name}")
+    monkeypatch.setattr(assets, "_PACKAGE", bundled.parent)
+
+
+# -- lab ---------------------------------------------------------------------------------------
+
+
+def test_lab_in_a_checkout_opens_the_checkouts_own_notebooks(started):
+    run("lab")
+    (command,) = started
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert f"--ServerApp.root_dir={ROOT / 'notebooks'}" in command
+
+
+def test_lab_opens_the_tutorials(started, installed, tmp_path):
+    run("lab", "--dir", str(tmp_path / "mine"))
+    assert "--LabApp.default_url=/lab/tree/tutorials" in started[0]
+
+
+def test_lab_keeps_the_token_and_asks_for_nothing_that_weakens_it(started):
+    run("lab", "--no-browser", "--port", "9001")
+    (command,) = started
+    assert {"--no-browser", "--port=9001"} <= set(command)
+    assert not any(word in part for part in command for word in ("token", "password", "xsrf", "origin", "--ip"))
+
+
+def test_lab_starts_kernels_of_its_own_environment(started):
+    run("lab")
+    assert os.environ["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+
+
+def test_lab_of_a_wheel_copies_the_notebooks_into_the_users_folder(started, installed, tmp_path):
+    run("lab", "--dir", str(tmp_path / "mine"))
+    assert (tmp_path / "mine" / "tutorials" / "first.ipynb").read_text() == "shipped tutorials/first.ipynb"
+    assert f"--ServerApp.root_dir={tmp_path / 'mine'}" in started[0]
+
+
+def test_lab_of_a_wheel_never_overwrites_what_the_user_changed(started, installed, tmp_path):
+    mine = tmp_path / "mine" / "tutorials" / "first.ipynb"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("my own notes")
+    run("lab", "--dir", str(tmp_path / "mine"))
+    assert mine.read_text() == "my own notes"
+    assert (tmp_path / "mine" / "reports" / "second.ipynb").exists()
+
+
+# -- models ------------------------------------------------------------------------------------
+
+
+def test_models_lists_the_whole_zoo():
+    printed = run("models").stdout
+    for entry in wb.zoo():
+        assert entry.name in printed
+
+
+def test_models_says_which_weights_are_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
+    (line,) = [line for line in run("models").stdout.splitlines() if line.startswith("mnist-cnn ")]
+    assert "missing" in line
+
+
+# -- doctor ------------------------------------------------------------------------------------
+
+
+def findings() -> dict[str, cli.Finding]:
+    return {f.what: f for f in [*cli._devices(), *cli._versions(), *cli._weights(), *cli._data()]}
+
+
+def test_doctor_finds_nothing_essential_missing_here():
+    result = run("doctor")
+    assert result.exit_code == 0, result.stdout
+
+
+def test_doctor_names_the_devices_and_the_versions_with_what_is_supported():
+    found = findings()
+    assert "cpu" in found["device"].found
+    assert found["torch"].good
+    assert ">=" in found["torch"].found
+    assert found["torch and torchvision"].good
+
+
+@pytest.mark.parametrize("installed_version", ["1.13.1", None])
+def test_doctor_fails_where_a_part_is_too_old_or_missing_and_says_how_to_get_it(monkeypatch, installed_version):
+    def version(name: str) -> str:
+        if name != "torch":
+            return "9999"
+        if installed_version is None:
+            raise cli.PackageNotFoundError(name)
+        return installed_version
+
+    monkeypatch.setattr(cli, "version", version)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "pip install 'torch>=" in result.stdout
+
+
+def test_doctor_fails_where_torch_and_torchvision_do_not_fit(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)  # its import raises, as a mismatched build's does
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "install both in one pip command" in result.stdout
+
+
+def test_doctor_fails_where_the_shipped_weights_are_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "reinstall latent-workbench" in result.stdout
+
+
+def test_doctor_lives_without_the_face_generator_and_says_how_to_get_it(monkeypatch):
+    faces = registry.find("digiface-dcgan")
+    monkeypatch.setattr(type(faces), "path", property(lambda entry: None if entry is faces else Path("here")))
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert "pip install --no-deps gan-face-generate" in result.stdout
+
+
+def test_doctor_lives_without_the_full_data_and_says_where_to_put_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(mnist, "folders", lambda: [tmp_path])
+    found = findings()["MNIST in full"]
+    assert (found.good, found.essential) == (False, False)
+    assert "WORKBENCH_DATA" in found.advice
+
+
+def test_doctor_looks_for_the_lpips_backbone_where_torch_would(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert str(tmp_path) in findings()["LPIPS backbone"].advice
+    backbone = tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    backbone.parent.mkdir(parents=True)
+    backbone.touch()
+    assert findings()["LPIPS backbone"].good
+
+
+def test_doctor_says_when_the_chromium_that_was_asked_for_does_not_exist(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORKBENCH_CHROMIUM", str(tmp_path / "no-chromium"))
+    assert not findings()["Chromium"].good

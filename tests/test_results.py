@@ -1,0 +1,80 @@
+"""Results come back as they were saved, and a damaged folder says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.results import FORMAT, ResultError
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    G = wb.Generator(nn.Sequential(nn.Linear(4, 9), nn.Tanh(), nn.Unflatten(1, (1, 3, 3))), 4, device="cpu")
+    return wb.subspaces.subspace(G, torch.zeros(4)).save(tmp_path / "result")
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_saving_writes_readable_json_and_safetensors_and_nothing_else(saved: Path) -> None:
+    assert sorted(p.name for p in saved.iterdir()) == ["result.json", "result.safetensors"]
+    document = json.loads((saved / "result.json").read_text())
+    assert document["kind"] == "subspaces.Subspace" and document["format"] == FORMAT
+    assert {"torch", "python", "numpy"} <= set(document["provenance"]["versions"])
+
+
+def test_a_missing_result_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no result\.json"):
+        wb.load_result(tmp_path)
+
+
+def test_a_damaged_file_is_named(saved: Path) -> None:
+    tensors = saved / "result.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:40])
+    with pytest.raises(ResultError, match="is damaged"):
+        wb.load_result(saved)
+    (saved / "result.json").write_text("{")
+    with pytest.raises(ResultError, match="is damaged"):
+        wb.load_result(saved)
+
+
+def test_another_format_is_refused(saved: Path) -> None:
+    edit(saved, format=FORMAT + 1)
+    with pytest.raises(ResultError, match=f"has format {FORMAT + 1}; this version reads {FORMAT}"):
+        wb.load_result(saved)
+
+
+@pytest.mark.parametrize("kind", ["os.system", "subspaces.Nothing", "flip_points.FlipPoints", "", "subprocess"])
+def test_a_kind_that_is_no_result_is_refused_and_nothing_is_imported_for_it(saved: Path, kind: str) -> None:
+    edit(saved, kind=kind)
+    with pytest.raises(ResultError):
+        wb.load_result(saved)
+
+
+def test_fields_that_are_missing_or_unknown_are_refused(saved: Path) -> None:
+    edit(saved, values={"route": "exact"})
+    with pytest.raises(ResultError, match="does not hold the fields"):
+        wb.load_result(saved)
+
+
+def test_saving_over_a_result_replaces_it_whole(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = wb.load_result(saved)
+    before = (saved / "result.safetensors").read_bytes()
+
+    def failing(tensors: object, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("workbench.results.save_file", failing)
+    with pytest.raises(OSError, match="disk full"):
+        result.save(saved)
+    assert (saved / "result.safetensors").read_bytes() == before
+    assert sorted(p.name for p in saved.iterdir()) == ["result.json", "result.safetensors"]
