@@ -15,29 +15,26 @@ def mnist_generator(latents: int) -> nn.Sequential:
 
     Radford, Metz and Chintala, "Unsupervised representation learning with deep convolutional
     generative adversarial networks", ICLR 2016, in small. Piecewise linear up to the tanh. With two
-    latents, two dense layers come first: a single one could only vary along rays from the origin.
+    latents, dense layers come first: one alone could only vary along rays from the origin.
     """
+    code = latents
     unfold: list[nn.Module] = []
-    width = latents
     if latents <= 2:
-        width = 256
-        unfold = [nn.Linear(latents, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
+        code = 64
+        unfold = [nn.Linear(latents, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, code)]
     return nn.Sequential(
         *unfold,
-        nn.Linear(width, 128 * 7 * 7, bias=False),
-        nn.Unflatten(1, (128, 7, 7)),
-        nn.BatchNorm2d(128),
+        nn.Linear(code, 96 * 7 * 7, bias=False),
+        nn.Unflatten(1, (96, 7, 7)),
+        nn.BatchNorm2d(96),
         nn.ReLU(),
-        nn.Conv2d(128, 128, 3, padding=1, bias=False),
-        nn.BatchNorm2d(128),
+        nn.Conv2d(96, 96, 3, padding=1, bias=False),
+        nn.BatchNorm2d(96),
         nn.ReLU(),
-        nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False),
+        nn.ConvTranspose2d(96, 64, 4, 2, 1, bias=False),
         nn.BatchNorm2d(64),
         nn.ReLU(),
-        nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(32),
-        nn.ReLU(),
-        nn.Conv2d(32, 1, 3, padding=1),
+        nn.ConvTranspose2d(64, 1, 4, 2, 1),
         nn.Tanh(),
     )
 
@@ -46,21 +43,22 @@ def mnist_discriminator(*, spectral_norm: bool = False) -> nn.Sequential:
     """Scores (n, 1) of images (n, 1, 28, 28) in [-1, 1]; high for real ones.
 
     Args:
-        spectral_norm: train with spectral normalisation (Miyato et al. 2018); what ships has the
-            normalised weights written into plain layers.
+        spectral_norm: train with spectral normalisation (Miyato et al., ICLR 2018) of all but the last
+            layer, which sets the scale that the hinge loss needs; what ships has the normalised
+            weights written into plain layers.
     """
     wrap = parametrizations.spectral_norm if spectral_norm else (lambda module: module)
     return nn.Sequential(
         wrap(nn.Conv2d(1, 32, 4, 2, 1)),
-        nn.LeakyReLU(0.2),
+        nn.LeakyReLU(0.1),
         wrap(nn.Conv2d(32, 64, 4, 2, 1)),
-        nn.LeakyReLU(0.2),
-        wrap(nn.Conv2d(64, 128, 3, 1, 1)),
-        nn.LeakyReLU(0.2),
-        wrap(nn.Conv2d(128, 128, 3, 2, 1)),
-        nn.LeakyReLU(0.2),
+        nn.LeakyReLU(0.1),
+        wrap(nn.Conv2d(64, 96, 3, 1, 1)),
+        nn.LeakyReLU(0.1),
+        wrap(nn.Conv2d(96, 96, 3, 2, 1)),
+        nn.LeakyReLU(0.1),
         nn.Flatten(),
-        wrap(nn.Linear(128 * 4 * 4, 1)),
+        nn.Linear(96 * 4 * 4, 1),
     )
 
 

@@ -7,12 +7,12 @@ import importlib.metadata
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from workbench.models import CheckpointError, Classifier, Generator, load_state_dict
@@ -22,6 +22,7 @@ from workbench.zoo import architectures
 
 WEIGHTS = Path(__file__).parent / "weights"
 _FACES = "gan-face-generate"
+_FACES_VERSION = "1.1.1"
 _DIGITS = tuple("0123456789")
 
 
@@ -40,9 +41,11 @@ class ZooEntry:
         input_shape: of one latent or one input image.
         output_shape: of one image, or (scores,).
         value_range: of its images' pixels.
+        prior: of a generator's latents.
         class_names: of a classifier.
         source, licence: of the data and the weights.
-        recipe: the command that makes the weights again.
+        recipe: the command that makes the weights again; empty where others trained them.
+        advice: what to do where the weights are missing.
     """
 
     name: str
@@ -52,6 +55,7 @@ class ZooEntry:
     output_shape: tuple[int, ...]
     value_range: tuple[float, float]
     build: Callable[[], nn.Module] = field(repr=False)
+    prior: str = "normal"
     class_names: tuple[str, ...] = ()
     source: str = "MNIST (LeCun, Cortes and Burges)"
     licence: str = "MIT, weights trained by the recipe"
@@ -77,13 +81,22 @@ class ZooEntry:
         return sum(p.numel() for p in self.build().parameters())
 
     @property
+    def bytes(self) -> int:
+        """Size of the file of the weights; 0 where it is not here."""
+        path = self.path
+        return path.stat().st_size if path else 0
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """What the recipe measured, as stored with the weights; empty where it stored nothing."""
         path = self.path
         if path is None or path.suffix != ".safetensors":
             return {}
-        with safe_open(path, framework="pt") as stored:
-            return json.loads((stored.metadata() or {}).get("metrics", "{}"))
+        try:
+            with safe_open(path, framework="pt") as stored:
+                return json.loads((stored.metadata() or {}).get("metrics", "{}"))
+        except (SafetensorError, json.JSONDecodeError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}); {self.advice}") from error
 
 
 class Table(tuple[ZooEntry, ...]):
@@ -124,7 +137,6 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
-@cache
 def _faces_weights() -> Path | None:
     """The checkpoint inside the installed package, found without importing the package."""
     try:
@@ -143,11 +155,12 @@ _ENTRIES = (
         output_shape=(3, 64, 64),
         value_range=(-1.0, 1.0),
         build=architectures.face_generator,
-        source=f"the PyPI package {_FACES}, trained on DigiFace-1M",
-        licence="MIT (the package's)",
+        source=f"the PyPI package {_FACES} by Chien Liu, trained on DigiFace-1M (Bae et al., WACV 2023)",
+        licence="MIT (the package's); the data set has terms of its own",
         weights=_faces_weights,
         key="netG_state_dict",
-        advice=f"pip install --no-deps {_FACES}",
+        advice=f"pip install --no-deps {_FACES}=={_FACES_VERSION}"
+        " (on Python 3.13 or newer with --ignore-requires-python: only its weights are used)",
     ),
     ZooEntry(
         name="mnist-dcgan",
@@ -236,7 +249,14 @@ def load(name: str, *, device: str | torch.device = "auto") -> Generator | Class
     entry = find(name)
     module = load_module(name)
     if entry.kind == "generator":
-        return Generator(module, entry.input_shape, value_range=entry.value_range, device=device, name=entry.name)
+        return Generator(
+            module,
+            entry.input_shape,
+            value_range=entry.value_range,
+            prior=entry.prior,
+            device=device,
+            name=entry.name,
+        )
     return Classifier(
         module,
         entry.input_shape,

@@ -16,54 +16,75 @@ from workbench.datasets import mnist
 from workbench.results import versions
 from workbench.zoo import architectures
 from workbench.zoo.recipes import mnist_cnn, mnist_dcgan
-from workbench.zoo.registry import WEIGHTS, find, load_module
+from workbench.zoo.registry import WEIGHTS, ZooError, find, load_module
 
 #: Samples that class coverage is measured on.
 _COUNTED = 2000
 
 
-def train(name: str, *, out: Path = WEIGHTS, seed: int = 0, short: bool = False, threads: int = 1) -> list[Path]:
+def train(
+    name: str,
+    *,
+    out: Path = WEIGHTS,
+    seed: int = 0,
+    steps: int | None = None,
+    device: str = "cpu",
+    short: bool = False,
+    threads: int = 1,
+) -> list[Path]:
     """Train the network of a name and write its weights; returns the files.
 
     Args:
         name: `mnist-cnn`, `mnist-dcgan` (writes its discriminator too) or `mnist-dcgan-2d`.
         out: folder for the safetensors files; checkpoints go there too, and are resumed.
         seed: of initialisation, batches and noise.
+        steps: optimiser steps of a generator, epochs of the classifier; by default the recipe's.
+        device: to train on; the shipped weights were made on the CPU.
         short: a few steps on the embedded sample, to see that the recipe runs.
         threads: of torch; the shipped weights were made with one.
+
+    Raises:
+        ZooError: no such name, or no recipe of ours made its weights.
+        FileNotFoundError: the full MNIST is not here.
     """
+    if find(name).recipe == "":
+        raise ZooError(f"{name} has no recipe here; its weights come from {find(name).source}")
+    if find(name).kind == "discriminator":
+        raise ZooError(f"{name} is written by the recipe of its generator: {find(name).recipe}")
     torch.set_num_threads(threads)
     digits = mnist.sample() if short else mnist.load("train")
     out.mkdir(parents=True, exist_ok=True)
-    if find(name).name == "mnist-cnn":
-        return [_classifier(digits, out, seed, short)]
-    if name not in ("mnist-dcgan", "mnist-dcgan-2d"):
-        raise ValueError(f"{name} has no recipe here: {find(name).source}")
-    return _generator(name, digits, out, seed, short)
+    if name == "mnist-cnn":
+        test = mnist.sample() if short else mnist.load("test")
+        return [_classifier(digits, test, out, seed, steps or (1 if short else None), device)]
+    return _generator(name, digits, out, seed, steps or (3 if short else None), device)
 
 
-def _classifier(digits: mnist.Digits, out: Path, seed: int, short: bool) -> Path:
+def _classifier(
+    digits: mnist.Digits, test: mnist.Digits, out: Path, seed: int, epochs: int | None, device: str
+) -> Path:
     settings = mnist_cnn.Settings(seed=seed)
-    if short:
-        settings = replace(settings, epochs=1)
-    labels = torch.from_numpy(digits.labels).long()
-    weights = mnist_cnn.train(digits.tensor(), labels, settings, report=lambda e, m, text: print(text, flush=True))
+    settings = replace(settings, epochs=epochs or settings.epochs)
+    labels = torch.from_numpy(digits.labels).long().to(device)
+    images = digits.tensor().to(device)
+    weights = mnist_cnn.train(images, labels, settings, report=lambda e, m, text: print(text, flush=True))
     module = architectures.mnist_classifier()
     module.load_state_dict(weights)
-    test = mnist.sample() if short else mnist.load("test")
     accuracy = mnist_cnn.accuracy(module, test.tensor(), torch.from_numpy(test.labels).long())
-    print(f"accuracy on {len(test)} test images: {accuracy:.4f}")
-    return _write(out, "mnist-cnn", weights, asdict(settings), {"test_accuracy": accuracy})
+    metrics = {"test_accuracy": accuracy, "test_images": len(test)}
+    print(metrics)
+    return _write(out, "mnist-cnn", weights, asdict(settings), metrics)
 
 
-def _generator(name: str, digits: mnist.Digits, out: Path, seed: int, short: bool) -> list[Path]:
+def _generator(
+    name: str, digits: mnist.Digits, out: Path, seed: int, steps: int | None, device: str
+) -> list[Path]:
     settings = mnist_dcgan.SETTINGS[name]
-    settings = replace(settings, seed=seed)
-    if short:
-        settings = replace(settings, steps=3)
+    settings = replace(settings, seed=seed, steps=steps or settings.steps)
     checkpoint = out / f"{name}.checkpoint.pt"
     generator, discriminator = mnist_dcgan.train(
-        digits.tensor() * 2 - 1,
+        digits.tensor().to(device) * 2 - 1,
+        torch.from_numpy(digits.labels).long().to(device),
         settings,
         checkpoint=checkpoint,
         report=lambda step, module, text: print(text, flush=True),
@@ -74,8 +95,12 @@ def _generator(name: str, digits: mnist.Digits, out: Path, seed: int, short: boo
     print(metrics)
     files = [_write(out, name, generator, asdict(settings), metrics)]
     if name == "mnist-dcgan":
-        files.append(_write(out, f"{name}-discriminator", discriminator, asdict(settings), {}))
-    checkpoint.unlink()
+        judged = architectures.mnist_discriminator()
+        judged.load_state_dict(discriminator)
+        metrics = separation(module, judged, settings.latents)
+        print(metrics)
+        files.append(_write(out, f"{name}-discriminator", discriminator, asdict(settings), metrics))
+    checkpoint.unlink(missing_ok=True)
     return files
 
 
@@ -93,11 +118,30 @@ def coverage(generator: nn.Module, latents: int) -> dict[str, Any]:
     }
 
 
+def separation(generator: nn.Module, discriminator: nn.Module, latents: int) -> dict[str, Any]:
+    """Mean scores of the embedded real digits and of as many fakes, and how often a real one beats a fake."""
+    real = mnist.sample().tensor() * 2 - 1
+    z = torch.randn(len(real), latents, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        real_scores, fake_scores = discriminator(real), discriminator(generator(z))
+    return {
+        "mean_score_of_real": float(real_scores.mean()),
+        "mean_score_of_fake": float(fake_scores.mean()),
+        "real_above_fake": float((real_scores > fake_scores.T).float().mean()),
+    }
+
+
 def _write(
     out: Path, name: str, weights: dict[str, Tensor], settings: dict[str, Any], metrics: dict[str, Any]
 ) -> Path:
     path = out / f"{name}.safetensors"
-    texts = {"name": name, "settings": settings, "versions": versions(), "metrics": metrics}
+    texts = {
+        "name": name,
+        "recipe": find(name).recipe,
+        "settings": settings,
+        "versions": versions(),
+        "metrics": metrics,
+    }
     metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in texts.items()}
     save_file({key: value.contiguous() for key, value in weights.items()}, path, metadata=metadata)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
@@ -108,11 +152,13 @@ def main(
     name: str,
     out: Annotated[Path, typer.Option(help="Folder for the weights.")] = WEIGHTS,
     seed: int = 0,
+    steps: Annotated[int | None, typer.Option(help="Fewer or more steps (epochs of mnist-cnn).")] = None,
+    device: str = "cpu",
     short: Annotated[bool, typer.Option(help="A few steps on the embedded sample.")] = False,
     threads: int = 1,
 ) -> None:
     """Train the network NAME of the zoo."""
-    train(name, out=out, seed=seed, short=short, threads=threads)
+    train(name, out=out, seed=seed, steps=steps, device=device, short=short, threads=threads)
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ def train(
     *,
     report: Callable[[int, nn.Module, str], None] = lambda epoch, module, text: None,
 ) -> dict[str, Tensor]:
-    """Train on `images` (n, 1, 28, 28) in [0, 1] with `labels` (n,); returns the weights."""
+    """Train on `images` (n, 1, 28, 28) in [0, 1] with `labels` (n,), on their device; returns the weights."""
     torch.manual_seed(settings.seed)
-    module = mnist_classifier()
+    module = mnist_classifier().to(images.device)
     optimiser = torch.optim.AdamW(module.parameters(), settings.rate, weight_decay=0.05)
     steps = settings.epochs * math.ceil(len(images) / settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, total_steps=steps)
@@ -52,7 +52,7 @@ def train(
             optimiser.step()
             schedule.step()
         report(epoch, module.eval(), f"epoch {epoch} loss {loss.item():.4f} {time.monotonic() - began:.0f} s")
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
 
 def accuracy(module: nn.Module, images: Tensor, labels: Tensor) -> float:
@@ -72,6 +72,7 @@ def _moved(images: Tensor, settings: Settings, random: torch.Generator) -> Tenso
     angle = (2 * torch.rand(n, generator=random) - 1) * settings.turn * math.pi / 180
     shift = (2 * torch.rand(n, 2, generator=random) - 1) * settings.shift / 14
     cos, sin = angle.cos(), angle.sin()
-    matrix = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
+    rows = [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)]
+    matrix = torch.stack(rows, 1).to(images.device)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)

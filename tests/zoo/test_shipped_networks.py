@@ -1,0 +1,93 @@
+"""The networks that ship do their work: digits are read, drawn and told from fakes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from workbench.datasets import mnist
+from workbench.zoo import find, load_module
+
+needs_mnist = pytest.mark.skipif(mnist.find() is None, reason="the full MNIST is not here; see WORKBENCH_DATA")
+GENERATORS = ["mnist-dcgan", "mnist-dcgan-2d"]
+
+
+def _drawn(name: str, n: int, seed: int = 7) -> Tensor:
+    """Images in [-1, 1] from latents that the recipe's own measurement did not use."""
+    z = torch.randn(n, *find(name).input_shape, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        return load_module(name)(z)
+
+
+def _accuracy(digits: mnist.Digits) -> float:
+    module = load_module("mnist-cnn")
+    with torch.no_grad():
+        predicted = torch.cat([module(rows).argmax(1) for rows in digits.tensor().split(1000)])
+    return float((predicted == torch.from_numpy(digits.labels)).float().mean())
+
+
+def test_the_classifier_reads_the_embedded_digits() -> None:
+    assert _accuracy(mnist.sample()) >= 0.98
+
+
+@needs_mnist
+def test_the_classifier_reads_99_percent_of_the_test_set() -> None:
+    accuracy = _accuracy(mnist.load("test"))
+    assert accuracy >= 0.99
+    assert accuracy == pytest.approx(find("mnist-cnn").metrics["test_accuracy"], abs=5e-4)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_generators_draw_all_ten_digits_recognisably(name: str) -> None:
+    with torch.no_grad():
+        probabilities = load_module("mnist-cnn")((_drawn(name, 1000) + 1) / 2).softmax(1)
+    shares = probabilities.argmax(1).bincount(minlength=10) / 1000
+    assert shares.min() > 0.04
+    assert shares.max() < 0.2
+    assert probabilities.amax(1).mean() > 0.85
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_drawn_digits_are_ink_on_paper_within_the_range(name: str) -> None:
+    images = _drawn(name, 200)
+    assert images.shape == (200, 1, 28, 28)
+    assert images.abs().max() <= 1
+    ink = (images + 1).mean() / 2
+    assert ink == pytest.approx(float(mnist.sample().tensor().mean()), abs=0.04)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_generators_are_piecewise_linear_up_to_the_tanh(name: str) -> None:
+    module = load_module(name)
+    assert isinstance(module, nn.Sequential)
+    *before, last = module
+    assert isinstance(last, nn.Tanh)
+    linear = nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d | nn.Unflatten | nn.ReLU
+    assert all(isinstance(layer, linear) for layer in before)
+    body = nn.Sequential(*before).double()
+    z = torch.randn(1, *find(name).input_shape, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    step = 1e-6 * torch.ones_like(z)
+    with torch.no_grad():
+        bend = body(z + step) + body(z - step) - 2 * body(z)
+        rise = body(z + step) - body(z)
+    assert bend.abs().max() < 1e-6 * rise.abs().max()
+
+
+def test_the_discriminator_scores_real_digits_above_its_generators() -> None:
+    module = load_module("mnist-dcgan-discriminator")
+    with torch.no_grad():
+        real = module(mnist.sample().tensor() * 2 - 1)
+        fake = module(_drawn("mnist-dcgan", 1000))
+        noise = module(2 * torch.rand(1000, 1, 28, 28, generator=torch.Generator().manual_seed(0)) - 1)
+    assert real.mean() > fake.mean()
+    assert (real > fake.T).float().mean() > 0.6
+    assert (real > noise.T).float().mean() > 0.95
+
+
+def test_the_discriminator_ships_with_its_spectral_norm_written_into_plain_weights() -> None:
+    module = load_module("mnist-dcgan-discriminator")
+    layers = [layer for layer in module if isinstance(layer, nn.Conv2d)]
+    norms = [torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2).item() for layer in layers]
+    assert norms == pytest.approx([1.0] * len(layers), abs=0.05)
+    assert not any("parametrizations" in name for name in module.state_dict())

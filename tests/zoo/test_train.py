@@ -1,0 +1,139 @@
+"""The recipes run, resume, repeat themselves, and write what the zoo loads."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from typer import Typer
+from typer.testing import CliRunner
+
+from workbench.datasets import mnist
+from workbench.zoo import ZooError, architectures, load_module, registry
+from workbench.zoo.recipes import mnist_cnn, mnist_dcgan
+from workbench.zoo.train import main, train
+
+TRAINED = ["mnist-cnn", "mnist-dcgan", "mnist-dcgan-2d"]
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """Training sets torch's threads for its own process; the other tests get theirs back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_short_run_of_each_recipe_writes_weights_that_load(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = train(name, out=tmp_path, seed=3, short=True)
+    assert sorted(tmp_path.iterdir()) == sorted(written)
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
+    for path in written:
+        entry = registry.find(path.stem)
+        with torch.no_grad():
+            assert load_module(path.stem)(torch.zeros(2, *entry.input_shape)).shape == (2, *entry.output_shape)
+        assert entry.metrics
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata()
+        assert (metadata["name"], metadata["recipe"]) == (path.stem, entry.recipe)
+        assert json.loads(metadata["settings"])["seed"] == 3
+        assert "torch" in json.loads(metadata["versions"])
+
+
+def test_the_command_line_trains(tmp_path: Path) -> None:
+    app = Typer()
+    app.command()(main)
+    arguments = ["mnist-dcgan-2d", "--out", str(tmp_path), "--short", "--steps", "2"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "mnist-dcgan-2d.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("digiface-dcgan", "no recipe here"), ("mnist-dcgan-discriminator", "of its generator")]
+)
+def test_what_has_no_recipe_of_its_own_says_where_it_comes_from(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match=message):
+        train(name, out=tmp_path, short=True)
+
+
+def _digits() -> tuple[torch.Tensor, torch.Tensor]:
+    digits = mnist.sample()
+    return digits.tensor() * 2 - 1, torch.from_numpy(digits.labels).long()
+
+
+def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("name", ["mnist-dcgan", "mnist-dcgan-2d"])
+def test_a_seed_fixes_the_generator_that_comes_out(name: str) -> None:
+    settings = replace(mnist_dcgan.SETTINGS[name], steps=2, batch=16)
+    first, again = (mnist_dcgan.train(*_digits(), settings) for _ in range(2))
+    other = mnist_dcgan.train(*_digits(), replace(settings, seed=1))
+    assert all(_same(a, b) for a, b in zip(first, again, strict=True))
+    assert not _same(first[0], other[0])
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    settings = replace(mnist_dcgan.SETTINGS["mnist-dcgan-2d"], steps=4, batch=16)
+    whole = mnist_dcgan.train(*_digits(), settings)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(step: int, generator: torch.nn.Module, text: str) -> None:
+        if step == 3:
+            raise Stopped
+
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(Stopped):
+        mnist_dcgan.train(*_digits(), settings, checkpoint=checkpoint, report=stop, every=1)
+    assert torch.load(checkpoint, weights_only=True)["step"] == 2
+    resumed = mnist_dcgan.train(*_digits(), settings, checkpoint=checkpoint)
+    assert all(_same(a, b) for a, b in zip(whole, resumed, strict=True))
+
+
+def test_a_few_epochs_on_the_embedded_digits_already_read_most_of_them() -> None:
+    digits = mnist.sample()
+    labels = torch.from_numpy(digits.labels).long()
+    module = architectures.mnist_classifier()
+    settings = mnist_cnn.Settings(epochs=4, batch=32)
+    module.load_state_dict(mnist_cnn.train(digits.tensor(), labels, settings))
+    assert mnist_cnn.accuracy(module, digits.tensor(), labels) > 0.7
+
+
+def test_classes_that_are_sure_and_even_are_the_least_undecided() -> None:
+    sure_and_even = 50 * torch.eye(10)
+    sure_of_one = sure_and_even[:1].repeat(10, 1)
+    unsure = torch.zeros(10, 10)
+    assert mnist_dcgan._indecision(sure_and_even).item() == pytest.approx(-math.log(10), abs=1e-3)
+    assert mnist_dcgan._indecision(sure_of_one).item() == pytest.approx(0, abs=1e-3)
+    assert mnist_dcgan._indecision(unsure).item() == pytest.approx(0, abs=1e-3)
+
+
+def test_settling_gives_the_batch_statistics_of_the_weights_at_hand() -> None:
+    settings = replace(mnist_dcgan.SETTINGS["mnist-dcgan"], batch=16)
+    generator = architectures.mnist_generator(64)
+    norm = next(module for module in generator if isinstance(module, torch.nn.BatchNorm2d))
+    mnist_dcgan._settle(generator, settings, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = generator[0](torch.randn(4096, 64, generator=torch.Generator().manual_seed(1)))
+    assert not generator.training
+    assert torch.allclose(norm.running_var, before.view(-1, 96, 49).var((0, 2)), rtol=0.1)
+
+
+def test_codes_spread_like_the_prior_have_no_discrepancy_and_codes_in_a_heap_have() -> None:
+    random = torch.Generator().manual_seed(0)
+    prior, spread = torch.randn(2, 512, 2, generator=random)
+    heap = 0.1 * torch.randn(512, 2, generator=random)
+    assert abs(mnist_dcgan._discrepancy(spread, prior)) < 0.02
+    assert mnist_dcgan._discrepancy(heap, prior) > 0.5
