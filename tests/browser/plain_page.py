@@ -48,9 +48,7 @@ def write_page(path: Path, widgets: Sequence[Any], *, dark: bool = False, width:
     entries = []
     for widget in widgets:
         state = widget.get_state()
-        binary = {
-            k: base64.b64encode(v).decode() for k, v in state.items() if isinstance(v, bytes | memoryview)
-        }
+        binary = {k: base64.b64encode(v).decode() for k, v in state.items() if isinstance(v, bytes | memoryview)}
         plain = {k: v for k, v in state.items() if k not in binary and k not in ("layout", "style")}
         entries.append({"state": plain, "bytes": binary})
     data = json.dumps(entries, default=str).replace("<", "\\u003c")

@@ -143,7 +143,9 @@ def test_escape_during_a_drag_returns_to_the_centre_and_accepts_nothing(strip, n
 
 
 def test_every_frame_is_reached_by_keys(strip, notebook):
-    state = "() => { const c = window.jupyterapp.shell.currentWidget.content; return [c.activeCellIndex, c.mode]; }"
+    state = (
+        "() => { const c = window.jupyterapp.shell.currentWidget.content; return [c.activeCellIndex, c.mode]; }"
+    )
     strip.page.mouse.click(*strip.place(0.5))  # its cell becomes the active one
     notebook.until("len(accepted)", 1)
     notebook_state = strip.page.evaluate(state)
@@ -316,9 +318,7 @@ def test_a_resized_page_is_drawn_anew(strip, notebook):
 def test_a_removed_view_lets_the_other_one_live(strip, notebook):
     """A later line must not reach a view that is gone, and must still reach the one that is left."""
     assert strip.page.locator(".wb-film").count() == 2
-    strip.page.evaluate(
-        "() => window.jupyterapp.shell.currentWidget.content.widgets[1].outputArea.model.clear()"
-    )
+    strip.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets[1].outputArea.model.clear()")
     expect(strip.page.locator(".wb-film")).to_have_count(1)
     notebook.kernel.run("show('later')")
     strip.shown("later")

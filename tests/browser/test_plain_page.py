@@ -18,13 +18,9 @@ def widgets() -> list[object]:
     x = np.linspace(0, 1, 120)
     signals = np.stack([np.sin(2 * np.pi * (2 + k / 4) * x) * np.exp(-k * x / 8) for k in range(25)])
     strip = FilmStrip(height=160)
-    strip.show(
-        signals, value_range=(-1, 1), positions=np.linspace(-2, 2, 25), captions=["decaying sine"] * 25
-    )
+    strip.show(signals, value_range=(-1, 1), positions=np.linspace(-2, 2, 25), captions=["decaying sine"] * 25)
     grid = SampleGrid(tile=120, height=260)
-    grid.show(
-        signals, value_range=(-1, 1), values={"decay": np.arange(25) / 8}, labels=["</script><b>bold"] * 25
-    )
+    grid.show(signals, value_range=(-1, 1), values={"decay": np.arange(25) / 8}, labels=["</script><b>bold"] * 25)
     grid.append(signals[:3], {"decay": [9.0, 8.0, 7.0]})
     return [strip, grid, FilmStrip(empty_text="Press New start.")]
 

@@ -45,7 +45,7 @@ def test_the_loss_is_the_negative_of_the_papers_goodness(synthetic):
 
 
 def test_the_optimum_has_no_loss_and_lies_in_the_middle_of_the_box(synthetic):
-    assert float(synthetic.loss(synthetic.optimum[None])[0]) == 0
+    assert float(synthetic.loss(synthetic.optimum[None])[0]) == pytest.approx(0, abs=1e-9)  # of ripples near 1e5
     assert (synthetic.optimum.abs() <= 1.25).all()
 
 

@@ -71,6 +71,7 @@ class Model:
         floating = (p.dtype for p in self.module.parameters() if p.is_floating_point())
         self.dtype = next(floating, torch.get_default_dtype())
         self._output = output
+        self._hooked = any(m._forward_hooks or m._forward_pre_hooks for m in self.module.modules())
         self._access = LayerAccess(self.module)
         self._wanted_batch_size = batch_size
         self._fingerprint: str | None = None
@@ -158,6 +159,11 @@ class Model:
         if tail is not None:
             return tail(activation)
         return self._choose(self._access.run(*inputs, replace={layer.name: activation})[0])
+
+    @property
+    def chain(self) -> tuple[nn.Module, ...]:
+        """The steps of a plain sequential network, each fed with the one before; () for any other."""
+        return () if self._hooked else tuple(module for _, module in self._chain)
 
     def tail(self, layer: str | int | Layer) -> Callable[[Tensor], Tensor] | None:
         """The network behind `layer` as a function of its output alone, in plain sequential networks.

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import jvp, vjp, vmap
+from torch.func import vjp, vmap
 
-# torch's own forward-mode decompositions are scripted when they are first used, and warn of it
-warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
-
-#: A batched function (batch, *latent) -> (batch, *output) whose rows do not depend on each other.
-BatchedFunction = Callable[[Tensor], Tensor]
+from workbench.numerics.tangents import BatchedFunction, Push, linearised
 
 
 @dataclass
@@ -42,7 +37,8 @@ class Linearisation:
 
     Args:
         function: batched; called with (1, *latent), or with a batch of copies of the point where the
-            network has no rule for batched tangents.
+            network has no rule for batched tangents. If it has an attribute `chain`, the steps that it
+            is composed of, tangents go through them one by one, see `linearised`.
         point: (*latent).
         chunk: tangents or cotangents in one pass.
     """
@@ -54,7 +50,7 @@ class Linearisation:
         self.point = point.detach()
         self.chunk = chunk or default_chunk(point.device)
         self.passes = Passes()
-        self._vmapped = True
+        self._pushing: Push | None = None
         self._pullback: Callable[[Tensor], tuple[Tensor, ...]] | None = None
         self._output: Tensor | None = None
 
@@ -80,27 +76,16 @@ class Linearisation:
         """The same, chunk by chunk, so that a caller can stop or reduce in between."""
         for rows in tangents.split(self.chunk):
             self.passes.jvp += len(rows)
-            yield self._push(rows.reshape(len(rows), *self.point.shape))
+            yield self._push(rows.reshape(len(rows), *self.point.shape)).flatten(1)
 
-    def _push(self, directions: Tensor) -> Tensor:
-        with torch.no_grad():
-            if self._vmapped:
-                try:
-                    return self._push_vmapped(directions)
-                except (RuntimeError, NotImplementedError, ValueError):
-                    self._vmapped = False  # some operations have no batching rule
-            copies = self.point.expand(len(directions), *self.point.shape).contiguous()
-            return jvp(self.function, (copies,), (directions,))[1].flatten(1)
-
-    def _push_vmapped(self, directions: Tensor) -> Tensor:
-        def one(direction: Tensor) -> tuple[Tensor, Tensor]:
-            return jvp(self.function, (self.point[None],), (direction[None],))  # type: ignore[return-value]
-
-        # the primal is not batched, so it is computed once a chunk
-        output, pushed = vmap(one, out_dims=(None, 0))(directions)  # type: ignore[arg-type]
-        if self._output is None:
+    @property
+    def _push(self) -> Push:
+        if self._pushing is None:
+            steps = getattr(self.function, "chain", ()) or (self.function,)
+            self._pushing, output = linearised(steps, self.point[None])
             self._output = output[0]
-        return pushed.flatten(1)
+            self.passes.forward += 1
+        return self._pushing
 
     def linearise(self) -> Callable[[Tensor], tuple[Tensor, ...]]:
         """Run the forward pass whose graph `pull` walks back through; it is kept."""

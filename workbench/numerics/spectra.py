@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.numerics.jacobians import BatchedFunction, Linearisation, Passes
+from workbench.numerics.jacobians import Linearisation, Passes
+from workbench.numerics.tangents import BatchedFunction
 from workbench.progress import Step
 
 Route = Literal["auto", "exact", "matrix-free", "stochastic"]

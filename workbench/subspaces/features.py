@@ -79,7 +79,7 @@ class LayerFeatures:
 def composed(generator: Generator, features: Features, condition: Condition = None) -> Features:
     """phi o G: the batched function of the latents whose Jacobian is searched."""
     if isinstance(features, Pixels):
-        return lambda z: generator(z, condition)
+        return generator if condition is None else lambda z: generator(z, condition)
     return lambda z: features(generator(z, condition))
 
 

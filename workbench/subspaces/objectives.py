@@ -323,9 +323,7 @@ class HiddenTarget:
     def sampled_spectrum(self, z: Float[Tensor, " n"], rows: int, generator: torch.Generator) -> Directions:
         """From the gradients of `rows` random pixels."""
         seed = int(torch.randint(2**31, (1,), generator=generator))
-        steps = spectrum_steps(
-            self.generator, self._shaped(z[None])[0], route="stochastic", rows=rows, seed=seed
-        )
+        steps = spectrum_steps(self.generator, self._shaped(z[None])[0], route="stochastic", rows=rows, seed=seed)
         found = run(steps, lambda _: True)
         return found.singular_values, found.directions
 

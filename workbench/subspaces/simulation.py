@@ -164,9 +164,7 @@ def _random(case: Case, generator: torch.Generator, *, positive: bool = False) -
 
 
 def _coordinates(case: Case, generator: torch.Generator) -> LineStrategy:
-    return FixedDirections.coordinates(
-        case.start, half_length=case.objective.half_length, generator=generator
-    )
+    return FixedDirections.coordinates(case.start, half_length=case.objective.half_length, generator=generator)
 
 
 def _pca(case: Case, generator: torch.Generator) -> LineStrategy:
@@ -325,9 +323,7 @@ class Results:
         runs = [key.split("/")[1:] for key in stored if key.startswith("best/")]
         names = [name for name in METHODS if any(run[0] == name for run in runs)]
         shared = set.intersection(*({int(seed) for name, seed in runs if name == m} for m in names))
-        return {
-            name: torch.stack([stored[f"best/{name}/{seed}"] for seed in sorted(shared)]) for name in names
-        }
+        return {name: torch.stack([stored[f"best/{name}/{seed}"] for seed in sorted(shared)]) for name in names}
 
     def seconds(self, case: str) -> dict[str, float]:
         """Mean own time of each method per slider."""
@@ -364,9 +360,7 @@ def run(
 # -- tables ----------------------------------------------------------------------------------------
 
 
-def compare(
-    curves: Mapping[str, Float[Tensor, "seeds sliders"]], *, reference: str = "dss"
-) -> pd.DataFrame:
+def compare(curves: Mapping[str, Float[Tensor, "seeds sliders"]], *, reference: str = "dss") -> pd.DataFrame:
     """Final losses of all methods, and how `reference` stands against each on the same seeds.
 
     Both are read after as many sliders as both had. `wins` counts the seeds where `reference` is
@@ -378,13 +372,17 @@ def compare(
     for name, own in curves.items():
         at = min(own.shape[1], curves[reference].shape[1]) - 1
         losses, ours = own[:, at].numpy(), curves[reference][:, at].numpy()
-        q1, median, q3 = (float(q) for q in torch.tensor(losses).quantile(torch.tensor([0.25, 0.5, 0.75]).double()))
+        q1, median, q3 = (
+            float(q) for q in torch.tensor(losses).quantile(torch.tensor([0.25, 0.5, 0.75]).double())
+        )
         row = {"method": name, "sliders": at, "q1": q1, "median": median, "q3": q3}
         row["reference_median"] = float(curves[reference][:, at].quantile(0.5))
         if name != reference:
             wins, ties = int((ours < losses).sum()), int((ours == losses).sum())
             row["wins"], row["seeds"] = wins, len(losses)
-            row["sign_p"] = binomtest(wins, len(losses) - ties, alternative="greater").pvalue if ties < len(losses) else 1.0
+            row["sign_p"] = (
+                binomtest(wins, len(losses) - ties, alternative="greater").pvalue if ties < len(losses) else 1.0
+            )
             row["wilcoxon_p"] = wilcoxon(ours, losses, alternative="less").pvalue if ties < len(losses) else 1.0
         rows.append(row)
     return pd.DataFrame(rows)

@@ -52,9 +52,7 @@ class SampleGrid(anywidget.AnyWidget):
     parents = t.List(help="index of the sample each one came from, or None").tag(sync=True)
     busy = t.Bool(False, help="more samples are coming").tag(sync=True)
     name = t.Unicode("samples", help="what the count and the exported file are called").tag(sync=True)
-    empty_text = t.Unicode("No samples yet.", help="shown while there are none: say what to do").tag(
-        sync=True
-    )
+    empty_text = t.Unicode("No samples yet.", help="shown while there are none: say what to do").tag(sync=True)
     uid = t.Unicode(help="joins the views of this model in one page").tag(sync=True)
 
     # Both ways.

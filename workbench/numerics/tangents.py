@@ -1,0 +1,142 @@
+"""Tangents pushed through a network step by step: closed rules for common layers, forward mode for the rest."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import jvp, vmap
+
+# torch's own forward-mode decompositions are scripted when they are first used, and warn of it
+warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+
+#: A batched function (batch, *input) -> (batch, *output) whose rows do not depend on each other.
+BatchedFunction = Callable[[Tensor], Tensor]
+#: Tangents (k, *input) of a function at one point to those of its output (k, *output).
+Push = Callable[[Tensor], Tensor]
+
+#: torch has one forward-mode level in the whole process: a second thread in it gives zeros or errors.
+_FORWARD_MODE = threading.RLock()
+
+_ELEMENTWISE = (
+    nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
+    nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Softsign, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid,
+)  # fmt: skip
+_LINEAR = (
+    nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout2d, nn.PixelShuffle, nn.PixelUnshuffle,
+    nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.Upsample,
+    nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d,
+)  # fmt: skip
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_CONVOLUTIONS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
+_TRANSPOSED = {
+    nn.ConvTranspose1d: F.conv_transpose1d,
+    nn.ConvTranspose2d: F.conv_transpose2d,
+    nn.ConvTranspose3d: F.conv_transpose3d,
+}
+
+
+def linearised(
+    steps: Sequence[BatchedFunction], point: Float[Tensor, "1 *input"]
+) -> tuple[Push, Float[Tensor, "1 *output"]]:
+    """The derivative of the composition of `steps` at `point` as a function of tangents, and its value.
+
+    Affine layers are applied without their offsets and elementwise ones are multiplied by their
+    derivatives, all neighbouring factors at once, so that k tangents cost no more than a forward pass
+    of k samples, and any number of threads may push at the same time. Whatever else is among the steps
+    goes through `torch.func.jvp`, one thread after another.
+    """
+    pushes: list[Push | Tensor] = []
+    with torch.no_grad():
+        for step in steps:
+            rule = _rule(step, point)
+            if isinstance(rule, Tensor) and pushes and isinstance(pushes[-1], Tensor):
+                rule = pushes.pop() * rule  # type: ignore[operator]
+            pushes.append(rule)
+            point = step(point)
+
+    def push(tangents: Tensor) -> Tensor:
+        with torch.no_grad():
+            for rule in pushes:
+                tangents = tangents * rule if isinstance(rule, Tensor) else rule(tangents)
+            return tangents
+
+    return push, point
+
+
+def _rule(step: BatchedFunction, x: Tensor) -> Push | Tensor:
+    """A factor for each element, or the map of tangents, of one step at `x`."""
+    if _is(step, _ELEMENTWISE):
+        return _derivative(step, x)
+    if _is(step, _BATCH_NORMS) and step.running_var is not None:  # type: ignore[attr-defined]
+        return _scale(step, x)  # type: ignore[arg-type]
+    if _is(step, _LINEAR):
+        return step
+    if _is(step, (nn.Linear,)):
+        return lambda v: F.linear(v, step.weight)  # type: ignore[attr-defined]
+    if _is(step, tuple(_CONVOLUTIONS)) and step.padding_mode == "zeros":  # type: ignore[attr-defined]
+        return _convolution(step)  # type: ignore[arg-type]
+    if _is(step, tuple(_TRANSPOSED)):
+        return _transposed(step, x)  # type: ignore[arg-type]
+    return _ForwardMode(step, x)
+
+
+def _is(step: BatchedFunction, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Whether `step` is in eval mode and computes what one of `kinds` does (not a subclass's forward)."""
+    return (
+        isinstance(step, kinds)
+        and not step.training
+        and any(type(step).forward is kind.forward for kind in kinds)  # parametrised layers are subclasses
+    )
+
+
+def _derivative(step: BatchedFunction, x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(step(x).sum(), x)[0]
+
+
+def _scale(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    assert norm.running_var is not None
+    scale = (norm.running_var + norm.eps).rsqrt()
+    if norm.weight is not None:
+        scale = scale * norm.weight
+    return scale.reshape(1, -1, *[1] * (x.ndim - 2))
+
+
+def _convolution(layer: nn.Conv2d) -> Push:
+    function = next(f for kind, f in _CONVOLUTIONS.items() if isinstance(layer, kind))
+    return lambda v: function(v, layer.weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
+
+
+def _transposed(layer: nn.ConvTranspose2d, x: Tensor) -> Push:
+    function = next(f for kind, f in _TRANSPOSED.items() if isinstance(layer, kind))
+    weight, stride, padding, more = layer.weight, layer.stride, layer.padding, layer.output_padding
+    return lambda v: function(v, weight, None, stride, padding, more, layer.groups, layer.dilation)
+
+
+class _ForwardMode:
+    """The tangents of any function at one point, by `torch.func.jvp`."""
+
+    def __init__(self, step: BatchedFunction, x: Float[Tensor, "1 *input"]) -> None:
+        self.step, self.x = step, x.detach()
+        self._vmapped = True
+
+    def __call__(self, tangents: Float[Tensor, "k *input"]) -> Float[Tensor, "k *output"]:
+        with _FORWARD_MODE, torch.no_grad():
+            if self._vmapped:
+                try:
+                    return vmap(self._one)(tangents)[:, 0]
+                except (RuntimeError, NotImplementedError, ValueError):
+                    self._vmapped = False  # some operations have no batching rule
+            copies = self.x.expand_as(tangents).contiguous()
+            return jvp(self.step, (copies,), (tangents,))[1]
+
+    def _one(self, tangent: Tensor) -> Tensor:
+        # the primal is not batched, so it is computed once for all tangents
+        return jvp(self.step, (self.x,), (tangent[None],))[1]
