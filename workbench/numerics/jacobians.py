@@ -28,8 +28,13 @@ class Passes:
 
 
 def default_chunk(device: torch.device) -> int:
-    """Tangents pushed through at once: 50 measured best on a CPU, a GPU wants more."""
-    return 50 if device.type == "cpu" else 128
+    """Most tangents pushed through at once: 34 to 40 measured best on a CPU, a GPU wants more."""
+    return 40 if device.type == "cpu" else 128
+
+
+def _chunks(rows: Tensor, most: int) -> tuple[Tensor, ...]:
+    """`rows` in as few parts of at most `most` as there can be, all of nearly one size."""
+    return rows.tensor_split(max(1, -(-len(rows) // most)))
 
 
 class Linearisation:
@@ -74,7 +79,7 @@ class Linearisation:
 
     def push_chunks(self, tangents: Float[Tensor, "k n"]) -> Iterator[Float[Tensor, "chunk m"]]:
         """The same, chunk by chunk, so that a caller can stop or reduce in between."""
-        for rows in tangents.split(self.chunk):
+        for rows in _chunks(tangents, self.chunk):
             self.passes.jvp += len(rows)
             yield self._push(rows.reshape(len(rows), *self.point.shape)).flatten(1)
 
@@ -100,7 +105,7 @@ class Linearisation:
         pullback = self.linearise()
         shape = self.output.shape
         parts = []
-        for rows in cotangents.split(self.chunk):
+        for rows in _chunks(cotangents, self.chunk):
             self.passes.vjp += len(rows)
             rows = rows.reshape(len(rows), 1, *shape)
             try:

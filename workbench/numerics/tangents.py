@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -111,12 +112,13 @@ def _scale(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 def _convolution(layer: nn.Conv2d) -> Push:
     function = next(f for kind, f in _CONVOLUTIONS.items() if isinstance(layer, kind))
-    return lambda v: function(v, layer.weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
+    return lambda v: function(v, layer.weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
 def _transposed(layer: nn.ConvTranspose2d, x: Tensor) -> Push:
     function = next(f for kind, f in _TRANSPOSED.items() if isinstance(layer, kind))
-    weight, stride, padding, more = layer.weight, layer.stride, layer.padding, layer.output_padding
+    weight, stride, more = layer.weight, layer.stride, layer.output_padding
+    padding: Any = layer.padding
     return lambda v: function(v, weight, None, stride, padding, more, layer.groups, layer.dilation)
 
 

@@ -120,6 +120,10 @@ class Method:
     build: Callable[[Case, torch.Generator], LineStrategy]
     most: int | None = None
 
+    def count(self, sliders: int) -> int:
+        """How many of `sliders` it takes part in."""
+        return sliders if self.most is None else min(sliders, self.most)
+
 
 def _dss(case: Case, generator: torch.Generator) -> LineStrategy:
     return DifferentialSubspaceSearch(
@@ -254,7 +258,7 @@ def simulate(case: Case, methods: Sequence[str], *, sliders: int = 200) -> dict[
         strategies[name] = METHODS[name].build(case, _generator(case.name, case.seed, name))
         seconds[name] += time.perf_counter() - started
     for done in range(sliders):
-        active = [n for n in methods if METHODS[n].most is None or done < METHODS[n].most]
+        active = [name for name in methods if done < METHODS[name].count(sliders)]
         proposed = []
         for name in active:
             started = time.perf_counter()
@@ -293,9 +297,8 @@ class Results:
     def missing(self, case: str, seed: int, methods: Iterable[str], sliders: int) -> list[str]:
         """The methods that have not been run for so many sliders."""
         stored = self._stored(case)
-        wanted = {name: min(sliders, METHODS[name].most or sliders) for name in methods}
-        lengths = {name: len(stored.get(f"best/{name}/{seed}", ())) - 1 for name in wanted}
-        return [name for name, count in wanted.items() if lengths[name] < count]
+        curves = {name: stored.get(f"best/{name}/{seed}") for name in methods}
+        return [n for n, c in curves.items() if c is None or len(c) <= METHODS[n].count(sliders)]
 
     def add(self, case: str, seed: int, curves: Mapping[str, Curve]) -> None:
         """Keep the curves of one seed; the file is replaced whole."""
@@ -469,6 +472,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from workbench.zoo.loading import load
 
         generator = load(options.generator, device="cpu")
+        if not isinstance(generator, Generator):
+            parser.error(f"{options.generator} is no generator")
         cases.append((f"target-{generator.name}", partial(Case.hidden_target, generator)))
     options.out.mkdir(parents=True, exist_ok=True)
     results, started, finished = Results(options.out), time.perf_counter(), False
