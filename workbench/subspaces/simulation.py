@@ -339,17 +339,38 @@ class Results:
         return {name: sum(values) / len(values) for name, values in found.items()}
 
 
+def cases(sizes: Sequence[int], generator: str = "") -> dict[str, Callable[[int], Case]]:
+    """Simulation (i) for each number of latents, and (ii) for a generator of the zoo ("" leaves it out).
+
+    Returns:
+        By name, functions from a seed to the case.
+
+    Raises:
+        ZooError: no such network.
+        ValueError: it is no generator.
+    """
+    made: dict[str, Callable[[int], Case]] = {f"synthetic-{n}": partial(Case.synthetic, n) for n in sizes}
+    if generator:
+        from workbench.zoo.loading import load
+
+        model = load(generator, device="cpu")
+        if not isinstance(model, Generator):
+            raise ValueError(f"{generator} is a classifier, a generator was expected, such as 'mnist-dcgan'")
+        made[f"target-{model.name}"] = partial(Case.hidden_target, model)
+    return made
+
+
 def run(
     results: Results,
-    cases: Iterable[tuple[str, Callable[[int], Case]]],
+    cases: Mapping[str, Callable[[int], Case]],
     *,
     seeds: int = 20,
     sliders: int = 200,
     methods: Sequence[str] | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Run what `results` lacks; `cases` are names with functions from a seed to the case."""
-    for name, make in cases:
+    """Run what `results` lacks of `cases`, which are as the function `cases` gives them."""
+    for name, make in cases.items():
         chosen = [m for m in methods_for(name) if methods is None or m in methods]
         for seed in range(seeds):
             lacking = results.missing(name, seed, chosen, sliders)
@@ -405,12 +426,12 @@ def table(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(results: Results) -> pd.DataFrame:
-    """`compare` for every case, with each method's own time per slider."""
+def summary(results: Results, cases: Iterable[str] | None = None) -> pd.DataFrame:
+    """`compare` for every case (or for those named), with each method's own time per slider."""
     import pandas as pd
 
     parts = []
-    for case in results.cases():
+    for case in results.cases() if cases is None else cases:
         part = compare(results.curves(case))
         part.insert(0, "case", case)
         seconds = results.seconds(case)
@@ -465,23 +486,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    cases: list[tuple[str, Callable[[int], Case]]] = [
-        (f"synthetic-{n}", partial(Case.synthetic, n)) for n in options.sizes
-    ]
-    if options.generator:
-        from workbench.zoo.loading import load
-
-        generator = load(options.generator, device="cpu")
-        if not isinstance(generator, Generator):
-            parser.error(f"{options.generator} is no generator")
-        cases.append((f"target-{generator.name}", partial(Case.hidden_target, generator)))
+    try:
+        chosen = cases(options.sizes, options.generator)
+    except (LookupError, ValueError) as error:
+        parser.error(str(error))
     options.out.mkdir(parents=True, exist_ok=True)
     results, started, finished = Results(options.out), time.perf_counter(), False
     settings = {k: v for k, v in vars(options).items() if k != "out"}
     try:
         run(
             results,
-            cases,
+            chosen,
             seeds=options.seeds,
             sliders=options.sliders,
             methods=options.methods,
