@@ -70,14 +70,37 @@ def test_scrubbing_asks_the_kernel_nothing_and_release_brings_the_next_line(
     notebook.until("panel.search.current", 1)
     drag(notebook, 0.5, 0.2)
     notebook.until("[p.parent for p in panel.search.points]", [None, 0, 1, 1])
+    notebook.until("panel._shown", (3, 0))
     slider(notebook)
-    notebook.settle(800)
+    shown = notebook.page.locator(".wb-code-line code").inner_text()
+    assert notebook.kernel.value(f"bool(({shown}).outputs.equal(panel.line.outputs))") is True
+
+
+def test_another_direction_is_drawn_at_the_same_point_until_a_strong_one_comes(
+    open_notebook: Callable[..., NotebookPage],
+) -> None:
+    notebook = open_notebook(FACES, height=1200)
+    for end in (0.95, 0.1):
+        drag(notebook, 0.5, end)
+        slider(notebook)
+    notebook.page.get_by_role("button", name="Step back").click()
+    notebook.until("panel.search.current", 1)
+    drag(notebook, 0.5, 0.2)
+    notebook.until("len(panel.search.points)", 4)
+    point, draws = notebook.kernel.value("panel.search.current"), [0]
+    while notebook.kernel.value("panel.line.singular_value") < 25:
+        slider(notebook)
+        notebook.page.get_by_role("button", name="Another direction").click()
+        draws.append(draws[-1] + 1)
+        notebook.until("panel._shown", (point, draws[-1]))
+    slider(notebook)
+    assert notebook.kernel.value("(len(panel.search.points), panel.search.current)") == (4, point)
+    drag(notebook, 0.5, 0.86, release=False)  # README.md shows this
+    notebook.settle(500)
     panel = notebook.page.locator(".jp-OutputArea-output").last
     notebook.screenshot("subspace-panel", panel)
     notebook.set_theme("JupyterLab Dark")
     notebook.screenshot("subspace-panel-dark", panel)
-    shown = notebook.page.locator(".wb-code-line code").inner_text()
-    assert notebook.kernel.value(f"bool(({shown}).outputs.equal(panel.line.outputs))") is True
     notebook.set_theme("JupyterLab Light")
 
 
