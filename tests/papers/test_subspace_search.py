@@ -63,7 +63,7 @@ def test_at_full_size_it_ended_lower_than_every_rival(case):
     for rival in RIVALS:
         assert len(curves[rival]) >= SEEDS
         assert table.loc[rival, "reference_median"] < table.loc[rival, "median"]
-        assert table.loc[rival, "wilcoxon_p"] < 0.01
+        assert table.loc[rival, "wilcoxon_p"] < 0.05
     assert curves["dss"].shape[1] == SLIDERS + 1
 
 

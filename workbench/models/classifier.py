@@ -23,7 +23,7 @@ class Classifier(Model):
         module: called as `module(x)`, returning scores (batch, classes) before softmax.
         input_shape: shape of one input, such as (1, 28, 28), or (length,) for a signal.
         class_names: names of the classes; by default their numbers.
-        value_range: smallest and largest value of an input.
+        value_range: smallest and largest value of an input, or None where inputs have no bounds.
         output: which part of what the module returns holds the scores.
         device, name, batch_size: as for `Generator`.
 
@@ -38,7 +38,7 @@ class Classifier(Model):
         input_shape: int | Sequence[int],
         *,
         class_names: Sequence[str] | None = None,
-        value_range: tuple[float, float] = (0.0, 1.0),
+        value_range: tuple[float, float] | None = (0.0, 1.0),
         output: OutputChoice = None,
         device: str | torch.device = "auto",
         name: str | None = None,
@@ -46,7 +46,10 @@ class Classifier(Model):
     ) -> None:
         super().__init__(module, device=device, output=output, name=name, batch_size=batch_size)
         self.input_shape = checks.resolve_shape(input_shape, name="input_shape")
-        self.value_range = checks.resolve_range(value_range)
+        #: Bounds of an input, None where there are none.
+        self.input_bounds = None if value_range is None else checks.resolve_range(value_range)
+        #: The range that inputs are drawn and shown in.
+        self.value_range = self.input_bounds or (-1.0, 1.0)
         low, high = self.value_range
         drawn = torch.rand(2, *self.input_shape, generator=torch.Generator().manual_seed(0))
         scores = self._probe((low + (high - low) * drawn).to(device=self.device, dtype=self.dtype))

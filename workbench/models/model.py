@@ -144,6 +144,13 @@ class Model:
     def _forward(self, *inputs: Tensor) -> Tensor:
         return self._choose(self._access.run(*inputs)[0])
 
+    def in_precision(self, dtype: torch.dtype) -> Callable[..., Tensor]:
+        """The network as a function of its inputs, with weights of another precision (copied, if it differs)."""
+        if dtype == self.dtype:
+            return self._forward
+        module = copy.deepcopy(self.module).to(dtype)
+        return lambda *inputs: self._choose(module(*inputs))
+
     def _resolve_layer(self, layer: str | int | Layer) -> Layer:
         return self.layers[layer]
 

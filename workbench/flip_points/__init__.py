@@ -1,0 +1,1 @@
+"""Flip points: the closest input where a classifier changes its mind."""
