@@ -33,7 +33,7 @@ class Settings:
     """
 
     half: int
-    epochs: int = 20
+    epochs: int = 30
     batch: int = 128
     rate: float = 1e-3
     seed: int = 0
@@ -62,7 +62,7 @@ def basis(images: Float[Tensor, "n 1 28 28"], k: int = 100) -> Float[Tensor, "k 
     """
     wavelets = haar_wavelets()
     coefficients = images.flatten(1).double().cpu().numpy() @ wavelets.T
-    # the triangular factor has the pivots of the tall matrix, on which pivoting takes a minute instead of seconds
+    # the triangular factor has the pivots of the tall matrix, on which pivoting takes several times as long
     triangle = np.linalg.qr(coefficients, mode="r")
     _, chosen = qr(triangle, mode="r", pivoting=True)
     return torch.from_numpy(wavelets[chosen[:k]]).float()
