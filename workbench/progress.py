@@ -53,8 +53,11 @@ def run(steps: Generator[Step, None, R], progress: Progress | None = None) -> R:
     `progress` is told each step and stops the method by returning False. Without one, a terminal
     gets a tqdm bar.
 
+    A stopped method is told so by a `Cancelled` raised at its `yield`; one that catches it returns what
+    it has.
+
     Raises:
-        Cancelled: stopped by `progress` before the end.
+        Cancelled: stopped by `progress` before the end, with nothing to return.
     """
     progress = progress or terminal_progress()
     while True:
@@ -63,5 +66,19 @@ def run(steps: Generator[Step, None, R], progress: Progress | None = None) -> R:
         except StopIteration as end:
             return end.value
         if progress is not None and progress(step) is False:
-            steps.close()
-            raise Cancelled(f"stopped after step {step.done} of {step.total}: {step.text}")
+            return stop(steps, step)
+
+
+def stop(steps: Generator[Step, None, R], step: Step) -> R:
+    """Cancel a method after `step`, and return what it makes of that.
+
+    Raises:
+        Cancelled: it has nothing to return.
+    """
+    try:
+        steps.throw(Cancelled(f"stopped after step {step.done} of {step.total}: {step.text}"))
+    except StopIteration as end:
+        return end.value
+    finally:
+        steps.close()
+    raise Cancelled("the method went on after it was cancelled")

@@ -14,35 +14,63 @@ Four stages, none of which is the paper's (whose homotopy is the reference that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.flip_points.problem import Scores, Space, margin, without
 from workbench.numerics.projections import onto_polyhedron
 
-#: From scores, labels and targets to the function whose sublevel set {h <= 0} is sought.
-Height = Callable[[Tensor, Tensor, Tensor], Tensor]
+#: From scores, and the rows that they belong to, to the function whose sublevel set {h <= 0} is sought.
+Height = Callable[[Float[Tensor, "rows classes"], "Rows"], Float[Tensor, " rows"]]
 
 
-def leaving(scores: Tensor, labels: Tensor, targets: Tensor) -> Float[Tensor, " rows"]:
+def leaving(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
     """z_i - max z_k: at most 0 where any class is at least level with the label."""
-    return margin(scores, labels)
+    return margin(scores, rows.labels)
 
 
-def toward(scores: Tensor, labels: Tensor, targets: Tensor) -> Float[Tensor, " rows"]:
+def toward(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
     """z_i - z_j."""
-    return (scores.gather(1, labels[:, None]) - scores.gather(1, targets[:, None]))[:, 0]
+    return (scores.gather(1, rows.labels[:, None]) - scores.gather(1, rows.targets[:, None]))[:, 0]
 
 
-def pair(scores: Tensor, labels: Tensor, targets: Tensor) -> Float[Tensor, " rows"]:
+def rival(rank: int) -> Height:
+    """The function z_k - z_i for the class k of that rank (0 the highest) that is neither label nor target."""
+
+    def height(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
+        ranked = without(scores, rows.labels, rows.targets).topk(rank + 1, dim=1).values
+        return ranked[:, rank] - scores.gather(1, rows.labels[:, None])[:, 0]
+
+    return height
+
+
+def constraints(classes: int) -> tuple[Height, ...]:
+    """z_i = z_j and the three highest others below: with one alone, two that alternate make steps zigzag."""
+    return (toward, *map(rival, range(min(3, classes - 2))))
+
+
+def pair(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
     """max(z_i - z_j, z_k - z_i): at most 0 where z_j >= z_i >= all others."""
-    own = scores.gather(1, labels[:, None])[:, 0]
-    others = without(scores, labels, targets).amax(1) - own
-    return torch.maximum(toward(scores, labels, targets), others)
+    own = scores.gather(1, rows.labels[:, None])[:, 0]
+    return torch.maximum(toward(scores, rows), without(scores, rows.labels, rows.targets).amax(1) - own)
+
+
+def between(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
+    """-(log p_i + log p_j) / 2 with softmax's p: smallest where both share the top, for the search only."""
+    return (
+        torch.logsumexp(scores, 1)
+        - (scores.gather(1, rows.labels[:, None]) + scores.gather(1, rows.targets[:, None]))[:, 0] / 2
+    )
+
+
+def reaching(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
+    """How far output i still is from the level that it is to reach, on the query's side (appendix E.3)."""
+    return rows.side * (rows.level - scores.gather(1, rows.labels[:, None])[:, 0])
 
 
 @dataclass(frozen=True)
@@ -52,16 +80,16 @@ class Settings:
     Attributes:
         search: steps of the search, a forward and a backward pass each.
         starts: targets whose search goes on, the nearest ones first (of an untargeted query).
-        planes: steps of the cutting planes.
+        planes: steps of the cutting planes; twice as many for the last one.
         cuts: linearisations that are kept.
         restarts: of the cutting planes, from mixtures of what was found.
         newton: steps in double precision.
     """
 
-    search: int = 25
+    search: int = 30
     starts: int = 4
     planes: int = 12
-    cuts: int = 4
+    cuts: int = 5
     restarts: int = 6
     newton: int = 30
 
@@ -69,7 +97,7 @@ class Settings:
 EFFORTS = {
     "fast": Settings(search=16, starts=2, planes=8, restarts=0, newton=15),
     "accurate": Settings(),
-    "thorough": Settings(search=40, starts=9, restarts=16, newton=60),
+    "thorough": Settings(search=60, starts=9, planes=20, cuts=8, restarts=16, newton=60),
 }
 
 
@@ -78,11 +106,13 @@ class Rows:
     """Pairs of a query and a target, and the passes that they need.
 
     Attributes:
-        scores: single-precision (the classifier's own) or double-precision scores.
-        space: the coordinates.
+        scores: the network, in single (the classifier's own) or double precision.
+        space: the coordinates, in that precision.
         x: (rows, *input) the queries; `origin` (rows, d) their coordinates.
         low, high: (rows, d).
-        labels, targets: (rows,).
+        labels, targets: (rows,) the classes i and j.
+        level, side: (rows,) of `reaching`: the value that output i is to take, and whether that is up (1) or
+            down (-1).
     """
 
     scores: Scores
@@ -93,28 +123,39 @@ class Rows:
     high: Float[Tensor, "rows d"]
     labels: Int[Tensor, " rows"]
     targets: Int[Tensor, " rows"]
+    level: Float[Tensor, " rows"]
+    side: Float[Tensor, " rows"]
 
     @classmethod
-    def of(cls, scores: Scores, space: Space, x: Tensor, labels: Tensor, targets: Tensor) -> Rows:
+    def of(
+        cls,
+        scores: Scores,
+        space: Space,
+        x: Float[Tensor, "rows *input"],
+        labels: Int[Tensor, " rows"],
+        targets: Int[Tensor, " rows"],
+        *,
+        level: Float[Tensor, " rows"] | None = None,
+        side: Float[Tensor, " rows"] | None = None,
+    ) -> Rows:
         """Rows for queries `x`, in the precision of `scores`."""
         x = x.to(scores.dtype)
         space = space.to(x)
         origin = space.origin(x)
         low, high = space.limits(origin)
-        return cls(scores, space, x, origin, low, high, labels, targets)
+        none = origin.new_zeros(len(x))
+        level, side = (none if t is None else t.to(none) for t in (level, side))
+        return cls(scores, space, x, origin, low, high, labels, targets, level, side)
 
-    def __getitem__(self, chosen: Tensor) -> Rows:
-        """Some of the rows."""
-        return Rows(
-            self.scores, self.space, self.x[chosen], self.origin[chosen], self.low[chosen], self.high[chosen],
-            self.labels[chosen], self.targets[chosen],
-        )  # fmt: skip
+    def __getitem__(self, chosen: Any) -> Rows:
+        """Some of the rows: indices, a mask or a slice."""
+        per_row = {
+            name: getattr(self, name)[chosen]
+            for name in ("x", "origin", "low", "high", "labels", "targets", "level", "side")
+        }
+        return replace(self, **per_row)
 
-    def within(self, scores: Scores) -> Rows:
-        """The same rows in another precision."""
-        return Rows.of(scores, self.space, self.x, self.labels, self.targets)
-
-    def clip(self, v: Tensor) -> Tensor:
+    def clip(self, v: Float[Tensor, "rows d"]) -> Float[Tensor, "rows d"]:
         """`v` within the bounds."""
         return torch.minimum(torch.maximum(v, self.low), self.high)
 
@@ -122,21 +163,21 @@ class Rows:
         """Scores at `v`, no gradients."""
         return self.scores(self.space.inputs(v, self.x))
 
+    def value(self, v: Float[Tensor, "rows d"], height: Height) -> Float[Tensor, " rows"]:
+        """One function's values at `v`, no gradients."""
+        return height(self.evaluate(v), self)
+
     def heights(self, v: Float[Tensor, "rows d"], *functions: Height) -> tuple[Tensor, Tensor, Tensor]:
         """Scores, values (rows, functions) and gradients (rows, functions, d) at `v`."""
 
-        def pick(scores: Tensor, rows: slice) -> Tensor:
-            return torch.stack([f(scores, self.labels[rows], self.targets[rows]) for f in functions], 1)
+        def pick(scores: Tensor, part: slice) -> Tensor:
+            return torch.stack([f(scores, self[part]) for f in functions], 1)
 
         scores, values, gradients = self.scores.with_gradients(self.space.inputs(v, self.x), pick)
         gradients = gradients.flatten(2)
         if self.space.basis is not None:
             gradients = gradients @ self.space.basis.T
         return scores, values, gradients
-
-    def value(self, v: Float[Tensor, "rows d"], height: Height) -> Float[Tensor, " rows"]:
-        """One function's values at `v`, no gradients."""
-        return height(self.evaluate(v), self.labels, self.targets)
 
 
 def search(
@@ -156,12 +197,15 @@ def search(
     moved = torch.zeros_like(origin)
     radius = best[:, None].clone()
     for k in range(steps):
-        scores, values, gradients = rows.heights(origin + moved, guide)
+        scores, _, gradients = rows.heights(origin + moved, guide)
         downhill = -gradients[:, 0]
         slope = downhill.norm(dim=1, keepdim=True)
-        if k == 0:  # the linear estimate is many times too far in deep networks: start well inside it
-            radius = torch.minimum(values / slope.clamp_min(1e-12), reach / 4)
-        inside = height(scores, rows.labels, rows.targets) <= 0
+        if k == 0:
+            lead = height(scores, rows).clamp_min(0)[:, None]
+            estimate = torch.minimum(lead / slope.clamp_min(1e-12), reach / 2)
+            radius = _first_hit(rows, estimate, downhill / slope.clamp_min(1e-12), height)
+            hit = rows.clip(origin + radius * downhill / slope.clamp_min(1e-12))  # until there is a real one
+        inside = height(scores, rows) <= 0
         length = moved.norm(dim=1)
         nearer = inside & (length < best)
         best = torch.where(nearer, length, best)
@@ -175,6 +219,15 @@ def search(
         radius = torch.minimum(radius, reach)
         moved = moved * (radius / moved.norm(dim=1, keepdim=True).clamp_min(1e-12))
         moved = rows.clip(origin + moved) - origin
+
+
+def _first_hit(rows: Rows, estimate: Tensor, direction: Tensor, height: Height) -> Float[Tensor, "rows 1"]:
+    """How far down the gradient the first hit lies: the linear estimate can be many times too far."""
+    radius = estimate
+    for share in (1.0, 0.5, 0.25, 0.125, 0.0625):
+        hit = rows.value(rows.clip(rows.origin + share * estimate * direction), height) <= 0
+        radius = torch.where(hit[:, None], share * estimate / 2, radius)  # a bent way hits sooner
+    return radius
 
 
 def crossing(rows: Rows, v: Float[Tensor, "rows d"], height: Height, *, steps: int) -> Float[Tensor, "rows d"]:
@@ -253,34 +306,42 @@ def mixtures(
     rows: Rows,
     found: Float[Tensor, "rows starts d"],
     best: Float[Tensor, "rows d"],
+    height: Height,
     *,
     count: int,
     generator: torch.Generator,
-) -> Float[Tensor, "rows count d"]:
-    """Points for the restarts: the best direction plus half its length along a random mixture of all found."""
+) -> tuple[Rows, Float[Tensor, "rows*count d"]]:
+    """Points for the restarts: the best direction plus half its length along a random mixture of all found.
+
+    Each is followed outward until it is a hit; where it never is, the best one stands in.
+    """
     away = found - rows.origin[:, None]
     units = away / away.norm(dim=2, keepdim=True).clamp_min(1e-12)
     weights = torch.randn(len(found), count, found.shape[1], generator=generator).to(best)
     mixed = weights @ units
     mixed = mixed / mixed.norm(dim=2, keepdim=True).clamp_min(1e-12)
-    direction = best - rows.origin
-    return direction[:, None] + 0.5 * direction.norm(dim=1)[:, None, None] * mixed + rows.origin[:, None]
+    direction = (best - rows.origin)[:, None]
+    mixed = direction + 0.5 * direction.norm(dim=2, keepdim=True) * mixed
+    many = rows[torch.arange(len(found), device=best.device).repeat_interleave(count)]
+    mixed = mixed.flatten(0, 1)
+    hit = many.clip(many.origin + 1.02 * direction.expand(-1, count, -1).flatten(0, 1))
+    for share in (2.2, 1.7, 1.3, 1.0):
+        at = many.clip(many.origin + share * mixed)
+        hit = torch.where((many.value(at, height) <= 0)[:, None], at, hit)
+    return many, hit
 
 
-def newton(rows: Rows, v: Float[Tensor, "rows d"], *, steps: int) -> Float[Tensor, "rows d"]:
-    """Stage 4: the nearest point with z_i = z_j >= z_k by linearising both, from a point near the boundary.
+def newton(
+    rows: Rows, v: Float[Tensor, "rows d"], functions: Sequence[Height], *, steps: int
+) -> Iterator[Float[Tensor, "rows d"]]:
+    """Stage 4, from points near the boundary: the nearest point with functions[0] = 0 and all others <= 0.
 
-    The target point of the projection is v - t (v - x); t = 1 is the query itself, other t take the
-    boundary's curvature into account (Barzilai and Borwein 1988, on the Lagrangian's gradient). Steps
-    that do not lower the exact penalty |v - x|^2 / 2 + rho (|z_i - z_j| + max(z_k - z_i, 0)) are shortened.
+    Each step projects v - t (v - x) on the linearised constraints; t = 1 is the query itself, and other t
+    take the boundary's curvature into account (Barzilai and Borwein 1988, on the Lagrangian's gradient).
+    A step that does not lower the exact penalty |v - x|^2 / 2 + rho (|h_0| + max(h_1, 0)) is shortened.
+    Yields v after every step; the last one has been landed on the boundary.
     """
-    several = rows.labels.numel() and rows.evaluate(v[:1]).shape[1] > 2
-    functions: tuple[Height, ...] = (toward, _others) if several else (toward,)
-    equality = torch.tensor([True, False][: len(functions)], device=v.device)
-
-    def wrong(values: Tensor) -> Tensor:
-        return values[:, 0].abs() + values[:, 1:].clamp_min(0).sum(1)
-
+    equality = torch.tensor([k == 0 for k in range(len(functions))], device=v.device)
     _, values, gradients = rows.heights(v, *functions)
     t = torch.ones_like(v[:, :1])
     shorter = torch.ones_like(t)
@@ -295,8 +356,8 @@ def newton(rows: Rows, v: Float[Tensor, "rows d"], *, steps: int) -> Float[Tenso
         rho = torch.maximum(rho, 1.5 * lam.abs().amax(1))
         tried = rows.clip(v + shorter * (aim - v))
         _, new_values, new_gradients = rows.heights(tried, *functions)
-        before = away.square().sum(1) / 2 + rho * wrong(values)
-        after = (tried - rows.origin).square().sum(1) / 2 + rho * wrong(new_values)
+        before = away.square().sum(1) / 2 + rho * unmet(values)
+        after = (tried - rows.origin).square().sum(1) / 2 + rho * unmet(new_values)
         fine = (after <= before * (1 + 1e-12))[:, None]
         change = tried - v
         bent = change + torch.einsum("nmd,nm->nd", new_gradients - gradients, lam)
@@ -308,29 +369,20 @@ def newton(rows: Rows, v: Float[Tensor, "rows d"], *, steps: int) -> Float[Tenso
         v = torch.where(fine, tried, v)
         values = torch.where(fine, new_values, values)
         gradients = torch.where(fine[..., None], new_gradients, gradients)
-    return land(rows, v, functions, equality)
-
-
-def _others(scores: Tensor, labels: Tensor, targets: Tensor) -> Float[Tensor, " rows"]:
-    """max z_k - z_i over the classes that are neither label nor target."""
-    return without(scores, labels, targets).amax(1) - scores.gather(1, labels[:, None])[:, 0]
-
-
-def land(
-    rows: Rows, v: Float[Tensor, "rows d"], functions: tuple[Height, ...], equality: Bool[Tensor, " m"]
-) -> Float[Tensor, "rows d"]:
-    """The nearest points that fulfil the constraints, by a few Newton steps from points almost there."""
-    _, values, gradients = rows.heights(v, *functions)
+        yield v
     for _ in range(4):
         offsets = torch.einsum("nmd,nd->nm", gradients, v) - values
         tried, _ = onto_polyhedron(
             v, gradients, offsets, low=rows.low, high=rows.high, equality=equality, rounds=6, sweeps=40
         )
         _, new_values, new_gradients = rows.heights(tried, *functions)
-        old = values[:, 0].abs() + values[:, 1:].clamp_min(0).sum(1)
-        new = new_values[:, 0].abs() + new_values[:, 1:].clamp_min(0).sum(1)
-        better = (new < old)[:, None]
+        better = (unmet(new_values) < unmet(values))[:, None]
         v = torch.where(better, tried, v)
         values = torch.where(better, new_values, values)
         gradients = torch.where(better[..., None], new_gradients, gradients)
-    return v
+    yield v
+
+
+def unmet(values: Float[Tensor, "rows functions"]) -> Float[Tensor, " rows"]:
+    """|h_0| + sum max(h_k, 0): how far the constraints of `newton` are from holding."""
+    return values[:, 0].abs() + values[:, 1:].clamp_min(0).sum(1)

@@ -1,0 +1,180 @@
+"""Flip points as a result: each with the numbers that prove it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from workbench.flip_points.batched import Height, Rows
+from workbench.results import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Relative size (of the largest score, or 1) up to which |z_i - z_j| and the violations count as zero.
+TOLERANCE = 1e-6
+#: Largest angle, in radians, between the step and the boundary's normal at a converged point.
+STRAIGHT = 0.01
+
+REASONS = (
+    "converged: on the boundary, and the step from the query is normal to it",
+    "on the boundary, but the step is not normal to it: a corner of the network, or a step too few",
+    "no flip point was found within the bounds",
+    "not attempted: stopped before its turn",
+)
+CONVERGED, CORNER, MISSING, SKIPPED = range(len(REASONS))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What shows that points are flip points, and the closest ones nearby.
+
+    Attributes:
+        gap: (rows,) |z_i - z_j| in logits.
+        violation: (rows,) how far another class lies above z_i, 0 where none does.
+        outside: (rows,) largest distance of a coordinate outside its bounds.
+        angle: (rows,) radians between the step from the query and the normal cone of the constraints
+            that hold with equality, over the coordinates that are not at a bound; 0 for a step of
+            length zero.
+        scale: (rows,) the largest score's size, at least 1.
+    """
+
+    gap: Float[Tensor, " rows"]
+    violation: Float[Tensor, " rows"]
+    outside: Float[Tensor, " rows"]
+    angle: Float[Tensor, " rows"]
+    scale: Float[Tensor, " rows"]
+
+    @property
+    def on_boundary(self) -> Bool[Tensor, " rows"]:
+        """Whether all constraints hold up to `TOLERANCE`."""
+        allowed = TOLERANCE * self.scale
+        return (self.gap <= allowed) & (self.violation <= allowed) & (self.outside <= 1e-9)
+
+
+def prove(rows: Rows, v: Float[Tensor, "rows d"], functions: tuple[Height, ...]) -> Proof:
+    """Evaluate the constraints functions[0] = 0 and functions[1:] <= 0, and their normals, at `v`."""
+    scores, values, gradients = rows.heights(v, *functions)
+    scale = scores.abs().amax(1).clamp_min(1.0)
+    step = v - rows.origin
+    free = (v > rows.low + 1e-9) & (v < rows.high - 1e-9)
+    step, gradients = step * free, gradients * free[:, None]
+    normal = gradients[:, 0]
+    rest = step - _along(step, normal, signed=False)
+    for k in range(1, gradients.shape[1]):
+        active = values[:, k] >= -1e-6 * scale
+        # two constraints: the step's part outside the plane that they span, if it pulls toward both
+        second = gradients[:, k] - _along(gradients[:, k], normal, signed=False)
+        less = rest - _along(rest, second, signed=True)
+        rest = torch.where(active[:, None], less, rest)
+    length = step.norm(dim=1)
+    angle = (rest.norm(dim=1) / length.clamp_min(1e-30)).clamp(max=1).asin()
+    outside = torch.maximum(rows.low - v, v - rows.high).amax(1).clamp_min(0)
+    return Proof(
+        gap=values[:, 0].abs(),
+        violation=values[:, 1:].clamp_min(0).sum(1),
+        outside=outside,
+        angle=torch.where(length > 0, angle, 0.0),
+        scale=scale,
+    )
+
+
+def _along(step: Tensor, normal: Tensor, *, signed: bool) -> Tensor:
+    """The part of each row of `step` along `normal`; with `signed`, only where it points against it."""
+    share = (step * normal).sum(1, keepdim=True) / normal.square().sum(1, keepdim=True).clamp_min(1e-300)
+    return (share.clamp_max(0) if signed else share) * normal
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlipPoints(Result):
+    """The closest points on the boundaries of a classifier, one row a pair of a query and a target.
+
+    Attributes:
+        inputs: (n, *input) the queries.
+        query: (rows,) which query a row belongs to.
+        labels: (rows,) class of the query, i.
+        targets: (rows,) class on the other side, j; of an untargeted query, the one that was met.
+        points: (rows, *input) the flip points, float64; NaN where none was found.
+        distances: (rows,) Euclidean, in the inputs' units (or along the basis); inf where none was found.
+        gap: (rows,) |z_i - z_j|, in logits.
+        violation: (rows,) by how much another class lies above both; 0 where none does.
+        outside: (rows,) by how much a coordinate lies outside its bounds.
+        angle: (rows,) radians between the step and the boundary's normal.
+        status: (rows,) index into `REASONS`.
+        targeted: whether each row has a target that was asked for.
+        class_names: of the classifier.
+    """
+
+    inputs: Float[Tensor, "n *input"]
+    query: Int[Tensor, " rows"]
+    labels: Int[Tensor, " rows"]
+    targets: Int[Tensor, " rows"]
+    points: Float[Tensor, "rows *input"]
+    distances: Float[Tensor, " rows"]
+    gap: Float[Tensor, " rows"]
+    violation: Float[Tensor, " rows"]
+    outside: Float[Tensor, " rows"]
+    angle: Float[Tensor, " rows"]
+    status: Int[Tensor, " rows"]
+    targeted: bool
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+    @property
+    def found(self) -> Bool[Tensor, " rows"]:
+        """Whether a row holds a flip point: a point on the boundary, within the bounds."""
+        return self.status <= CORNER
+
+    @property
+    def converged(self) -> Bool[Tensor, " rows"]:
+        """Whether the step to it is normal to the boundary, too."""
+        return self.status == CONVERGED
+
+    @property
+    def reasons(self) -> list[str]:
+        """What is to be said of each row, in words."""
+        return [REASONS[int(s)] for s in self.status]
+
+    @property
+    def directions(self) -> Float[Tensor, "rows *input"]:
+        """Flip point minus query."""
+        return self.points - self.inputs[self.query].to(self.points)
+
+    def closest(self) -> FlipPoints:
+        """One row a query: its nearest flip point over all its targets."""
+        order = sorted(range(len(self)), key=lambda r: (int(self.query[r]), float(self.distances[r])))
+        first: dict[int, int] = {}
+        for row in order:
+            first.setdefault(int(self.query[row]), row)
+        return self[torch.tensor(list(first.values()), dtype=torch.long)]
+
+    def __getitem__(self, rows: Tensor) -> FlipPoints:
+        """Some of the rows: indices or a mask."""
+        per_row = ("query", "labels", "targets", "points", "distances", "gap", "violation", "outside", "angle")
+        return replace(self, **{name: getattr(self, name)[rows] for name in (*per_row, "status")})
+
+    def frame(self) -> pd.DataFrame:
+        """One row a pair: classes by name, distance, the proof, and what is to be said of it."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "query": self.query.cpu().numpy(),
+                "label": [self.class_names[int(i)] for i in self.labels],
+                "target": [self.class_names[int(j)] if j >= 0 else "" for j in self.targets],
+                "distance": self.distances.cpu().numpy(),
+                "gap": self.gap.cpu().numpy(),
+                "violation": self.violation.cpu().numpy(),
+                "outside": self.outside.cpu().numpy(),
+                "angle": self.angle.cpu().numpy(),
+                "found": self.found.cpu().numpy(),
+                "converged": self.converged.cpu().numpy(),
+                "reason": self.reasons,
+            }
+        )
