@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# the tests' networks are small: a second thread makes them slower, many times so beside other work
+torch.set_num_threads(1)
 
 _TESTS = Path(__file__).resolve().parent
 _DATA = _TESTS.parents[1] / "shared" / "data"

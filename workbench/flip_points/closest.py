@@ -245,8 +245,10 @@ def _solve(
     partial = False
     done = 0
     try:
-        for part in torch.arange(len(query)).split(_CHUNK.get(classifier.device.type, _CHUNK_ELSEWHERE)):
-            generator = torch.Generator().manual_seed(seed + int(part[0]))
+        size = _CHUNK.get(classifier.device.type, _CHUNK_ELSEWHERE)
+        for first in range(0, len(query), size):
+            part = torch.arange(first, min(first + size, len(query)))
+            generator = torch.Generator().manual_seed(seed + first)
             rows = question.rows(question.scores, x, labels, targets[part], query[part])
             for stage in _stages(question, rows, columns, part, generator):
                 yield Step(done, len(query), stage)

@@ -7,6 +7,7 @@ from workbench.models.devices import Batches, available_devices, resolve_device
 from workbench.models.errors import CheckpointError, LayerError, ModelError, WorkbenchError
 from workbench.models.features import LinearFeatures
 from workbench.models.generator import Generator, Samples
+from workbench.models.latent import LatentClassifier
 from workbench.models.layers import Layer, Layers
 from workbench.models.model import Model
 from workbench.models.neurons import Neuron
@@ -18,6 +19,7 @@ __all__ = [
     "Classifier",
     "Erf",
     "Generator",
+    "LatentClassifier",
     "Layer",
     "LayerError",
     "Layers",

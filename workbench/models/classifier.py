@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,10 @@ from workbench.models.errors import ModelError
 from workbench.models.layers import Layer
 from workbench.models.model import Model, OutputChoice
 from workbench.models.neurons import Neuron
+
+if TYPE_CHECKING:
+    from workbench.models.generator import Generator
+    from workbench.models.latent import LatentClassifier
 
 
 class Classifier(Model):
@@ -82,6 +86,16 @@ class Classifier(Model):
     def probabilities(self, x: Any) -> Float[Tensor, "batch classes"]:
         """Softmax of the scores."""
         return self.scores(x).softmax(1)
+
+    def on(self, generator: Generator) -> LatentClassifier:
+        """This classifier as a function of a generator's latents.
+
+        Raises:
+            ModelError: the generator's pictures do not fit, or it has classes and none is fixed.
+        """
+        from workbench.models.latent import LatentClassifier
+
+        return LatentClassifier(self, generator)
 
     def until(self, layer: str | int | Layer) -> Callable[[Any], Tensor]:
         """The function from inputs to the output of `layer`; what lies behind it is not run."""

@@ -99,6 +99,15 @@ class Generator(Model):
         )
 
     @property
+    def bound(self) -> Tensor | None:
+        """The class (index or embedding) that `of_class` fixed.
+
+        Raises:
+            ModelError: the generator has classes and none is fixed.
+        """
+        return self._conditions(None, 1)[0][0] if self.class_names is not None else None
+
+    @property
     def latent_size(self) -> int:
         """Number of scalars in one latent."""
         return torch.Size(self.latent_shape).numel()

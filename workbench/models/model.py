@@ -70,7 +70,7 @@ class Model:
         self.name = name or type(module).__name__
         floating = (p.dtype for p in self.module.parameters() if p.is_floating_point())
         self.dtype = next(floating, torch.get_default_dtype())
-        self._output = output
+        self.output_choice = output
         self._hooked = any(m._forward_hooks or m._forward_pre_hooks for m in self.module.modules())
         self._access = LayerAccess(self.module)
         self._wanted_batch_size = batch_size
@@ -103,7 +103,7 @@ class Model:
             if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] == batch
         ]
         self.layers = Layers(layers)
-        self._chain = chain if self._output is None else []
+        self._chain = chain if self.output_choice is None else []
         if self._chain and not self._chain_holds(*inputs):
             self._chain = []
         stored = sum(v.numel() * v.element_size() for _, _, v in order if isinstance(v, Tensor)) // batch
@@ -122,24 +122,7 @@ class Model:
             return torch.allclose(replayed, self._access.run(x)[0], rtol=1e-3, atol=1e-5)
 
     def _choose(self, raw: Any) -> Tensor:
-        choice = self._output
-        try:
-            if callable(choice):
-                raw = choice(raw)
-            elif isinstance(choice, str) and not isinstance(raw, dict):
-                raw = getattr(raw, choice)
-            elif choice is not None:
-                raw = raw[choice]
-        except (KeyError, IndexError, AttributeError, TypeError) as error:
-            raise ModelError(
-                f"output={choice!r} does not fit what {self.name} returns, a {_describe(raw)}"
-            ) from error
-        if not isinstance(raw, Tensor):
-            raise ModelError(
-                f"{self.name} returns a {_describe(raw)}, expected a tensor; choose a part with output=0, "
-                "output='key' or output=function"
-            )
-        return raw
+        return choose(raw, self.output_choice, name=self.name)
 
     def _forward(self, *inputs: Tensor) -> Tensor:
         return self._choose(self._access.run(*inputs)[0])
@@ -224,6 +207,29 @@ class Model:
     def parameters(self) -> int:
         """Number of trained scalars."""
         return sum(p.numel() for p in self.module.parameters())
+
+
+def choose(raw: Any, choice: OutputChoice, *, name: str) -> Tensor:
+    """The tensor that `choice` picks out of what a network returned.
+
+    Raises:
+        ModelError: there is no such part, or it is no tensor.
+    """
+    try:
+        if callable(choice):
+            raw = choice(raw)
+        elif isinstance(choice, str) and not isinstance(raw, dict):
+            raw = getattr(raw, choice)
+        elif choice is not None:
+            raw = raw[choice]
+    except (KeyError, IndexError, AttributeError, TypeError) as error:
+        raise ModelError(f"output={choice!r} does not fit what {name} returns, a {_describe(raw)}") from error
+    if not isinstance(raw, Tensor):
+        raise ModelError(
+            f"{name} returns a {_describe(raw)}, expected a tensor; choose a part with output=0, "
+            "output='key' or output=function"
+        )
+    return raw
 
 
 def _describe(value: Any) -> str:

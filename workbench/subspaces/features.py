@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.models import Classifier, Generator, ModelError
+from workbench.models import Classifier, Generator
 from workbench.models.generator import Condition
+from workbench.models.latent import pictures_for
 
 #: A differentiable map (batch, *output) -> (batch, *features).
 Features = Callable[[Tensor], Tensor]
@@ -57,20 +58,14 @@ class LayerFeatures:
     """
 
     def __init__(self, generator: Generator, classifier: Classifier, layer: str) -> None:
-        if generator.output_shape != classifier.input_shape:
-            raise ModelError(
-                f"{generator.name} makes {generator.output_shape}, {classifier.name} takes "
-                f"{classifier.input_shape}; wrap the classifier in a module that resizes first"
-            )
+        self._fit = pictures_for(classifier, generator)
         self.layer = classifier.layers[layer].name
         self._read = classifier.until(self.layer)
         self._name = classifier.name
-        (a, b), (low, high) = generator.value_range, classifier.value_range
-        self._scale, self._shift = (high - low) / (b - a), low - a * (high - low) / (b - a)
 
     def __call__(self, x: Float[Tensor, "batch *output"]) -> Float[Tensor, "batch *layer"]:
         """Features of a batch of outputs."""
-        return self._read(x * self._scale + self._shift)
+        return self._read(self._fit(x))
 
     def __repr__(self) -> str:
         return f"wb.subspaces.LayerFeatures(G, C, {self.layer!r})"

@@ -1,0 +1,318 @@
+"""Closest flip points against closed forms, an independent solver, and fresh passes through real networks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from torch import Tensor, nn
+
+import workbench as wb
+from workbench.datasets import mnist
+from workbench.flip_points import FlipPointError, closest, closest_change, closest_steps
+from workbench.models import ModelError
+from workbench.progress import Step
+
+
+def linear(classes: int = 4, size: int = 6, *, seed: int = 0, bounds=None) -> wb.Classifier:
+    torch.manual_seed(seed)
+    return wb.Classifier(nn.Linear(size, classes), size, value_range=bounds, device="cpu", name="linear")
+
+
+def weights(classifier: wb.Classifier) -> tuple[Tensor, Tensor]:
+    return classifier.module.weight.double(), classifier.module.bias.double()
+
+
+class Ring(nn.Module):
+    """Two classes with the sphere of radius 2 between them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = 4 - x.square().sum(1)
+        return torch.stack([inside, torch.zeros_like(inside)], 1)
+
+
+@pytest.fixture(scope="module")
+def cnn() -> wb.Classifier:
+    return wb.load("mnist-cnn", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def digits() -> Tensor:
+    return mnist.sample().tensor()[:8]
+
+
+# -- closed forms ----------------------------------------------------------------------------------
+
+
+def test_the_flip_point_of_a_linear_classifier_is_the_projection_on_the_nearest_hyperplane():
+    C = linear()
+    x = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    w, b = weights(C)
+    found = closest(C, x)
+    for row in range(20):
+        z = x[row].double() @ w.T + b
+        i = int(z.argmax())
+        distances = {j: float((z[i] - z[j]) / (w[i] - w[j]).norm()) for j in range(4) if j != i}
+        j = min(distances, key=distances.get)
+        assert (int(found.labels[row]), int(found.targets[row])) == (i, j)
+        assert float(found.distances[row]) == pytest.approx(distances[j], rel=1e-6)
+        step = (z[j] - z[i]) / (w[i] - w[j]).square().sum() * (w[i] - w[j])
+        torch.testing.assert_close(found.points[row], x[row].double() + step, rtol=1e-6, atol=1e-6)
+    assert found.converged.all()
+
+
+def test_the_flip_point_of_a_sphere_lies_on_the_ray_through_its_centre():
+    C = wb.Classifier(Ring(), 5, value_range=None, device="cpu")
+    x = torch.randn(12, 5, generator=torch.Generator().manual_seed(2))
+    found = closest(C, x)
+    torch.testing.assert_close(found.distances, (x.double().norm(dim=1) - 2).abs(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found.points, 2 * nn.functional.normalize(x.double(), dim=1), rtol=1e-5, atol=1e-5)
+    assert found.converged.all()
+
+
+def test_a_query_on_the_boundary_is_its_own_flip_point():
+    C = wb.Classifier(Ring(), 2, value_range=None, device="cpu")
+    found = closest(C, torch.tensor([[2.0, 0.0]]))
+    assert float(found.distances[0]) == pytest.approx(0, abs=1e-6)
+    assert found.converged.all()
+
+
+@pytest.mark.parametrize("bounds", [None, (0.0, 1.0)])
+def test_every_target_of_a_linear_classifier_agrees_with_slsqp(bounds):
+    C = linear(classes=4, size=5, seed=3, bounds=bounds)
+    w, b = (t.numpy() for t in weights(C))
+    x = torch.rand(8, 5, generator=torch.Generator().manual_seed(4))
+    found = closest(C, x, "all")
+    assert len(found) == 24
+    for row in range(24):
+        start = x[int(found.query[row])].double().numpy()
+        i, j = int(found.labels[row]), int(found.targets[row])
+        others = [k for k in range(4) if k not in (i, j)]
+        constraints = [
+            {"type": "eq", "fun": lambda v, i=i, j=j: (w[i] - w[j]) @ v + b[i] - b[j]},
+            {"type": "ineq", "fun": lambda v, i=i, k=tuple(others): (w[i] - w[list(k)]) @ v + b[i] - b[list(k)]},
+        ]  # fmt: skip
+        best = minimize(
+            lambda v, s=start: 0.5 * ((v - s) ** 2).sum(),
+            start,
+            bounds=None if bounds is None else [bounds] * 5,
+            constraints=constraints,
+            options={"maxiter": 300},
+        )
+        if best.success:
+            assert bool(found.found[row])
+            assert float(found.distances[row]) == pytest.approx(math.sqrt(2 * best.fun), rel=1e-3, abs=1e-4)
+        else:
+            assert not bool(found.found[row])
+
+
+def test_a_given_change_of_a_linear_output_is_a_step_along_its_weights():
+    C = linear(classes=1, size=6)
+    x = torch.randn(5, 6, generator=torch.Generator().manual_seed(5))
+    w, _ = weights(C)
+    amounts = torch.tensor([1.0, -1.0, 0.5, 2.0, -3.0])
+    found = closest_change(C, x, amounts)
+    torch.testing.assert_close(found.distances, amounts.double().abs() / w.norm(), rtol=1e-6, atol=1e-6)
+    before, after = x.double() @ w[0], found.points @ w[0]
+    torch.testing.assert_close(after - before, amounts.double(), rtol=1e-6, atol=1e-6)
+
+
+def test_the_latent_flip_point_of_a_linear_generator_is_a_projection_in_its_latents():
+    torch.manual_seed(6)
+    G = wb.Generator(nn.Linear(3, 6), 3, value_range=(-4, 4), device="cpu", name="linear generator")
+    C = linear(classes=2, bounds=(-4.0, 4.0))
+    z = G.latents(4, seed=0)
+    found = closest(C.on(G), z)
+    (w, b), (a, c) = weights(C), (G.module.weight.double(), G.module.bias.double())
+    normal = (w[0] - w[1]) @ a
+    level = z.double() @ normal + (w[0] - w[1]) @ c + b[0] - b[1]
+    torch.testing.assert_close(found.distances, level.abs() / normal.norm(), rtol=1e-5, atol=1e-6)
+    assert found.points.shape == (4, 3)
+
+
+# -- what may change -------------------------------------------------------------------------------
+
+
+def test_masked_features_stay_as_they_are(cnn, digits):
+    mask = torch.zeros(1, 28, 28, dtype=torch.bool)
+    mask[:, :, 14:] = True
+    found = closest(cnn, digits[:3], mask=mask)
+    assert found.found.all()
+    assert torch.equal(found.points[:, :, :, :14], found.inputs[:, :, :, :14])
+    assert (found.distances >= closest(cnn, digits[:3]).distances * 0.999).all()
+
+
+def test_along_a_basis_inputs_move_in_its_span_only():
+    C = linear(classes=3, size=8)
+    basis = torch.randn(3, 8, generator=torch.Generator().manual_seed(7))
+    found = closest(C, torch.randn(4, 8, generator=torch.Generator().manual_seed(8)), basis=basis)
+    span = torch.linalg.qr(basis.double().T)[0]
+    outside = found.directions - found.directions @ span @ span.T
+    assert found.found.all()
+    assert float(outside.abs().max()) < 1e-9
+    torch.testing.assert_close(found.directions.norm(dim=1), found.distances)
+
+
+def test_a_flip_out_of_reach_is_marked_and_not_dropped():
+    module = nn.Linear(4, 2)
+    module.weight.data = torch.tensor([[1.0, 0, 0, 0], [0.0, 0, 0, 0]])
+    module.bias.data = torch.tensor([0.5, 0.0])
+    C = wb.Classifier(module, 4, device="cpu")  # flips at x_0 = -1/2, below the bounds
+    found = closest(C, torch.rand(3, 4, generator=torch.Generator().manual_seed(0)))
+    assert len(found) == 3
+    assert not found.found.any()
+    assert torch.isinf(found.distances).all()
+    assert "no flip point" in found.reasons[0]
+
+
+# -- real networks ---------------------------------------------------------------------------------
+
+
+def test_flip_points_of_a_real_network_prove_themselves_in_a_fresh_pass(cnn, digits):
+    found = closest(cnn, digits)
+    assert found.found.all()
+    exact = cnn.in_precision(torch.float64)
+    scores = exact(found.points)
+    rows = torch.arange(len(digits))
+    assert float((scores[rows, found.labels] - scores[rows, found.targets]).abs().max()) < 1e-6
+    assert float((scores.amax(1) - scores[rows, found.labels]).max()) < 1e-6
+    assert float(found.points.min()) >= 0 and float(found.points.max()) <= 1
+    torch.testing.assert_close(found.distances, found.directions.flatten(1).norm(dim=1))
+    before, beyond = found.inputs + 0.99 * found.directions, found.inputs + 1.01 * found.directions
+    assert torch.equal(exact(before).argmax(1), found.labels)
+    assert not torch.equal(exact(beyond.clamp(0, 1)).argmax(1), found.labels)
+
+
+def test_the_nearest_of_all_targets_is_the_nearest_of_all_boundaries(cnn, digits):
+    nearest, every = closest(cnn, digits[:3]), closest(cnn, digits[:3], "all")
+    assert every.found.float().mean() > 0.95
+    ratio = every.closest().distances / nearest.distances
+    assert (ratio - 1).abs().max() < 0.05  # both are local solutions of a problem that is not convex
+    assert every.closest().query.tolist() == [0, 1, 2]
+
+
+def test_more_effort_is_never_further(cnn, digits):
+    fast, accurate = (closest(cnn, digits[:4], effort=effort) for effort in ("fast", "accurate"))
+    assert (accurate.distances <= fast.distances * 1.001).all()
+
+
+def test_latent_flip_points_are_pictures_between_two_classes(cnn):
+    G = wb.load("mnist-dcgan", device="cpu")
+    L = cnn.on(G)
+    z = G.latents(4, seed=1)
+    found = closest(L, z, effort="fast")
+    assert found.found.all()
+    scores = cnn.scores((L.pictures(found.points) + 1) / 2)
+    rows = torch.arange(4)
+    gap = (scores[rows, found.labels] - scores[rows, found.targets]).abs()
+    assert float(gap.max()) < 1e-3
+
+
+# -- manners ---------------------------------------------------------------------------------------
+
+
+def test_a_seed_fixes_the_result(cnn, digits):
+    first, second = (
+        closest(cnn, digits[:2], effort="fast", seed=3),
+        closest(cnn, digits[:2], effort="fast", seed=3),
+    )
+    assert torch.equal(first.points, second.points)
+
+
+def test_the_module_stays_as_it_was():
+    module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.BatchNorm1d(8), nn.Linear(8, 3)).train()
+    before = {k: v.clone() for k, v in module.state_dict().items()}
+    closest(wb.Classifier(module, 4, device="cpu"), torch.rand(3, 4), effort="fast")
+    assert module.training and module[1].inplace
+    assert all(p.requires_grad for p in module.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
+
+
+def test_a_result_saves_loads_and_tabulates(cnn, digits, tmp_path):
+    found = closest(cnn, digits[:2], effort="fast")
+    loaded = wb.load_result(found.save(tmp_path / "flips"))
+    assert torch.equal(loaded.points, found.points)
+    assert loaded.class_names == found.class_names
+    assert loaded.provenance.passes == found.provenance.passes
+    table = loaded.frame()
+    assert list(table["query"]) == [0, 1]
+    assert table["found"].all()
+    assert table["label"][0] == found.class_names[int(found.labels[0])]
+
+
+def test_a_cancelled_run_keeps_what_it_has(digits):
+    C = linear(size=784)
+    C = wb.Classifier(nn.Sequential(nn.Flatten(), C.module), (1, 28, 28), device="cpu")
+    x = torch.rand(200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    seen: list[Step] = []
+
+    def stop_after_the_first_chunk(step: Step) -> bool:
+        seen.append(step)
+        return step.done < 128
+
+    found = closest(C, x, effort="fast", progress=stop_after_the_first_chunk)
+    assert found.provenance.partial
+    assert found.found[:128].all() and not found.found[128:].any()
+    assert "not attempted" in found.reasons[-1]
+    assert seen[-1].done == 128 and seen[-1].total == 200
+
+
+def test_progress_is_told_every_step(cnn, digits):
+    steps = list(closest_steps(cnn, digits[:1], effort="fast"))
+    assert {"search", "cutting planes", "double precision"} <= {s.text for s in steps}
+
+
+def test_no_queries_give_no_rows(cnn):
+    found = closest(cnn, torch.zeros(0, 1, 28, 28))
+    assert len(found) == 0
+    assert len(found.frame()) == 0
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+def constant() -> wb.Classifier:
+    module = nn.Linear(4, 3)
+    nn.init.zeros_(module.weight)
+    return wb.Classifier(module, 4, device="cpu")
+
+
+def test_wrong_questions_are_refused_with_what_to_do(cnn, digits):
+    x = digits[:2]
+    label = cnn.class_names[int(cnn.scores(x).argmax(1)[0])]
+    cases = [
+        (lambda: closest(cnn, x + 1), "outside the bounds 0 to 1"),
+        (lambda: closest(cnn, x, 10), "class 10 was asked for; mnist-cnn has 0 to 9"),
+        (lambda: closest(cnn, x, "ten"), "no class 'ten'"),
+        (lambda: closest(cnn, x, label), "already"),
+        (lambda: closest(cnn, x, [1, 2, 3]), "3 targets were given for 2 queries"),
+        (lambda: closest(cnn, x, effort="huge"), "'accurate'"),
+        (lambda: closest(linear(classes=1), torch.zeros(1, 6)), "closest_change"),
+        (lambda: closest(constant(), torch.rand(2, 4)), "constant"),
+        (lambda: closest(cnn, x, mask=torch.zeros(1, 28, 28)), "no feature change"),
+        (lambda: closest(cnn, x, mask=torch.ones(28, 28)), r"shape \(28, 28\)"),
+        (lambda: closest(cnn, x, bounds=(1, 0)), "lower bounds"),
+        (lambda: closest(cnn, x, basis=torch.ones(2, 784)), "linearly dependent"),
+        (lambda: closest(cnn, x, basis=torch.ones(2, 100)), r"expected \(1 to 784, 784\)"),
+        (lambda: closest(cnn, x, basis=torch.eye(784)[:3], bounds=(0, 1)), "choose one"),
+        (lambda: closest_change(cnn, x, 0.0), "other than 0"),
+        (lambda: closest_change(cnn, x, 1.0, output=10), "outputs 0 to 9"),
+    ]
+    for ask, said in cases:
+        with pytest.raises(FlipPointError, match=said):
+            ask()
+    spoilt = x.clone()
+    spoilt[1, 0, 3, 3] = float("nan")
+    with pytest.raises(ModelError, match="row 1"):
+        closest(cnn, spoilt)
+    with pytest.raises(ModelError, match="expected"):
+        closest(cnn, np.zeros((2, 28, 28)))
+
+
+def test_a_generator_that_does_not_fit_is_refused(cnn):
+    G = wb.Generator(nn.Sequential(nn.Linear(2, 16), nn.Unflatten(1, (1, 4, 4))), 2, device="cpu")
+    with pytest.raises(ModelError, match="resizes first"):
+        cnn.on(G)

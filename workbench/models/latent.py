@@ -1,0 +1,87 @@
+"""A classifier on a generator's latents: what it says of the picture that a latent makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from workbench.models.classifier import Classifier
+from workbench.models.errors import ModelError
+from workbench.models.generator import Generator
+from workbench.models.model import choose
+
+
+def pictures_for(classifier: Classifier, generator: Generator) -> Callable[[Tensor], Tensor]:
+    """The map of a generator's outputs into the value range that a classifier takes.
+
+    Raises:
+        ModelError: the generator's pictures have another shape than the classifier's inputs.
+    """
+    if generator.output_shape != classifier.input_shape:
+        raise ModelError(
+            f"{generator.name} makes {generator.output_shape}, {classifier.name} takes "
+            f"{classifier.input_shape}; wrap the classifier in a module that resizes first"
+        )
+    (a, b), (low, high) = generator.value_range, classifier.value_range
+    scale = (high - low) / (b - a)
+    return lambda outputs: outputs * scale + (low - a * scale)
+
+
+class LatentClassifier(Classifier):
+    """`classifier.on(generator)`: the classifier of the generator's pictures, as a function of their latents.
+
+    Its inputs are latents (batch, *latent), without bounds; its classes are the classifier's.
+
+    Args:
+        classifier: takes pictures.
+        generator: makes them; one with classes has its class fixed by `generator.of_class(…)` first.
+
+    Attributes:
+        classifier, generator: the two.
+
+    Raises:
+        ModelError: the shapes do not fit, or the two are on different devices or in different precisions.
+    """
+
+    def __init__(self, classifier: Classifier, generator: Generator) -> None:
+        for what in ("device", "dtype"):
+            ours, theirs = getattr(classifier, what), getattr(generator, what)
+            if ours != theirs:
+                raise ModelError(
+                    f"{classifier.name} has {what} {ours}, {generator.name} has {theirs}; load both with the same"
+                )
+        self.classifier, self.generator = classifier, generator
+        super().__init__(
+            _Composed(classifier, generator),
+            generator.latent_shape,
+            class_names=classifier.class_names,
+            value_range=None,
+            device=classifier.device,
+            name=f"{classifier.name} on {generator.name}",
+            batch_size=min(classifier.batches.size, generator.batches.size),
+        )
+
+    def pictures(self, z: Any) -> Float[Tensor, "batch *output"]:
+        """The generator's pictures of latents `z`, without gradients."""
+        return self.generator.render(z)
+
+
+class _Composed(nn.Module):
+    """The generator's network, the map between the value ranges, then the classifier's network."""
+
+    def __init__(self, classifier: Classifier, generator: Generator) -> None:
+        super().__init__()
+        self.generator, self.classifier = generator.module, classifier.module
+        self._bound = generator.bound
+        self._picture, self._score = generator.output_choice, classifier.output_choice
+        self._fit = pictures_for(classifier, generator)
+
+    def forward(self, z: Float[Tensor, "batch *latent"]) -> Float[Tensor, "batch classes"]:
+        """Scores of the pictures of a batch of latents."""
+        given = [] if self._bound is None else [self._bound.expand(len(z), *self._bound.shape)]
+        given = [g.to(z.dtype) if g.is_floating_point() else g for g in given]
+        picture = choose(self.generator(z, *given), self._picture, name="the generator")
+        return choose(self.classifier(self._fit(picture)), self._score, name="the classifier")
