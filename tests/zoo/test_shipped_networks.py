@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import pywt
 import torch
 from torch import Tensor, nn
 
 from workbench.datasets import mnist
+from workbench.models import Erf
 from workbench.zoo import find, load_module
 
 needs_mnist = pytest.mark.skipif(mnist.find() is None, reason="the full MNIST is not here; see WORKBENCH_DATA")
 GENERATORS = ["mnist-dcgan", "mnist-dcgan-2d"]
+ERF_NETWORKS = ["mnist-erf-1", "mnist-erf-2"]
+
+#: Accuracies on the halves of the training set and on the test set: table 1 of Yousefzadeh and O'Leary, "Deep
+#: learning interpretation: flip points and homotopy methods", MSML 2020.
+TABLE_1 = {"mnist-erf-1": (1.0, 0.9762, 0.9798), "mnist-erf-2": (0.9756, 1.0, 0.9764)}
 
 
 def _drawn(name: str, n: int, seed: int = 7) -> Tensor:
@@ -20,22 +28,69 @@ def _drawn(name: str, n: int, seed: int = 7) -> Tensor:
         return load_module(name)(z)
 
 
-def _accuracy(digits: mnist.Digits) -> float:
-    module = load_module("mnist-cnn")
+def _right(name: str, digits: mnist.Digits) -> Tensor:
+    """Whether the classifier of a name gives each digit its label."""
+    module = load_module(name)
     with torch.no_grad():
         predicted = torch.cat([module(rows).argmax(1) for rows in digits.tensor().split(1000)])
-    return float((predicted == torch.from_numpy(digits.labels)).float().mean())
+    return (predicted == torch.from_numpy(digits.labels)).double()
 
 
-def test_the_classifier_reads_the_embedded_digits() -> None:
-    assert _accuracy(mnist.sample()) >= 0.98
+@pytest.mark.parametrize(("name", "least"), [("mnist-cnn", 0.98), ("mnist-erf-1", 0.96), ("mnist-erf-2", 0.96)])
+def test_the_classifiers_read_the_embedded_digits(name: str, least: float) -> None:
+    assert _right(name, mnist.sample()).mean() >= least
 
 
 @needs_mnist
 def test_the_classifier_reads_99_percent_of_the_test_set() -> None:
-    accuracy = _accuracy(mnist.load("test"))
+    accuracy = _right("mnist-cnn", mnist.load("test")).mean().item()
     assert accuracy >= 0.99
     assert accuracy == pytest.approx(find("mnist-cnn").metrics["test_accuracy"], abs=5e-4)
+
+
+@needs_mnist
+@pytest.mark.parametrize("name", ERF_NETWORKS)
+def test_the_erf_networks_are_as_accurate_as_table_1_says_within_a_point(name: str) -> None:
+    training = _right(name, mnist.load("train"))
+    first, second = training[:30_000].mean().item(), training[30_000:].mean().item()
+    test = _right(name, mnist.load("test")).mean().item()
+    assert (first, second, test) == pytest.approx(TABLE_1[name], abs=0.01)
+    own, other = (first, second) if name == "mnist-erf-1" else (second, first)
+    stored = find(name).metrics
+    measured = [stored[f"{which}_accuracy"] for which in ("own_half", "other_half", "test")]
+    assert [own, other, test] == pytest.approx(measured, abs=5e-4)
+
+
+@pytest.mark.parametrize("name", ERF_NETWORKS)
+def test_the_erf_networks_have_the_layers_of_table_a1_and_positive_sigmas(name: str) -> None:
+    module = load_module(name)
+    assert isinstance(module, nn.Sequential)
+    dense = [layer for layer in module if isinstance(layer, nn.Linear)]
+    widths = [500, 500, 500, 400, 300, 250, 250, 250, 200, 150, 150, 100, 10]
+    assert dense[0].in_features == 100
+    assert [layer.out_features for layer in dense] == widths
+    sigmas = [layer.sigma.item() for layer in module if isinstance(layer, Erf)]
+    assert len(sigmas) == 12
+    assert min(sigmas) > 0
+    assert sigmas == pytest.approx(find(name).metrics["sigmas"])
+
+
+@pytest.mark.parametrize("name", ERF_NETWORKS)
+def test_the_erf_networks_see_a_hundred_different_orthonormal_haar_wavelets(name: str) -> None:
+    basis = load_module(name)[0].basis.double()
+    assert basis.shape == (100, 784)
+    assert torch.allclose(basis @ basis.T, torch.eye(100, dtype=torch.double), atol=1e-6)
+    # one transform of each row: a wavelet has a single coefficient, which is 1
+    for row in basis.view(-1, 28, 28).numpy():
+        levels = pywt.wavedec2(row, "haar", mode="periodization", level=2)
+        coefficients, _ = pywt.coeffs_to_array(levels)
+        assert np.sort(np.abs(coefficients).ravel()) == pytest.approx([0.0] * 783 + [1.0], abs=1e-6)
+        assert coefficients.max() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_both_erf_networks_share_their_wavelets() -> None:
+    first, second = (load_module(name)[0].basis for name in ERF_NETWORKS)
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -15,10 +16,10 @@ from typer.testing import CliRunner
 
 from workbench.datasets import mnist
 from workbench.zoo import ZooError, architectures, load_module, registry
-from workbench.zoo.recipes import mnist_cnn, mnist_dcgan
+from workbench.zoo.recipes import mnist_cnn, mnist_dcgan, mnist_erf
 from workbench.zoo.train import main, train
 
-TRAINED = ["mnist-cnn", "mnist-dcgan", "mnist-dcgan-2d"]
+TRAINED = ["mnist-cnn", "mnist-erf-1", "mnist-erf-2", "mnist-dcgan", "mnist-dcgan-2d"]
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +110,52 @@ def test_a_few_epochs_on_the_embedded_digits_already_read_most_of_them() -> None
     settings = mnist_cnn.Settings(epochs=4, batch=32)
     module.load_state_dict(mnist_cnn.train(digits.tensor(), labels, settings))
     assert mnist_cnn.accuracy(module, digits.tensor(), labels) > 0.7
+
+
+def test_the_two_level_haar_transform_is_orthonormal() -> None:
+    wavelets = mnist_erf.haar_wavelets()
+    assert wavelets @ wavelets.T == pytest.approx(np.eye(784), abs=1e-12)
+
+
+def test_each_wavelet_chosen_is_the_one_that_those_before_explain_least() -> None:
+    images = mnist.sample().tensor()
+    wavelets = torch.from_numpy(mnist_erf.haar_wavelets())
+    left = images.flatten(1).double() @ wavelets.T
+    for row in mnist_erf.basis(images, 12):
+        most = left.norm(dim=0).argmax()
+        assert torch.equal(row, wavelets[most].float())
+        explained = left[:, most] / left[:, most].norm()
+        left = left - explained[:, None] * (explained @ left)
+
+
+def test_the_initialisation_gives_every_layer_centred_pre_activations_of_unit_variance() -> None:
+    images = mnist.sample().tensor()
+    torch.manual_seed(0)
+    module = architectures.mnist_erf_network(mnist_erf.basis(images))
+    mnist_erf._spread(module, images)
+    x = images
+    for layer in module:
+        x = layer(x)
+        if isinstance(layer, torch.nn.Linear):
+            assert x.mean(0).abs().max() < 1e-4
+            assert x.square().mean().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_seed_fixes_the_erf_network_and_each_half_makes_its_own() -> None:
+    digits = mnist.sample()
+    data = digits.tensor(), torch.from_numpy(digits.labels).long()
+    first, second = (replace(mnist_erf.SETTINGS[name], epochs=1) for name in ("mnist-erf-1", "mnist-erf-2"))
+    weights = mnist_erf.train(*data, first)
+    assert _same(weights, mnist_erf.train(*data, first))
+    other = mnist_erf.train(*data, second)
+    assert torch.equal(weights["0.basis"], other["0.basis"])
+    assert not torch.equal(weights["1.weight"], other["1.weight"])
+
+
+def test_the_halves_are_the_two_ends_of_the_set() -> None:
+    images, labels = torch.arange(6), 10 * torch.arange(6)
+    (own, own_labels), (other, _) = mnist_erf.halves(images, labels, 1)
+    assert (own.tolist(), own_labels.tolist(), other.tolist()) == ([3, 4, 5], [30, 40, 50], [0, 1, 2])
 
 
 def test_classes_that_are_sure_and_even_are_the_least_undecided() -> None:

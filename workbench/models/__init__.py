@@ -1,9 +1,11 @@
 """Bring a network: adapters, layers, neurons, checkpoints and devices."""
 
+from workbench.models.activations import Erf
 from workbench.models.checkpoints import load_state_dict, load_weights
 from workbench.models.classifier import Classifier
 from workbench.models.devices import Batches, available_devices, resolve_device
 from workbench.models.errors import CheckpointError, LayerError, ModelError, WorkbenchError
+from workbench.models.features import LinearFeatures
 from workbench.models.generator import Generator, Samples
 from workbench.models.layers import Layer, Layers
 from workbench.models.model import Model
@@ -14,10 +16,12 @@ __all__ = [
     "Batches",
     "CheckpointError",
     "Classifier",
+    "Erf",
     "Generator",
     "Layer",
     "LayerError",
     "Layers",
+    "LinearFeatures",
     "Model",
     "ModelError",
     "Neuron",

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from workbench.models import Erf, LinearFeatures
+
 
 def mnist_generator(latents: int) -> nn.Sequential:
     """A DCGAN for digits: latents (n, latents) to images (n, 1, 28, 28) in [-1, 1].
@@ -103,6 +105,22 @@ def mnist_classifier() -> nn.Sequential:
         nn.Dropout(0.4),
         nn.Linear(128, 10),
     )
+
+
+def mnist_erf_network(basis: Float[Tensor, "100 784"] | None = None) -> nn.Sequential:
+    """Scores (n, 10) of digits (n, 1, 28, 28) in [0, 1]: 100 wavelets, then 12 dense layers of erf neurons.
+
+    Yousefzadeh and O'Leary, "Deep learning interpretation: flip points and homotopy methods", MSML 2020,
+    section 3.2 and table A1; the paper's softmax is left to whoever reads the scores.
+
+    Args:
+        basis: the wavelets, one a row; None leaves zeros for a checkpoint to fill.
+    """
+    widths = (100, 500, 500, 500, 400, 300, 250, 250, 250, 200, 150, 150, 100)
+    layers: list[nn.Module] = [LinearFeatures(torch.zeros(100, 784) if basis is None else basis)]
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), Erf()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], 10))
 
 
 def face_generator() -> nn.Module:

@@ -204,6 +204,20 @@ _ENTRIES = (
         class_names=_DIGITS,
         recipe="python -m workbench.zoo.train mnist-cnn",
     ),
+    *(
+        ZooEntry(
+            name=f"mnist-erf-{number}",
+            kind="classifier",
+            summary=f"classifier of digits, erf neurons on Haar wavelets, trained on the {half} half",
+            input_shape=(1, 28, 28),
+            output_shape=(10,),
+            value_range=(0.0, 1.0),
+            build=architectures.mnist_erf_network,
+            class_names=_DIGITS,
+            recipe=f"python -m workbench.zoo.train mnist-erf-{number}",
+        )
+        for number, half in ((1, "first"), (2, "second"))
+    ),
 )
 
 

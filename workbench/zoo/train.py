@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from workbench.datasets import mnist
 from workbench.results import versions
 from workbench.zoo import architectures
-from workbench.zoo.recipes import mnist_cnn, mnist_dcgan
+from workbench.zoo.recipes import mnist_cnn, mnist_dcgan, mnist_erf
 from workbench.zoo.registry import WEIGHTS, ZooError, find, load_module
 
 #: Samples that class coverage is measured on.
@@ -35,10 +36,11 @@ def train(
     """Train the network of a name and write its weights; returns the files.
 
     Args:
-        name: `mnist-cnn`, `mnist-dcgan` (writes its discriminator too) or `mnist-dcgan-2d`.
+        name: `mnist-cnn`, `mnist-erf-1`, `mnist-erf-2`, `mnist-dcgan` (writes its discriminator too) or
+            `mnist-dcgan-2d`.
         out: folder for the safetensors files; checkpoints go there too, and are resumed.
         seed: of initialisation, batches and noise.
-        steps: optimiser steps of a generator, epochs of the classifier; by default the recipe's.
+        steps: optimiser steps of a generator, epochs of a classifier; by default the recipe's.
         device: to train on; the shipped weights were made on the CPU.
         short: a few steps on the embedded sample, to see that the recipe runs.
         threads: of torch; the shipped weights were made with one.
@@ -54,9 +56,10 @@ def train(
     torch.set_num_threads(threads)
     digits = mnist.sample() if short else mnist.load("train")
     out.mkdir(parents=True, exist_ok=True)
-    if name == "mnist-cnn":
+    if find(name).kind == "classifier":
         test = mnist.sample() if short else mnist.load("test")
-        return [_classifier(digits, test, out, seed, steps or (1 if short else None), device)]
+        make = _classifier if name == "mnist-cnn" else partial(_erf_classifier, name)
+        return [make(digits, test, out, seed, steps or (1 if short else None), device)]
     return _generator(name, digits, out, seed, steps or (3 if short else None), device)
 
 
@@ -74,6 +77,28 @@ def _classifier(
     metrics = {"test_accuracy": accuracy, "test_images": len(test)}
     print(metrics)
     return _write(out, "mnist-cnn", weights, asdict(settings), metrics)
+
+
+def _erf_classifier(
+    name: str, digits: mnist.Digits, test: mnist.Digits, out: Path, seed: int, epochs: int | None, device: str
+) -> Path:
+    settings = mnist_erf.SETTINGS[name]
+    settings = replace(settings, seed=seed, epochs=epochs or settings.epochs)
+    images, labels = digits.tensor(), torch.from_numpy(digits.labels).long()
+    weights = mnist_erf.train(
+        images.to(device), labels.to(device), settings, report=lambda e, m, text: print(text, flush=True)
+    )
+    module = architectures.mnist_erf_network()
+    module.load_state_dict(weights)
+    own, other = mnist_erf.halves(images, labels, settings.half)
+    metrics = {
+        "own_half_accuracy": mnist_cnn.accuracy(module, *own),
+        "other_half_accuracy": mnist_cnn.accuracy(module, *other),
+        "test_accuracy": mnist_cnn.accuracy(module, test.tensor(), torch.from_numpy(test.labels).long()),
+        "sigmas": mnist_erf.sigmas(module),
+    }
+    print(metrics)
+    return _write(out, name, weights, asdict(settings), metrics)
 
 
 def _generator(
@@ -152,7 +177,7 @@ def main(
     name: str,
     out: Annotated[Path, typer.Option(help="Folder for the weights.")] = WEIGHTS,
     seed: int = 0,
-    steps: Annotated[int | None, typer.Option(help="Fewer or more steps (epochs of mnist-cnn).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Fewer or more steps (epochs of a classifier).")] = None,
     device: str = "cpu",
     short: Annotated[bool, typer.Option(help="A few steps on the embedded sample.")] = False,
     threads: int = 1,
