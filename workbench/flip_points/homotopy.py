@@ -176,7 +176,8 @@ class _BySlope(_StandIn):
         own = self.trained(c)
         if not bool((c <= 0).any()):
             return own
-        return torch.where(own.abs() >= self.tau, own, torch.where(own < 0, -self.tau, self.tau))
+        least = torch.full_like(own, self.tau)
+        return torch.where(own.abs() >= self.tau, own, torch.where(own < 0, -least, least))
 
     def shaped(self, c: Tensor, parameter: Tensor) -> Tensor:
         return torch.where(c > 0, c, parameter * c)
@@ -305,13 +306,13 @@ def homotopy_steps(
     network = TransformedNetwork(classifier, tau=tau, activations=activations, dtype=x.dtype)
     scores = Scores(classifier, dtype=x.dtype, run=network)
     label = int(scores(x)[0].argmax()) if label is None else label
-    chosen = check_classes(classifier, label, targets)
-    conditions = tie(len(classifier.class_names), label, chosen)
+    others = check_classes(classifier, label, targets)
+    conditions = tie(len(classifier.class_names), label, others)
     on_boundary = solver.meets(conditions, scores(x)[0].double().cpu().numpy())
     if steps == 1 or on_boundary:
         steps, adaptive = 1, False
     else:
-        network.transform(x, label, chosen, margin=margin)
+        network.transform(x, label, others, margin=margin)
         scores.passes.forward += 1
 
     def solve_at(fraction: float, v: Tensor | None) -> PairSolution:

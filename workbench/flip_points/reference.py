@@ -99,9 +99,7 @@ def check_classes(classifier: Classifier, label: int, targets: int | Sequence[in
         raise FlipPointError("no target was given; expected at least one other class to meet")
     for one in (label, *chosen):
         if not 0 <= one < classes:
-            raise FlipPointError(
-                f"class {one} was asked for, but {classifier.name} has classes 0 to {classes - 1}"
-            )
+            raise FlipPointError(f"class {one} does not exist; {classifier.name} has classes 0 to {classes - 1}")
     if label in chosen:
         raise FlipPointError(
             f"target {label} ({classifier.class_names[label]}) is the class that the boundary is sought from, "
@@ -212,15 +210,13 @@ def _slsqp(task: _Task, u: np.ndarray, iterations: int, tolerance: float) -> Opt
     c = task.conditions
     constraints = [
         {
-            "type": "eq",
-            "fun": lambda u: c.equal @ task.z(u) - c.values,
-            "jac": lambda u: c.equal @ task.jacobian(u),
+            "type": kind,
+            "fun": lambda u, rows=rows, values=values: rows @ task.z(u) - values,
+            "jac": lambda u, rows=rows: rows @ task.jacobian(u),
         }
+        for kind, rows, values in (("eq", c.equal, c.values), ("ineq", c.above, 0.0))
+        if len(rows)
     ]
-    if len(c.above):
-        constraints.append(
-            {"type": "ineq", "fun": lambda u: c.above @ task.z(u), "jac": lambda u: c.above @ task.jacobian(u)}
-        )
     return minimize(
         task.half_square,
         u,
@@ -229,7 +225,7 @@ def _slsqp(task: _Task, u: np.ndarray, iterations: int, tolerance: float) -> Opt
         constraints=constraints,
         method="SLSQP",
         # its one tolerance is for the objective, half a squared distance, and for the constraints
-        options={"maxiter": iterations, "ftol": min(tolerance / 10, 1e-8)},
+        options={"maxiter": iterations, "ftol": tolerance / 10},
     )
 
 
