@@ -1,4 +1,4 @@
-"""After algorithms 1 and F2 the query is a flip point and gradients flow; at the end stands the trained network."""
+"""After algorithms 1 and F2 the query is a flip point and gradients flow; at the end is the trained network."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
+from tests.models.networks import small_classifier
 from workbench.datasets import mnist
 from workbench.flip_points.homotopy import (
     Activations,
@@ -237,6 +238,36 @@ def test_on_a_linear_classifier_every_step_is_the_projection_onto_a_parallel_bou
     assert distances[-1] == pytest.approx(solve(classifier, x, 1 - label).distance, abs=1e-7)
 
 
+def test_where_neurons_saturate_it_finds_the_boundary_that_the_solver_alone_misses() -> None:
+    pairs, alone, followed = 0, 0, 0
+    for seed in range(4):
+        classifier, x = network(ACTIVATIONS["erf"](), seed=seed, scale=4.0), query(seed)
+        for target in classifier.scores(x)[0].argsort(descending=True)[1:].tolist():
+            pairs += 1
+            alone += solve(classifier, x, target).feasible
+            followed += homotopy(classifier, x, target, progress=lambda _: True).feasible
+    assert followed == pairs == 12
+    assert alone <= pairs / 2
+
+
+def test_in_pixels_with_bounds_and_a_mask_the_other_solver_follows_the_homotopy_too() -> None:
+    classifier = Classifier(small_classifier(), (1, 8, 8), device="cpu")
+    x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(2), dtype=DOUBLE)
+    mask = torch.ones(1, 8, 8, dtype=torch.bool)
+    mask[:, :2] = False
+    target = int(classifier.scores(x)[0].argsort(descending=True)[1])
+    space = make_space(classifier, mask=mask)
+    found = [
+        homotopy(classifier, x, target, space=space, steps=3, solver=Solver(method, 50), progress=lambda _: True)
+        for method in ("slsqp", "lagrangian")
+    ]
+    for one in found:
+        assert one.feasible and one.bound_violation == 0.0, one.reason
+        assert torch.equal(one.point[:, :2], x[0, :, :2])
+        assert float(one.point.min()) >= 0.0 and float(one.point.max()) <= 1.0
+    assert found[0].distance == pytest.approx(found[1].distance, rel=0.02)
+
+
 def finish(steps: object) -> tuple[list[HomotopyStep], PairSolution]:
     taken = []
     while True:
@@ -294,6 +325,10 @@ def test_bad_questions_are_explained_and_a_query_on_the_boundary_is_its_own_answ
         homotopy(classifier, torch.tensor([0.9, 0.1]), 2)
     with pytest.raises(FlipPointError, match="tau=0"):
         homotopy(classifier, torch.tensor([0.9, 0.1]), 1, tau=0)
+    with pytest.raises(FlipPointError, match="activations='selu'"):
+        homotopy(classifier, torch.tensor([0.9, 0.1]), 1, activations="selu")  # type: ignore[arg-type]
+    with pytest.raises(FlipPointError, match="method"):
+        Solver("ipopt")  # type: ignore[arg-type]
     found = homotopy(classifier, torch.tensor([0.5, 0.5]), 1)
     assert found.converged and found.distance == 0.0
 

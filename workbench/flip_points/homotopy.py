@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Steps
 from dataclasses import astuple, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -301,6 +301,8 @@ def homotopy_steps(
     """The steps of `homotopy`; the value at the end is the solution for the trained network."""
     if steps < 1 or not 0 < tau < 1 or not 0 < margin < math.inf:
         raise FlipPointError(f"steps={steps}, tau={tau}, margin={margin}; expected 1 or more, (0, 1), above 0")
+    if activations not in get_args(Activations):
+        raise FlipPointError(f"activations={activations!r}; expected one of {', '.join(get_args(Activations))}")
     space = space or make_space(classifier)
     x = single_query(classifier, x, space)
     network = TransformedNetwork(classifier, tau=tau, activations=activations, dtype=x.dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -126,9 +126,9 @@ class _Task:
         self.origin = space.origin(x)[0]
         low, high = space.limits(self.origin[None])
         self.free = (low[0] < high[0]).nonzero()[:, 0]
-        self.low = low[0, self.free].double().cpu().numpy()
-        self.high = high[0, self.free].double().cpu().numpy()
-        self.u0 = self.origin[self.free].double().cpu().numpy()
+        self.low = low[0, self.free].cpu().double().numpy()
+        self.high = high[0, self.free].cpu().double().numpy()
+        self.u0 = self.origin[self.free].cpu().double().numpy()
         # scores that no condition names need no gradient
         named = np.abs(np.concatenate([conditions.equal, conditions.above])).sum(0) > 0
         self._named = torch.as_tensor(named.nonzero()[0], device=x.device)
@@ -145,7 +145,7 @@ class _Task:
 
     def z(self, u: np.ndarray) -> Float[np.ndarray, " classes"]:
         if self._z[0] != u.tobytes():
-            self._z = (u.tobytes(), self.scores(self.point(u))[0].double().cpu().numpy())
+            self._z = (u.tobytes(), self.scores(self.point(u))[0].cpu().double().numpy())
         return self._z[1]
 
     def jacobian(self, u: np.ndarray) -> Float[np.ndarray, "classes variables"]:
@@ -166,16 +166,18 @@ class _Task:
         self, rows: np.ndarray, values: np.ndarray, equality: np.ndarray, multipliers: np.ndarray, penalty: float
     ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         """The augmented Lagrangian and its gradient, from one pass forward and one back."""
-        A, b, m, e = (torch.as_tensor(a, device=self._x.device) for a in (rows, values, multipliers, equality))
+        options: dict[str, Any] = {"device": self._x.device, "dtype": self.scores.dtype}
+        a, b, m = (torch.as_tensor(array, **options) for array in (rows, values, multipliers))
+        e = torch.as_tensor(equality, device=self._x.device)
 
         def penalised(z: Tensor, _: slice) -> Tensor:
-            shifted = m - penalty * (z.double() @ A.T - b)
+            shifted = m - penalty * (z @ a.T - b)
             shifted = torch.where(e, shifted, shifted.clamp_min(0))
             return shifted.square().sum(1, keepdim=True) / (2 * penalty)
 
         def evaluate(u: np.ndarray) -> tuple[float, np.ndarray]:
             z, value, gradient = self.scores.with_gradients(self.point(u), penalised)
-            self._z = (u.tobytes(), z[0].double().cpu().numpy())
+            self._z = (u.tobytes(), z[0].cpu().double().numpy())
             return self.half_square(u) + float(value), u - self.u0 + self._variables(gradient[:, 0])[0]
 
         return evaluate
@@ -185,7 +187,7 @@ class _Task:
         rows = gradients.flatten(1)
         if self.space.basis is not None:
             rows = rows @ self.space.basis.to(rows).T
-        return rows[:, self.free].double().cpu().numpy()
+        return rows[:, self.free].cpu().double().numpy()
 
     def stationarity(self, u: np.ndarray, tolerance: float) -> tuple[float, np.ndarray]:
         """The angle of `PairSolution.angle`, and the multipliers of the conditions that come closest to it."""
@@ -198,7 +200,8 @@ class _Task:
         active = len(equal) + (above @ self.z(u) <= tolerance).nonzero()[0]
         signed = np.concatenate([equal, -equal, np.concatenate([equal, above])[active]])
         normals = signed @ self.jacobian(u)[:, inside]
-        lengths = np.maximum(np.linalg.norm(normals, axis=1), 1e-300)
+        lengths = np.linalg.norm(normals, axis=1)
+        lengths[lengths < 1e-100] = np.inf  # a vanished gradient has no direction
         weights, rest = nnls((normals / lengths[:, None]).T, step / length)
         weights *= length / lengths
         e = len(equal)
@@ -280,6 +283,13 @@ class Solver:
     iterations: int = 200
     tolerance: float = 1e-7
 
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method) or self.iterations < 1 or not self.tolerance > 0:
+            raise FlipPointError(
+                f"{self}; expected a method of {', '.join(get_args(Method))}, at least one iteration and a "
+                "tolerance above 0"
+            )
+
     def __call__(
         self,
         scores: Scores,
@@ -301,7 +311,7 @@ class Solver:
         if self.meets(conditions, task.z(task.u0)):
             found = OptimizeResult(x=task.u0, nit=0, success=True, message="the query itself meets the conditions")
         else:
-            u = task.u0 if start is None else start[task.free].double().cpu().numpy()
+            u = task.u0 if start is None else start[task.free].cpu().double().numpy()
             u = np.clip(u, task.low, task.high)
             small = len(u) <= SLSQP_VARIABLES
             if self.method == "slsqp" or (self.method == "auto" and small):
@@ -348,6 +358,7 @@ class Solver:
         )
 
 
+#: 200 iterations of SLSQP were enough for nearly every pair of the shipped erf network.
 DEFAULT = Solver()
 
 
@@ -430,5 +441,5 @@ def solve_change(
     if not 0 <= output < outputs or not math.isfinite(delta):
         raise FlipPointError(f"output={output}, delta={delta}; expected an output 0 to {outputs - 1} and a number")
     row = np.eye(outputs)[[output]]
-    value = row @ scores(x)[0].double().cpu().numpy() + delta
+    value = row @ scores(x)[0].cpu().double().numpy() + delta
     return solver(scores, x, Conditions(row, value, np.zeros((0, outputs))), space=space, start=start)
