@@ -169,7 +169,7 @@ def test_a_query_on_the_boundary_is_its_own_flip_point() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_where_no_boundary_lies_within_the_bounds_the_solution_is_not_feasible(method: Method) -> None:
     classifier = linear([[1.0, 0.0], [0.0, 0.0]], [2.0, 0.0], bounds=(0.0, 1.0))
-    found = solve(classifier, torch.tensor([0.5, 0.5]), 1, solver=Solver(method))
+    found = solve(classifier, torch.tensor([0.5, 0.5]), 1, solver=Solver(method, 30))
     assert not found.feasible and not found.converged and found.gap >= 2.0 - 1e-6
 
 

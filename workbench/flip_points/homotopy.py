@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Steps
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -310,7 +310,7 @@ def homotopy_steps(
     label = int(scores(x)[0].argmax()) if label is None else label
     others = check_classes(classifier, label, targets)
     conditions = tie(len(classifier.class_names), label, others)
-    on_boundary = solver.meets(conditions, scores(x)[0].double().cpu().numpy())
+    on_boundary = solver.meets(conditions, scores(x)[0].cpu().double().numpy())
     if steps == 1 or on_boundary:
         steps, adaptive = 1, False
     else:
@@ -322,15 +322,15 @@ def homotopy_steps(
         iterations = solver.iterations * (LAST if fraction == 1 else 1)
         return replace(solver, iterations=iterations)(scores, x, conditions, space=space, start=v)
 
-    return (yield from _follow(solve_at, steps=steps, adaptive=adaptive))
+    return (yield from _follow(solve_at, scores.passes, steps=steps, adaptive=adaptive))
 
 
 def _follow(
-    solve_at: Callable[[float, Tensor | None], PairSolution], *, steps: int, adaptive: bool
+    solve_at: Callable[[float, Tensor | None], PairSolution], passes: Passes, *, steps: int, adaptive: bool
 ) -> Steps[HomotopyStep, None, PairSolution]:
     """Algorithm 2 from line 3 on, with the steps of appendix D.5 where `adaptive`."""
     reached, v, step, successes, done = 0.0, None, 1.0 / steps, 0, 0
-    spent, iterations = Passes(), 0
+    iterations = 0
     while True:
         # what failed with the shortest step is not tried again: the trained network is solved from here
         stuck = step < 1.0 / (SHORTEST * steps)
@@ -338,10 +338,9 @@ def _follow(
         fraction = 1.0 if stuck or ahead > 1 - 1e-9 else ahead
         found = solve_at(fraction, v)
         done, iterations = done + 1, iterations + found.iterations
-        spent = Passes(*(a + b for a, b in zip(astuple(spent), astuple(found.passes), strict=True)))
         good = found.feasible or (fraction < 1 and max(found.gap, found.violation) <= ON_THE_WAY)
         accepted = good or stuck or not adaptive
-        solution = replace(found, iterations=iterations, passes=spent)
+        solution = replace(found, iterations=iterations, passes=replace(passes))
         text = f"{fraction:.0%} of the way, distance {found.distance:.4g}" + ("" if accepted else ", taken back")
         yield HomotopyStep(done=done, text=text, fraction=fraction, solution=solution, accepted=accepted)
         if accepted and fraction == 1:

@@ -67,7 +67,8 @@ class PairSolution:
             not at a bound: 0 at a local minimiser. Where several targets or further classes tie too, the
             angle to the cone that their normals span. 0 where the query itself lies on the boundary.
         feasible: gap, violation and bound_violation are within the tolerance.
-        converged: feasible, and either the solver reports a local minimiser or the angle says it.
+        converged: feasible, and either the solver reports that it settled or the angle is below 1e-3. At a
+            kink of a network with ReLUs it settles at an angle, which the reason then names.
         reason: in words, what the solver ended with.
         iterations: of the solver.
         passes: single-sample passes through the network.
@@ -93,7 +94,7 @@ def check_classes(classifier: Classifier, label: int, targets: int | Sequence[in
     Raises:
         FlipPointError: no target, a class that does not exist, or a target that is the label itself.
     """
-    chosen = tuple(dict.fromkeys([targets] if isinstance(targets, int) else [int(t) for t in targets]))
+    chosen = tuple(dict.fromkeys(torch.as_tensor(targets).flatten().int().tolist()))
     classes = len(classifier.class_names)
     if not chosen:
         raise FlipPointError("no target was given; expected at least one other class to meet")
@@ -242,7 +243,9 @@ def _augmented_lagrangian(task: _Task, u: np.ndarray, iterations: int, tolerance
     rows, values = np.concatenate([c.equal, c.above]), np.concatenate([c.values, np.zeros(len(c.above))])
     equality = np.arange(len(rows)) < len(c.values)
     multipliers = task.stationarity(u, tolerance)[1]
-    penalty, worst, length, spent = 10.0, math.inf, math.inf, 0
+    penalty, exactness, worst, length, spent = 10.0, 1e-2, math.inf, math.inf, 0
+    # at a kink no step descends enough: looking for one soon ends
+    options: dict[str, Any] = {"maxcor": 20, "ftol": 1e-12, "maxls": 8}
     while True:
         found = minimize(
             task.lagrangian(rows, values, equality, multipliers, penalty),
@@ -250,7 +253,7 @@ def _augmented_lagrangian(task: _Task, u: np.ndarray, iterations: int, tolerance
             jac=True,
             bounds=SciPyBounds(task.low, task.high),
             method="L-BFGS-B",
-            options={"maxiter": min(60, iterations - spent), "maxcor": 20, "ftol": 1e-15, "gtol": 1e-6},
+            options=options | {"maxiter": min(60, iterations - spent), "gtol": exactness},
         )
         u, spent = found.x, spent + max(found.nit, 1)
         z, before, length = task.z(u), length, math.sqrt(2 * task.half_square(u))
@@ -261,6 +264,7 @@ def _augmented_lagrangian(task: _Task, u: np.ndarray, iterations: int, tolerance
         if settled or spent >= iterations:
             message = "settled" if settled else "iteration limit reached"
             return OptimizeResult(x=u, nit=spent, success=settled, message=message)
+        exactness = max(exactness / 10, 1e-6)
         if now > worst / 4:
             penalty = min(4 * penalty, 1e6)
         worst = min(worst, now)
@@ -335,8 +339,10 @@ class Solver:
         ending = f"{str(found.message)[:1].lower()}{str(found.message)[1:]} after {found.nit} iterations"
         if found.nit == 0 and converged:
             reason = str(found.message)
-        elif converged:
+        elif converged and angle <= 0.01:
             reason = f"a local minimiser within the tolerance after {found.nit} iterations"
+        elif converged:
+            reason = f"settled after {found.nit} iterations, {angle:.2g} rad off the normal, as happens at a kink"
         elif feasible:
             reason = f"on the boundary, but perhaps not the closest point there: {ending}"
         else:
