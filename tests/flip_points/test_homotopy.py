@@ -258,7 +258,7 @@ def test_in_pixels_with_bounds_and_a_mask_the_other_solver_follows_the_homotopy_
     target = int(classifier.scores(x)[0].argsort(descending=True)[1])
     space = make_space(classifier, mask=mask)
     found = [
-        homotopy(classifier, x, target, space=space, steps=3, solver=Solver(method, 50), progress=lambda _: True)
+        homotopy(classifier, x, target, space=space, steps=3, solver=Solver(method, 100), progress=lambda _: True)
         for method in ("slsqp", "lagrangian")
     ]
     for one in found:
