@@ -152,13 +152,20 @@ class Scores:
 
     Args:
         classifier: its network is copied once into that precision; the classifier stays as it is.
+        run: what computes the scores in the classifier's place, in that precision.
     """
 
-    def __init__(self, classifier: Classifier, *, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        dtype: torch.dtype | None = None,
+        run: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.classifier = classifier
         self.dtype = dtype or (torch.float32 if classifier.device.type == "mps" else torch.float64)
         self.passes = Passes()
-        self._run = classifier.in_precision(self.dtype)
+        self._run = run or classifier.in_precision(self.dtype)
 
     def __call__(self, x: Float[Tensor, "rows *input"]) -> Float[Tensor, "rows classes"]:
         """Scores without gradients."""

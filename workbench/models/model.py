@@ -129,10 +129,12 @@ class Model:
 
     def in_precision(self, dtype: torch.dtype) -> Callable[..., Tensor]:
         """The network as a function of its inputs, with weights of another precision (copied, if it differs)."""
-        if dtype == self.dtype:
-            return self._forward
+        return self._forward if dtype == self.dtype else self.changeable(dtype)[1]
+
+    def changeable(self, dtype: torch.dtype) -> tuple[nn.Module, Callable[..., Tensor]]:
+        """A copy of the network whose parts may be replaced, and the function that runs it as it then is."""
         module = copy.deepcopy(self.module).to(dtype)
-        return lambda *inputs: self._choose(module(*inputs))
+        return module, lambda *inputs: self._choose(module(*inputs))
 
     def _resolve_layer(self, layer: str | int | Layer) -> Layer:
         return self.layers[layer]
