@@ -194,6 +194,25 @@ def test_the_nearest_of_all_targets_is_the_nearest_of_all_boundaries(cnn, digits
     assert every.closest().query.tolist() == [0, 1, 2]
 
 
+def test_the_homotopy_is_no_nearer_than_the_batched_solver_along_the_papers_wavelets(digits):
+    C = wb.load("mnist-erf-1", device="cpu")
+    basis = C.module[0].basis
+    batched = closest(C, digits[:2], "all", basis=basis)
+    homotopy = closest(C, digits[:2], "all", basis=basis, method="homotopy")
+    assert homotopy.found.all() and batched.found.all()
+    ratio = batched.distances / homotopy.distances
+    assert float(ratio.median()) < 1.001
+    assert "method='homotopy'" in homotopy.provenance.call
+
+
+def test_the_homotopy_finds_the_nearest_boundary_too():
+    C = linear()
+    x = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    batched, homotopy = closest(C, x), closest(C, x, method="homotopy")
+    torch.testing.assert_close(batched.distances, homotopy.distances, rtol=1e-5, atol=1e-6)
+    assert torch.equal(batched.targets, homotopy.targets)
+
+
 def test_more_effort_is_never_further(cnn, digits):
     fast, accurate = (closest(cnn, digits[:4], effort=effort) for effort in ("fast", "accurate"))
     assert (accurate.distances <= fast.distances * 1.001).all()
@@ -290,6 +309,7 @@ def test_wrong_questions_are_refused_with_what_to_do(cnn, digits):
         (lambda: closest(cnn, x, label), "already"),
         (lambda: closest(cnn, x, [1, 2, 3]), "3 targets were given for 2 queries"),
         (lambda: closest(cnn, x, effort="huge"), "'accurate'"),
+        (lambda: closest(cnn, x, method="magic"), "'homotopy'"),
         (lambda: closest(linear(classes=1), torch.zeros(1, 6)), "closest_change"),
         (lambda: closest(constant(), torch.rand(2, 4)), "constant"),
         (lambda: closest(cnn, x, mask=torch.zeros(1, 28, 28)), "no feature change"),

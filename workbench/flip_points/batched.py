@@ -91,13 +91,13 @@ class Settings:
     planes: int = 12
     cuts: int = 5
     restarts: int = 6
-    newton: int = 30
+    newton: int = 50
 
 
 EFFORTS = {
     "fast": Settings(search=16, starts=2, planes=8, restarts=0, newton=15),
     "accurate": Settings(),
-    "thorough": Settings(search=60, starts=9, planes=20, cuts=8, restarts=16, newton=60),
+    "thorough": Settings(search=60, starts=9, planes=20, cuts=8, restarts=16, newton=100),
 }
 
 
@@ -338,7 +338,8 @@ def newton(
 
     Each step projects v - t (v - x) on the linearised constraints; t = 1 is the query itself, and other t
     take the boundary's curvature into account (Barzilai and Borwein 1988, on the Lagrangian's gradient).
-    A step that does not lower the exact penalty |v - x|^2 / 2 + rho (|h_0| + max(h_1, 0)) is shortened.
+    A step that raises the exact penalty |v - x|^2 / 2 + rho (|h_0| + sum max(h_k, 0)) by more than a
+    twentieth is shortened; a little is allowed, as curved boundaries need it (the Maratos effect).
     Yields v after every step; the last one has been landed on the boundary.
     """
     equality = torch.tensor([k == 0 for k in range(len(functions))], device=v.device)
@@ -346,30 +347,38 @@ def newton(
     t = torch.ones_like(v[:, :1])
     shorter = torch.ones_like(t)
     rho = torch.zeros_like(v[:, 0])
-    for _ in range(steps):
+    best, kept = torch.full_like(rho, torch.inf), v
+    for _ in range(steps + 1):
         away = v - rows.origin
+        off = unmet(values) / gradients[:, 0].norm(dim=1).clamp_min(1e-12)
+        length = away.norm(dim=1)
+        reach = torch.where(off <= 0.02 * length, length + 2 * off, torch.inf)  # about where landing would end
+        kept = torch.where((reach < best)[:, None], v, kept)
+        best = torch.minimum(reach, best)
         offsets = torch.einsum("nmd,nd->nm", gradients, v) - values
         aim, lam = onto_polyhedron(
             v - t * away, gradients, offsets, low=rows.low, high=rows.high, equality=equality, rounds=6, sweeps=20
         )
         lam = lam / t
-        rho = torch.maximum(rho, 1.5 * lam.abs().amax(1))
+        rho = torch.maximum(0.7 * rho, 1.5 * lam.abs().amax(1))
         tried = rows.clip(v + shorter * (aim - v))
         _, new_values, new_gradients = rows.heights(tried, *functions)
         before = away.square().sum(1) / 2 + rho * unmet(values)
         after = (tried - rows.origin).square().sum(1) / 2 + rho * unmet(new_values)
-        fine = (after <= before * (1 + 1e-12))[:, None]
+        fine = (after <= 1.05 * before + 0.05 * rho * unmet(values))[:, None]
         change = tried - v
         bent = change + torch.einsum("nmd,nm->nd", new_gradients - gradients, lam)
         curvature = (change * bent).sum(1, keepdim=True)
-        length = change.square().sum(1, keepdim=True)
-        fitted = torch.where(curvature > 1e-300, length / curvature.clamp_min(1e-300), 2.0).clamp(0.05, 4.0)
-        t = torch.where(fine & (length > 1e-24), fitted, t)
+        size = change.square().sum(1, keepdim=True)
+        fitted = torch.where(curvature > 1e-300, size / curvature.clamp_min(1e-300), 2.0).clamp(0.05, 4.0)
+        t = torch.where(fine & (size > 1e-24), fitted, t)
         shorter = torch.where(fine, 1.0, (shorter * 0.4).clamp_min(0.02))
         v = torch.where(fine, tried, v)
         values = torch.where(fine, new_values, values)
         gradients = torch.where(fine[..., None], new_gradients, gradients)
         yield v
+    v = torch.where(torch.isinf(best)[:, None], v, kept)
+    _, values, gradients = rows.heights(v, *functions)
     for _ in range(4):
         offsets = torch.einsum("nmd,nd->nm", gradients, v) - values
         tried, _ = onto_polyhedron(

@@ -30,6 +30,7 @@ from workbench.flip_points.batched import (
     toward,
     unmet,
 )
+from workbench.flip_points.homotopy import homotopy_steps
 from workbench.flip_points.problem import (
     Bounds,
     FlipPointError,
@@ -39,6 +40,7 @@ from workbench.flip_points.problem import (
     make_space,
     without,
 )
+from workbench.flip_points.reference import PairSolution
 from workbench.flip_points.result import CONVERGED, CORNER, MISSING, SKIPPED, STRAIGHT, FlipPoints, prove
 from workbench.models import Classifier
 from workbench.models.errors import nearest_names
@@ -48,6 +50,7 @@ from workbench.results import Provenance, synchronise
 #: None: the nearest of all boundaries; "all": each other class in turn; or a class, for all or for each query.
 Targets = None | Literal["all"] | int | str | Sequence[int] | Sequence[str] | Tensor
 Effort = Literal["fast", "accurate", "thorough"]
+Method = Literal["batched", "homotopy"]
 
 #: Queries that go through the stages together; a GPU wants more.
 _CHUNK = {"cpu": 128}
@@ -59,6 +62,7 @@ def closest_steps(
     x: Any,
     targets: Targets = None,
     *,
+    method: Method = "batched",
     effort: Effort = "accurate",
     bounds: Bounds = "range",
     mask: Any = None,
@@ -67,14 +71,21 @@ def closest_steps(
 ) -> Steps[Step, None, FlipPoints]:
     """The steps of `closest`, one a pass through the network; cancelled, it returns what it has."""
     settings = _settings(effort)
+    if method not in ("batched", "homotopy"):
+        raise FlipPointError(f"method={method!r}; expected 'batched' or 'homotopy'")
     space = make_space(classifier, bounds=bounds, mask=mask, basis=basis)
     x = check_queries(classifier, x, space)
     scores = Scores(classifier, dtype=classifier.dtype)
     labels = _labels(classifier, scores, x)
-    query, wanted = _pairs(classifier, targets, labels)
-    question = _Question(scores, Scores(classifier), space, settings, targeted=targets is not None)
-    call = f"wb.flip_points.closest(C, x, targets={_brief(targets)}, effort={effort!r}, seed={seed})"
-    return (yield from _solve(question, classifier, x, labels, query, wanted, call=call, seed=seed))
+    one_by_one = method == "homotopy"
+    query, wanted = _pairs(classifier, "all" if one_by_one and targets is None else targets, labels)
+    question = _Question(
+        scores, Scores(classifier), space, settings, targeted=targets is not None, one_by_one=one_by_one
+    )
+    how = "method='homotopy'" if one_by_one else f"effort={effort!r}, seed={seed}"
+    call = f"wb.flip_points.closest(C, x, targets={_brief(targets)}, {how})"
+    found = yield from _solve(question, classifier, x, labels, query, wanted, call=call, seed=seed)
+    return found.closest() if one_by_one and targets is None else found
 
 
 def closest(
@@ -82,6 +93,7 @@ def closest(
     x: Any,
     targets: Targets = None,
     *,
+    method: Method = "batched",
     effort: Effort = "accurate",
     bounds: Bounds = "range",
     mask: Any = None,
@@ -93,16 +105,18 @@ def closest(
 
     Yousefzadeh and O'Leary, "Deep learning interpretation: flip points and homotopy methods", MSML 2020,
     equations (1) to (5): min |x_hat - x| with z_i = z_j >= z_k, within bounds, where i is the class of x.
-    Solved for all queries and targets together by the stages of `workbench.flip_points.batched`, on
-    logits, and finished in double precision. The problem is not convex: what comes back is the best of
-    many local solutions, each with its proof.
+    On logits, in double precision. The problem is not convex: what comes back is a local solution, with
+    the batched method the best of many, and each with its proof.
 
     Args:
         classifier: the classifier.
         x: (n, *input) queries, or one.
         targets: None for the nearest of all boundaries; a class (index or name), or one a query, for the
             boundary with that class; `"all"` for every other class in turn.
-        effort: `"fast"`, `"accurate"` or `"thorough"`: how many starts and steps.
+        method: `"batched"`: all queries and targets together by the stages of
+            `workbench.flip_points.batched`; `"homotopy"`: the paper's Algorithms 1 and 2 (or F2 and F3),
+            one pair after another, around a reference solver.
+        effort: of the batched method, `"fast"`, `"accurate"` or `"thorough"`: how many starts and steps.
         bounds: of the inputs: `"range"` (the classifier's value range), None, or (low, high) numbers or
             arrays.
         mask: (*input) True where an input may change.
@@ -118,7 +132,9 @@ def closest(
             or one that is constant.
         ModelError: a query of another shape, NaN or infinity.
     """
-    steps = closest_steps(classifier, x, targets, effort=effort, bounds=bounds, mask=mask, basis=basis, seed=seed)
+    steps = closest_steps(
+        classifier, x, targets, method=method, effort=effort, bounds=bounds, mask=mask, basis=basis, seed=seed
+    )
     return run(steps, progress)
 
 
@@ -196,6 +212,7 @@ class _Question:
     level: Tensor | None = None
     side: Tensor | None = None
     change: bool = False
+    one_by_one: bool = False
 
     def rows(self, scores: Scores, x: Tensor, labels: Tensor, targets: Tensor, query: Tensor) -> Rows:
         level, side = (None if t is None else t[query] for t in (self.level, self.side))
@@ -245,8 +262,10 @@ def _solve(
     partial = False
     done = 0
     try:
+        if question.one_by_one:
+            yield from _by_homotopy(question, classifier, x, labels, query, targets, columns)
         size = _CHUNK.get(classifier.device.type, _CHUNK_ELSEWHERE)
-        for first in range(0, len(query), size):
+        for first in range(0, 0 if question.one_by_one else len(query), size):
             part = torch.arange(first, min(first + size, len(query)))
             generator = torch.Generator().manual_seed(seed + first)
             rows = question.rows(question.scores, x, labels, targets[part], query[part])
@@ -284,6 +303,38 @@ def _solve(
         class_names=tuple(classifier.class_names),
         **columns.numbers,
     )
+
+
+def _by_homotopy(
+    question: _Question,
+    classifier: Classifier,
+    x: Tensor,
+    labels: Tensor,
+    query: Tensor,
+    targets: Tensor,
+    columns: _Columns,
+) -> Steps[Step, None, None]:
+    """Pair after pair through the homotopy; fills `columns`."""
+    for row, (q, target) in enumerate(zip(query.tolist(), targets.tolist(), strict=True)):
+        steps = homotopy_steps(classifier, x[q], target, label=int(labels[q]), space=question.space)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                solution: PairSolution = end.value
+                break
+            yield Step(row, len(query), f"homotopy at {step.fraction:.0%}")
+        question.exact.passes.forward += solution.passes.forward
+        question.exact.passes.vjp += solution.passes.vjp
+        straight = solution.angle <= STRAIGHT
+        columns.status[row] = (CONVERGED if straight else CORNER) if solution.feasible else MISSING
+        if solution.feasible:
+            columns.points[row] = solution.point.cpu()
+            columns.distances[row] = solution.distance
+        numbers = (solution.gap, solution.violation, solution.bound_violation, solution.angle)
+        for column, number in zip(columns.numbers.values(), numbers, strict=True):
+            column[row] = number
+        yield Step(row + 1, len(query), "flip points")
 
 
 def _stages(
