@@ -7,13 +7,14 @@ import json
 import os
 import platform
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -44,6 +45,19 @@ def versions() -> dict[str, str]:
     return found
 
 
+class Network(Protocol):
+    """What a provenance says of a `workbench.models.Model`."""
+
+    name: str
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights."""
+        ...
+
+
 @dataclass(frozen=True)
 class Provenance:
     """What made a result: enough to make it again.
@@ -69,6 +83,37 @@ class Provenance:
     partial: bool = False
     made: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     versions: Mapping[str, str] = field(default_factory=versions)
+
+    @classmethod
+    def of(
+        cls,
+        model: Network,
+        *,
+        call: str,
+        seed: int,
+        started: float | None = None,
+        passes: Mapping[str, int] | None = None,
+        dtype: torch.dtype | None = None,
+        partial: bool = False,
+    ) -> Provenance:
+        """What a network gave just now, once its device has done what it was asked.
+
+        Args:
+            started: `time.perf_counter()` at the start of the computation.
+            dtype: of the computation, where it is not the network's own.
+        """
+        _synchronise(model.device)
+        return cls(
+            call=call,
+            seed=seed,
+            model=model.name,
+            fingerprint=model.fingerprint,
+            device=str(model.device),
+            dtype=str(dtype or model.dtype),
+            passes=dict(passes or {}),
+            seconds=0.0 if started is None else time.perf_counter() - started,
+            partial=partial,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +229,7 @@ def _replace(path: Path, write: Any) -> None:
         raise
 
 
-def synchronise(device: torch.device) -> None:
+def _synchronise(device: torch.device) -> None:
     """Wait until `device` has done what it was given, so that a clock read next means something."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.models import Generator
 from workbench.models.generator import Condition
-from workbench.results import Provenance, Result, synchronise
+from workbench.results import Provenance, Result
 from workbench.subspaces.features import Features, Pixels, distances
 
 if TYPE_CHECKING:
@@ -161,18 +161,9 @@ def line_at(
     latents, inside = along(generator, centre, direction, t)
     outputs = generator.render(latents, condition)
     change = distances(features, outputs, outputs[half : half + 1])
-    synchronise(generator.device)
+    passes = {"forward": steps + (0 if math.isnan(target) else 2 * len(_PROBES))}
     return Line(
-        provenance=Provenance(
-            call=call,
-            seed=seed,
-            model=generator.name,
-            fingerprint=generator.fingerprint,
-            device=str(generator.device),
-            dtype=str(generator.dtype),
-            passes={"forward": steps + (0 if math.isnan(target) else 2 * len(_PROBES))},
-            seconds=time.perf_counter() - started,
-        ),
+        provenance=Provenance.of(generator, call=call, seed=seed, passes=passes, started=started),
         centre=centre,
         direction=direction,
         positions=t,

@@ -278,14 +278,7 @@ class Search:
     def path(self) -> Path:
         """All accepted points as a result that saves itself."""
         return Path(
-            provenance=Provenance(
-                call=self.code(),
-                seed=self.seed,
-                model=self.generator.name,
-                fingerprint=self.generator.fingerprint,
-                device=str(self.generator.device),
-                dtype=str(self.generator.dtype),
-            ),
+            provenance=Provenance.of(self.generator, call=self.code(), seed=self.seed),
             latents=torch.stack([p.latent for p in self.points]),
             outputs=torch.stack([p.output for p in self.points]),
             parents=torch.tensor([-1 if p.parent is None else p.parent for p in self.points]),

@@ -14,7 +14,7 @@ from workbench.models import Generator
 from workbench.models.generator import Condition
 from workbench.numerics.spectra import Route, Spectrum, spectrum_steps
 from workbench.progress import Progress, Step, run
-from workbench.results import Provenance, Result, synchronise
+from workbench.results import Provenance, Result
 from workbench.subspaces.drawing import DirectionPool
 from workbench.subspaces.features import Features, Pixels, composed
 
@@ -135,19 +135,9 @@ def subspace_steps(
     drawn = Draws(spectrum, seed=seed)
     chosen = [drawn[i] for i in range(dims)]
     output = spectrum.output if isinstance(phi, Pixels) else generator.render(centre[None], condition)[0]
-    synchronise(generator.device)
     call = f"wb.subspaces.subspace(G, z, dims={dims}, seed={seed}, features={phi!r}, route={route!r})"
     return Subspace(
-        provenance=Provenance(
-            call=call,
-            seed=seed,
-            model=generator.name,
-            fingerprint=generator.fingerprint,
-            device=str(generator.device),
-            dtype=str(generator.dtype),
-            passes=asdict(spectrum.passes),
-            seconds=time.perf_counter() - started,
-        ),
+        provenance=Provenance.of(generator, call=call, seed=seed, passes=asdict(spectrum.passes), started=started),
         centre=centre,
         output=output,
         directions=torch.stack([d for _, d, _ in chosen]).reshape(dims, *centre.shape),

@@ -1,0 +1,279 @@
+"""The run of a question through the stages, chunk after chunk, into the columns of a result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator as Steps
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from workbench.flip_points.batched import (
+    Height,
+    Rows,
+    Settings,
+    between,
+    constraints,
+    crossing,
+    cutting_planes,
+    leaving,
+    mixtures,
+    newton,
+    pair,
+    reaching,
+    search,
+    toward,
+    unmet,
+)
+from workbench.flip_points.homotopy import homotopy_steps
+from workbench.flip_points.problem import Scores, Space, without
+from workbench.flip_points.reference import PairSolution
+from workbench.flip_points.result import CONVERGED, CORNER, MISSING, SKIPPED, STRAIGHT, FlipPoints, prove
+from workbench.models import Classifier
+from workbench.progress import Cancelled, Step
+from workbench.results import Provenance
+
+#: Queries that go through the stages together; a GPU wants more.
+_CHUNK = {"cpu": 128}
+_CHUNK_ELSEWHERE = 1024
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every row, and with what."""
+
+    scores: Scores
+    exact: Scores
+    space: Space
+    settings: Settings
+    targeted: bool
+    level: Tensor | None = None
+    side: Tensor | None = None
+    change: bool = False
+    one_by_one: bool = False
+
+    def rows(self, scores: Scores, x: Tensor, labels: Tensor, targets: Tensor, query: Tensor) -> Rows:
+        """The rows of pairs (query, target), in the precision of `scores`."""
+        level, side = (None if t is None else t[query] for t in (self.level, self.side))
+        return Rows.of(scores, self.space, x[query], labels[query], targets, level=level, side=side)
+
+    def exactly(self, rows: Rows) -> Rows:
+        """The same rows in double precision."""
+        return Rows.of(self.exact, self.space, rows.x, rows.labels, rows.targets, level=rows.level, side=rows.side)
+
+
+@dataclass
+class _Columns:
+    """The result's columns, filled chunk by chunk."""
+
+    points: Tensor
+    distances: Tensor
+    targets: Tensor
+    numbers: dict[str, Tensor] = field(default_factory=dict)
+    status: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    @classmethod
+    def of(cls, count: int, shape: tuple[int, ...], targets: Tensor, dtype: torch.dtype) -> _Columns:
+        nan = torch.full((count,), float("nan"), dtype=dtype)
+        return cls(
+            points=torch.full((count, *shape), float("nan"), dtype=dtype),
+            distances=torch.full((count,), float("inf"), dtype=dtype),
+            targets=targets.cpu().clone(),
+            numbers={name: nan.clone() for name in ("gap", "violation", "outside", "angle")},
+            status=torch.full((count,), SKIPPED),
+        )
+
+
+def solve_steps(
+    question: Question,
+    classifier: Classifier,
+    x: Float[Tensor, "n *input"],
+    labels: Int[Tensor, " n"],
+    query: Int[Tensor, " rows"],
+    targets: Int[Tensor, " rows"],
+    *,
+    call: str,
+    seed: int,
+) -> Steps[Step, None, FlipPoints]:
+    """Chunk after chunk through all stages."""
+    started = time.perf_counter()
+    columns = _Columns.of(len(query), classifier.input_shape, targets, question.exact.dtype)
+    partial = False
+    done = 0
+    try:
+        if question.one_by_one:
+            yield from _by_homotopy(question, classifier, x, labels, query, targets, columns)
+        size = _CHUNK.get(classifier.device.type, _CHUNK_ELSEWHERE)
+        for first in range(0, 0 if question.one_by_one else len(query), size):
+            part = torch.arange(first, min(first + size, len(query)))
+            generator = torch.Generator().manual_seed(seed + first)
+            rows = question.rows(question.scores, x, labels, targets[part], query[part])
+            for stage in _stages(question, rows, columns, part, generator):
+                yield Step(done, len(query), stage)
+            done += len(part)
+            yield Step(done, len(query), "flip points")
+    except Cancelled:
+        partial = True
+    passes = {
+        name: getattr(question.scores.passes, name) + getattr(question.exact.passes, name)
+        for name in ("forward", "vjp")
+    }
+    return FlipPoints(
+        provenance=Provenance.of(
+            classifier,
+            call=call,
+            seed=seed,
+            passes=passes,
+            started=started,
+            dtype=question.exact.dtype,
+            partial=partial,
+        ),
+        inputs=x.cpu(),
+        query=query.cpu(),
+        labels=labels[query].cpu(),
+        targets=columns.targets,
+        points=columns.points,
+        distances=columns.distances,
+        status=columns.status,
+        targeted=question.targeted,
+        class_names=tuple(classifier.class_names),
+        **columns.numbers,
+    )
+
+
+def _by_homotopy(
+    question: Question,
+    classifier: Classifier,
+    x: Tensor,
+    labels: Tensor,
+    query: Tensor,
+    targets: Tensor,
+    columns: _Columns,
+) -> Steps[Step, None, None]:
+    """Pair after pair through the homotopy; fills `columns`."""
+    for row, (q, target) in enumerate(zip(query.tolist(), targets.tolist(), strict=True)):
+        steps = homotopy_steps(classifier, x[q], target, label=int(labels[q]), space=question.space)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                solution: PairSolution = end.value
+                break
+            yield Step(row, len(query), f"homotopy at {step.fraction:.0%}")
+        question.exact.passes.forward += solution.passes.forward
+        question.exact.passes.vjp += solution.passes.vjp
+        straight = solution.angle <= STRAIGHT
+        columns.status[row] = (CONVERGED if straight else CORNER) if solution.feasible else MISSING
+        if solution.feasible:
+            columns.points[row] = solution.point.cpu()
+            columns.distances[row] = solution.distance
+        numbers = (solution.gap, solution.violation, solution.bound_violation, solution.angle)
+        for column, number in zip(columns.numbers.values(), numbers, strict=True):
+            column[row] = number
+        yield Step(row + 1, len(query), "flip points")
+
+
+def _stages(
+    question: Question, rows: Rows, columns: _Columns, part: Tensor, generator: torch.Generator
+) -> Iterator[str]:
+    """One chunk's stages; fills its place in `columns` and yields what is being done."""
+    classes = rows.evaluate(rows.origin[:1]).shape[1]
+    if question.targeted:
+        functions = (reaching,) if question.change else constraints(classes)
+        point = yield from _toward_target(question, rows, functions)
+    else:
+        functions = constraints(classes)
+        point = yield from _nearest(question.settings, rows, classes, generator)
+    final = question.exactly(rows)
+    point = point.to(final.origin)
+    if not question.targeted:
+        final.targets = without(final.evaluate(point), final.labels).argmax(1)
+    solved = point
+    for landed in newton(final, point, functions, steps=question.settings.newton):
+        solved = landed
+        yield "double precision"
+    proof = prove(final, solved, functions)
+    on_boundary = proof.on_boundary
+    status = torch.where(proof.angle <= STRAIGHT, CONVERGED, CORNER)
+    status = torch.where(on_boundary, status, MISSING)
+    inputs = final.space.inputs(solved, final.x)
+    blank = on_boundary.reshape(-1, *[1] * (inputs.ndim - 1))
+    columns.points[part] = torch.where(blank, inputs, torch.nan).cpu()
+    length = (solved - final.origin).norm(dim=1)
+    columns.distances[part] = torch.where(on_boundary, length, torch.inf).cpu()
+    columns.status[part] = status.cpu()
+    if not question.change:
+        columns.targets[part] = final.targets.cpu()
+    for name, column in columns.numbers.items():
+        column[part] = getattr(proof, name).cpu()
+
+
+def _nearest(
+    settings: Settings, rows: Rows, classes: int, generator: torch.Generator
+) -> Steps[str, None, Float[Tensor, "rows d"]]:
+    """Stages 1 to 3 for the nearest of all boundaries: a search toward every class, and what is near goes on."""
+    n = len(rows.x)
+    every = torch.arange(classes, device=rows.labels.device)
+    many = rows[torch.arange(n, device=rows.labels.device).repeat_interleave(classes - 1)]
+    many.targets = torch.stack([every[every != label] for label in rows.labels]).flatten()
+    distance, hit = rows.origin[:, 0], rows.origin
+    for reached in search(many, leaving, toward, steps=settings.search):
+        distance, hit = reached
+        yield "search"
+    kept = min(settings.starts, classes - 1)
+    chosen = distance.view(n, -1).topk(kept, dim=1, largest=False).indices
+    chosen = (torch.arange(n, device=chosen.device)[:, None] * (classes - 1) + chosen).flatten()
+    some = many[chosen]
+    start = crossing(some, hit[chosen], leaving, steps=5)
+    estimates, points = cutting_planes(some, start, leaving, steps=settings.planes, cuts=settings.cuts)
+    yield "cutting planes"
+    best, point = _least(estimates.view(n, kept), points.view(n, kept, -1))
+    if settings.restarts:
+        found = points.view(n, kept, -1)
+        again, start = mixtures(rows, found, point, leaving, count=settings.restarts, generator=generator)
+        yield "restarts"
+        start = crossing(again, start, leaving, steps=4)
+        estimates, points = cutting_planes(again, start, leaving, steps=settings.planes, cuts=settings.cuts)
+        yield "restarts"
+        fresh, where = _least(estimates.view(n, -1), points.view(n, settings.restarts, -1))
+        point = torch.where((fresh < best)[:, None], where, point)
+        best = torch.minimum(fresh, best)
+    fresh, where = cutting_planes(rows, point, leaving, steps=2 * settings.planes, cuts=settings.cuts, radius=0.05)
+    yield "cutting planes"
+    return torch.where((fresh < best)[:, None], where, point)
+
+
+def _toward_target(
+    question: Question, rows: Rows, functions: tuple[Height, ...]
+) -> Steps[str, None, Float[Tensor, "rows d"]]:
+    """For the boundary with one class: Newton steps from where several searches ended, and the best of them."""
+    settings, change = question.settings, question.change
+    height: Height = reaching if change else pair
+    guides: tuple[Height, ...] = (reaching,) if change else (pair, between, toward)
+    best = torch.full_like(rows.origin[:, 0], torch.inf)
+    point = rows.origin
+    for guide in guides:
+        start = rows.origin
+        for _, hit in search(rows, height, guide, steps=settings.search):
+            start = hit
+            yield "search"
+        ended = start
+        for moved in newton(rows, start, functions, steps=settings.newton):
+            ended = moved
+            yield "Newton steps"
+        scores, values, _ = rows.heights(ended, *functions)
+        wrong = unmet(values) / scores.abs().amax(1).clamp_min(1)
+        length = (ended - rows.origin).norm(dim=1)
+        rank = torch.where(wrong <= 1e-4, length, 1e6 * (1 + wrong))  # any that holds before any that does not
+        point = torch.where((rank < best)[:, None], ended, point)
+        best = torch.minimum(rank, best)
+    return point
+
+
+def _least(estimates: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest of each row's estimates (rows, k), and its point of (rows, k, d)."""
+    best, where = estimates.min(1)
+    return best, points[torch.arange(len(points), device=points.device), where]
