@@ -86,7 +86,7 @@ class Settings:
         newton: steps in double precision.
     """
 
-    search: int = 30
+    search: int = 60
     starts: int = 4
     planes: int = 12
     cuts: int = 5
@@ -97,7 +97,7 @@ class Settings:
 EFFORTS = {
     "fast": Settings(search=16, starts=2, planes=8, restarts=0, newton=15),
     "accurate": Settings(),
-    "thorough": Settings(search=60, starts=9, planes=20, cuts=8, restarts=16, newton=100),
+    "thorough": Settings(search=150, starts=9, planes=20, cuts=8, restarts=24, newton=100),
 }
 
 
