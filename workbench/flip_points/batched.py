@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.flip_points.problem import Scores, Space, margin, without
+from workbench.flip_points.problem import Scores, Space, margin, of_class, without
 from workbench.numerics.projections import onto_polyhedron
 
 #: From scores, and the rows that they belong to, to the function whose sublevel set {h <= 0} is sought.
@@ -36,7 +36,7 @@ def leaving(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
 
 def toward(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
     """z_i - z_j."""
-    return (scores.gather(1, rows.labels[:, None]) - scores.gather(1, rows.targets[:, None]))[:, 0]
+    return of_class(scores, rows.labels) - of_class(scores, rows.targets)
 
 
 def rival(rank: int) -> Height:
@@ -44,7 +44,7 @@ def rival(rank: int) -> Height:
 
     def height(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
         ranked = without(scores, rows.labels, rows.targets).topk(rank + 1, dim=1).values
-        return ranked[:, rank] - scores.gather(1, rows.labels[:, None])[:, 0]
+        return ranked[:, rank] - of_class(scores, rows.labels)
 
     return height
 
@@ -56,21 +56,18 @@ def constraints(classes: int) -> tuple[Height, ...]:
 
 def pair(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
     """max(z_i - z_j, z_k - z_i): at most 0 where z_j >= z_i >= all others."""
-    own = scores.gather(1, rows.labels[:, None])[:, 0]
-    return torch.maximum(toward(scores, rows), without(scores, rows.labels, rows.targets).amax(1) - own)
+    others = without(scores, rows.labels, rows.targets).amax(1) - of_class(scores, rows.labels)
+    return torch.maximum(toward(scores, rows), others)
 
 
 def between(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
     """-(log p_i + log p_j) / 2 with softmax's p: smallest where both share the top, for the search only."""
-    return (
-        torch.logsumexp(scores, 1)
-        - (scores.gather(1, rows.labels[:, None]) + scores.gather(1, rows.targets[:, None]))[:, 0] / 2
-    )
+    return torch.logsumexp(scores, 1) - (of_class(scores, rows.labels) + of_class(scores, rows.targets)) / 2
 
 
 def reaching(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
     """How far output i still is from the level that it is to reach, on the query's side (appendix E.3)."""
-    return rows.side * (rows.level - scores.gather(1, rows.labels[:, None])[:, 0])
+    return rows.side * (rows.level - of_class(scores, rows.labels))
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class Settings:
         planes: steps of the cutting planes; twice as many for the last one.
         cuts: linearisations that are kept.
         restarts: of the cutting planes, from mixtures of what was found.
-        newton: steps in double precision.
+        newton: Newton steps; toward a given target also from the end of every search.
     """
 
     search: int = 60

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from workbench.flip_points.batched import EFFORTS, Settings
-from workbench.flip_points.problem import Bounds, FlipPointError, Scores, check_queries, make_space
+from workbench.flip_points.problem import Bounds, FlipPointError, Scores, check_queries, make_space, other_classes
 from workbench.flip_points.result import FlipPoints
 from workbench.flip_points.stages import Question, solve_steps
 from workbench.models import Classifier
@@ -36,7 +36,10 @@ def closest_steps(
     basis: Any = None,
     seed: int = 0,
 ) -> Steps[Step, None, FlipPoints]:
-    """The steps of `closest`, one a pass through the network; cancelled, it returns what it has."""
+    """The steps of `closest`: each of the search's and of Newton's, and one a stage between.
+
+    Cancelled, it returns what it has.
+    """
     settings = _settings(effort)
     if method not in ("batched", "homotopy"):
         raise FlipPointError(f"method={method!r}; expected 'batched' or 'homotopy'")
@@ -203,9 +206,7 @@ def _pairs(classifier: Classifier, targets: Targets, labels: Tensor) -> tuple[Te
     if targets is None:
         return query, labels.clone()
     if isinstance(targets, str) and targets == "all":
-        every = torch.arange(count, device=labels.device)
-        wanted = torch.stack([every[every != label] for label in labels]) if n else labels.new_empty(0, count - 1)
-        return query.repeat_interleave(count - 1), wanted.flatten()
+        return query.repeat_interleave(count - 1), other_classes(labels, count).flatten()
     given: list[Any] = [targets] * n if isinstance(targets, (int, str)) else list(targets)
     if len(given) != n:
         raise FlipPointError(f"{len(given)} targets were given for {n} queries; give one for all, or one for each")

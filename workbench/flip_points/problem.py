@@ -208,8 +208,18 @@ class Scores:
 
 def margin(scores: Float[Tensor, "rows classes"], labels: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
     """z_i - max z_k over the other classes k: positive while the label i leads, zero on the boundary."""
-    own = scores.gather(1, labels[:, None])[:, 0]
-    return own - without(scores, labels).amax(1)
+    return of_class(scores, labels) - without(scores, labels).amax(1)
+
+
+def of_class(scores: Float[Tensor, "rows classes"], classes: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+    """Each row's score of its own class."""
+    return scores.gather(1, classes[:, None])[:, 0]
+
+
+def other_classes(labels: Int[Tensor, " n"], classes: int) -> Int[Tensor, "n others"]:
+    """Each row's classes but its label, ascending."""
+    every = torch.arange(classes, device=labels.device).expand(len(labels), classes)
+    return every[every != labels[:, None]].reshape(len(labels), classes - 1)
 
 
 def without(

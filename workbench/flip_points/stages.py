@@ -29,7 +29,7 @@ from workbench.flip_points.batched import (
     unmet,
 )
 from workbench.flip_points.homotopy import homotopy_steps
-from workbench.flip_points.problem import Scores, Space, without
+from workbench.flip_points.problem import Scores, Space, other_classes, without
 from workbench.flip_points.reference import PairSolution
 from workbench.flip_points.result import CONVERGED, CORNER, MISSING, SKIPPED, STRAIGHT, FlipPoints, prove
 from workbench.models import Classifier
@@ -98,23 +98,13 @@ def solve_steps(
     call: str,
     seed: int,
 ) -> Steps[Step, None, FlipPoints]:
-    """Chunk after chunk through all stages."""
+    """Run the question and gather the result; cancelled, with what there is."""
     started = time.perf_counter()
     columns = _Columns.of(len(query), classifier.input_shape, targets, question.exact.dtype)
     partial = False
-    done = 0
+    work = _by_homotopy if question.one_by_one else _in_chunks
     try:
-        if question.one_by_one:
-            yield from _by_homotopy(question, classifier, x, labels, query, targets, columns)
-        size = _CHUNK.get(classifier.device.type, _CHUNK_ELSEWHERE)
-        for first in range(0, 0 if question.one_by_one else len(query), size):
-            part = torch.arange(first, min(first + size, len(query)))
-            generator = torch.Generator().manual_seed(seed + first)
-            rows = question.rows(question.scores, x, labels, targets[part], query[part])
-            for stage in _stages(question, rows, columns, part, generator):
-                yield Step(done, len(query), stage)
-            done += len(part)
-            yield Step(done, len(query), "flip points")
+        yield from work(question, classifier, x, labels, query, targets, columns, seed)
     except Cancelled:
         partial = True
     passes = {
@@ -144,6 +134,27 @@ def solve_steps(
     )
 
 
+def _in_chunks(
+    question: Question,
+    classifier: Classifier,
+    x: Tensor,
+    labels: Tensor,
+    query: Tensor,
+    targets: Tensor,
+    columns: _Columns,
+    seed: int,
+) -> Steps[Step, None, None]:
+    """Chunk after chunk through the batched stages; fills `columns`."""
+    size = _CHUNK.get(classifier.device.type, _CHUNK_ELSEWHERE)
+    for first in range(0, len(query), size):
+        part = torch.arange(first, min(first + size, len(query)))
+        generator = torch.Generator().manual_seed(seed + first)
+        rows = question.rows(question.scores, x, labels, targets[part], query[part])
+        for stage in _stages(question, rows, columns, part, generator):
+            yield Step(first, len(query), stage)
+        yield Step(first + len(part), len(query), "flip points")
+
+
 def _by_homotopy(
     question: Question,
     classifier: Classifier,
@@ -152,8 +163,9 @@ def _by_homotopy(
     query: Tensor,
     targets: Tensor,
     columns: _Columns,
+    _seed: int,
 ) -> Steps[Step, None, None]:
-    """Pair after pair through the homotopy; fills `columns`."""
+    """Pair after pair through the homotopy, in which nothing is random; fills `columns`."""
     for row, (q, target) in enumerate(zip(query.tolist(), targets.tolist(), strict=True)):
         steps = homotopy_steps(classifier, x[q], target, label=int(labels[q]), space=question.space)
         while True:
@@ -180,7 +192,7 @@ def _stages(
     question: Question, rows: Rows, columns: _Columns, part: Tensor, generator: torch.Generator
 ) -> Iterator[str]:
     """One chunk's stages; fills its place in `columns` and yields what is being done."""
-    classes = rows.evaluate(rows.origin[:1]).shape[1]
+    classes = len(rows.scores.classifier.class_names)
     if question.targeted:
         functions = (reaching,) if question.change else constraints(classes)
         point = yield from _toward_target(question, rows, functions)
@@ -216,9 +228,8 @@ def _nearest(
 ) -> Steps[str, None, Float[Tensor, "rows d"]]:
     """Stages 1 to 3 for the nearest of all boundaries: a search toward every class, and what is near goes on."""
     n = len(rows.x)
-    every = torch.arange(classes, device=rows.labels.device)
     many = rows[torch.arange(n, device=rows.labels.device).repeat_interleave(classes - 1)]
-    many.targets = torch.stack([every[every != label] for label in rows.labels]).flatten()
+    many.targets = other_classes(rows.labels, classes).flatten()
     distance, hit = rows.origin[:, 0], rows.origin
     for reached in search(many, leaving, toward, steps=settings.search):
         distance, hit = reached
