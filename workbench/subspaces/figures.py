@@ -63,8 +63,9 @@ def convergence(
         curves: by method, as `Results.curves` gives them; (seeds, sliders + 1), the start first.
     """
     figure = go.Figure()
-    for place, (name, runs) in enumerate(curves.items()):
-        colour = PALETTE[place % len(PALETTE)]
+    known = {name: place for place, name in enumerate(METHODS)}  # one colour a method in the figures of all cases
+    for name, runs in curves.items():
+        colour = PALETTE[known.setdefault(name, len(known)) % len(PALETTE)]
         low, median, high = runs.double().quantile(torch.tensor([0.25, 0.5, 0.75]).double(), dim=0).tolist()
         sliders = list(range(len(median)))
         ours = name.startswith(("dss", "hybrid"))
