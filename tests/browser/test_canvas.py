@@ -121,6 +121,13 @@ def test_a_stroke_is_a_soft_line_of_the_brush_s_width(board, notebook):
     assert notebook.kernel.value("bool((images[0][8:20, 13] == 1).all())")  # no gaps between moves
 
 
+def test_pixels_are_square_and_equal_and_no_wider_than_asked(board):
+    width, shown = board.root.locator(".wb-canvas-picture").evaluate(
+        "c => [c.width / devicePixelRatio, c.getBoundingClientRect().width]"
+    )
+    assert width == shown == 280
+
+
 def test_strokes_in_quick_succession_make_one_message(board, notebook):
     before = notebook.watch.comm_messages()
     board.stage.evaluate(

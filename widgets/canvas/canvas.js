@@ -9,6 +9,7 @@ const SEND_AFTER = 150; // milliseconds after the last stroke, so that strokes i
 const HISTORY_BYTES = 32e6; // of what can be undone
 const SOFT = 1.5; // pixels over which the pen's edge fades, as in MNIST
 const PIXELATED = 4.5; // from this magnification on, pixels are shown as squares; below, they are interpolated
+const LEAST_WIDTH = 240; // of the tools beside a small picture, CSS pixels
 const NARROWEST = 0.71; // a mask's brush always paints the pixel under it: half of a pixel's diagonal
 
 // Orange and vermilion of Okabe and Ito differ from every grey, with any colour vision; the line from black and white.
@@ -526,7 +527,7 @@ class View {
     if (picture.width !== w || picture.height !== h) [picture.width, picture.height] = [w, h];
     this.stage.style.width = `${w / ratio}px`;
     this.stage.style.aspectRatio = `${w} / ${h}`;
-    this.body.style.maxWidth = `${Math.max(size, 220)}px`;
+    this.body.style.maxWidth = `${Math.max(size, LEAST_WIDTH)}px`;
     return scale;
   }
 
@@ -578,10 +579,9 @@ class View {
     const { width, height, painted } = this.session;
     const ratio = window.devicePixelRatio || 1;
     const at = (x, y) => x >= 0 && y >= 0 && x < width && y < height && painted[y * width + x] === 1;
-    const line = (2 * ratio) / 2;
     context.fillStyle = OUTLINE;
     // Drawn inside the region, each side as a bar: at the border of the picture nothing is cut off.
-    const thick = Math.max(1, Math.min(2 * line, scale / 3));
+    const thick = clamp(Math.round(scale / 3), 1, Math.round(2 * ratio));
     for (let y = 0; y < height; y++)
       for (let x = 0; x < width; x++) {
         if (!at(x, y)) continue;
