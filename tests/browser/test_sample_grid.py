@@ -185,6 +185,35 @@ def test_python_sets_the_selection(grid, notebook):
     expect(grid.root).to_have_attribute("data-selected", "3")
 
 
+def test_a_filter_shows_these_samples_in_this_order(grid, notebook):
+    notebook.kernel.run("grid.selected = [7, 9]; grid.filter([412, 7, 90])")
+    expect(grid.root.locator(".wb-grid-count")).to_have_text("3 of 1,000 samples · 2 selected")
+    notebook.settle()
+    assert [grid.sample_at(place) for place in range(3)] == [412, 7, 90]
+    grid.click(0)
+    notebook.until("chosen[-1]", [412])
+    grid.page.keyboard.press("Control+a")
+    notebook.until("chosen[-1]", [7, 90, 412])
+    with grid.page.expect_download() as download:
+        grid.root.locator(".wb-grid-export").click()
+    saved = np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("RGB"))
+    assert saved.shape[:2] == (32, 32)
+    corners = saved[8::16, 8::16].reshape(-1, 3)[:3].astype(int)
+    assert (corners // 25 @ [100, 10, 1]).tolist() == [412, 7, 90]
+    notebook.kernel.run("grid.filter([])")
+    expect(grid.root.locator(".wb-grid-count")).to_have_text("0 of 1,000 samples · 3 selected")
+    notebook.kernel.run("grid.filter(None)")
+    expect(grid.root.locator(".wb-grid-count")).to_have_text("1,000 samples · 3 selected")
+    notebook.settle()
+    assert [grid.sample_at(place) for place in (0, 7, 41)] == [0, 7, 41]
+
+
+def test_a_sorted_filter_is_sorted(grid, notebook):
+    notebook.kernel.run("grid.filter([2, 1, 5, 3]); grid.sort = {'by': 'score', 'descending': True}")
+    notebook.settle()
+    assert [grid.sample_at(place) for place in range(4)] == [3, 2, 1, 5]  # the missing value comes last
+
+
 def test_sorting_changes_the_order_and_missing_values_come_last(grid, notebook):
     order = sorted((i for i in range(N) if i != 5), key=lambda i: i * 37 % N)
     grid.root.locator(".wb-grid-sort").select_option("score")

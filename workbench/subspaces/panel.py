@@ -287,7 +287,7 @@ class Panel(widgets.VBox):
     def _request_line(self, point: int, draw: int) -> None:
         known = self._ahead.get((point, draw))
         if known is not None:
-            self.jobs.cancel()
+            self.jobs.cancel(keep=False)
             self._show_line(point, draw, known)
             return
         self.jobs.submit(
