@@ -84,9 +84,7 @@ def fresh(notebook: NotebookPage, code: str, kind: str, shape: tuple[int, int] =
 
 @pytest.fixture
 def board(notebook: NotebookPage) -> Board:
-    return fresh(
-        notebook, "draw.show(np.zeros((28, 28))); draw.brush = 2.5", ".wb-canvas[data-mode=draw]"
-    )
+    return fresh(notebook, "draw.show(np.zeros((28, 28))); draw.brush = 2.5", ".wb-canvas[data-mode=draw]")
 
 
 @pytest.fixture
