@@ -67,7 +67,10 @@ class Board:
     def pixel(self, row: int, column: int) -> list[int]:
         """The colour in the middle of a pixel of the image, as it is on screen."""
         return self.root.locator(".wb-canvas-picture").evaluate(
-            """(c, [x, y]) => [...c.getContext("2d").getImageData(x * c.width, y * c.height, 1, 1).data].slice(0, 3)""",
+            """(c, [x, y]) => {
+                const { data } = c.getContext("2d").getImageData(x * c.width, y * c.height, 1, 1);
+                return [...data].slice(0, 3);
+            }""",
             [(column + 0.5) / self.shape[1], (row + 0.5) / self.shape[0]],
         )
 
