@@ -302,6 +302,21 @@ def test_a_mask_is_painted_erased_inverted_and_cleared(region, notebook):
     assert not notebook.kernel.value("bool(masks[4].any())")
 
 
+def test_another_image_of_the_same_size_leaves_the_mask_and_the_stroke_in_progress(region, notebook):
+    region.drag((14, 4), (14, 24))
+    notebook.until("len(masks)", 1)
+    notebook.settle()
+    region.drag((4, 4), (4, 12), release=False)
+    notebook.kernel.run("region.show(1 - digit)")
+    notebook.settle()
+    assert region.pixel(24, 1) == [255, 255, 255]
+    region.page.mouse.move(*region.place(4, 24), steps=6)
+    region.page.mouse.up()
+    notebook.until("len(masks)", 2)
+    assert notebook.kernel.value("[masks[1][r, [6, 22]].tolist() for r in (4, 14)]") == [[True] * 2] * 2
+    expect(region.root).to_have_attribute("data-undo", "2")
+
+
 def test_the_painted_region_differs_from_every_grey(region, notebook):
     notebook.kernel.run("region.show(np.tile(np.linspace(0, 1, 28), (28, 1)))")
     region.drag((14, 0.5), (14, 27.5))
