@@ -67,7 +67,10 @@ class Board:
     def pixel(self, row: int, column: int) -> list[int]:
         """The colour in the middle of a pixel of the image, as it is on screen."""
         return self.root.locator(".wb-canvas-picture").evaluate(
-            """(c, [x, y]) => [...c.getContext("2d").getImageData(x * c.width, y * c.height, 1, 1).data].slice(0, 3)""",
+            """(c, [x, y]) => {
+                const { data } = c.getContext("2d").getImageData(x * c.width, y * c.height, 1, 1);
+                return [...data].slice(0, 3);
+            }""",
             [(column + 0.5) / self.shape[1], (row + 0.5) / self.shape[0]],
         )
 
@@ -84,9 +87,7 @@ def fresh(notebook: NotebookPage, code: str, kind: str, shape: tuple[int, int] =
 
 @pytest.fixture
 def board(notebook: NotebookPage) -> Board:
-    return fresh(
-        notebook, "draw.show(np.zeros((28, 28))); draw.brush = 2.5", ".wb-canvas[data-mode=draw]"
-    )
+    return fresh(notebook, "draw.show(np.zeros((28, 28))); draw.brush = 2.5", ".wb-canvas[data-mode=draw]")
 
 
 @pytest.fixture
@@ -299,6 +300,21 @@ def test_a_mask_is_painted_erased_inverted_and_cleared(region, notebook):
     region.press("Clear")
     notebook.until("len(masks)", 5)
     assert not notebook.kernel.value("bool(masks[4].any())")
+
+
+def test_another_image_of_the_same_size_leaves_the_mask_and_the_stroke_in_progress(region, notebook):
+    region.drag((14, 4), (14, 24))
+    notebook.until("len(masks)", 1)
+    notebook.settle()
+    region.drag((4, 4), (4, 12), release=False)
+    notebook.kernel.run("region.show(1 - digit)")
+    notebook.settle()
+    assert region.pixel(24, 1) == [255, 255, 255]
+    region.page.mouse.move(*region.place(4, 24), steps=6)
+    region.page.mouse.up()
+    notebook.until("len(masks)", 2)
+    assert notebook.kernel.value("[masks[1][r, [6, 22]].tolist() for r in (4, 14)]") == [[True] * 2] * 2
+    expect(region.root).to_have_attribute("data-undo", "2")
 
 
 def test_the_painted_region_differs_from_every_grey(region, notebook):

@@ -331,3 +331,48 @@ def test_pictures_in_light_and_dark(grid, notebook):
     dark = notebook.screenshot("sample-grid-dark", grid.root)
     notebook.set_theme("JupyterLab Light")
     assert np.asarray(Image.open(dark).convert("L"))[3, 3] < 60
+
+
+LASSO = [
+    """
+import numpy as np, plotly.graph_objects as go
+from workbench.ui.sample_grid import SampleGrid
+
+n = 1200
+angle = np.arange(n) * 2.4
+x, y = np.sqrt(np.arange(n) / n) * np.cos(angle), np.sqrt(np.arange(n) / n) * np.sin(angle)
+# Hover and lasso share one trait of a FigureWidget: a hover right after the lasso would take its place.
+figure = go.FigureWidget(go.Scatter(x=x, y=y, mode="markers"),
+                         {"dragmode": "lasso", "hovermode": False, "width": 500, "height": 400})
+grid = SampleGrid(tile=32, height=200)
+grid.show(np.repeat((np.arange(n) % 256).astype(np.uint8), 64).reshape(-1, 1, 8, 8))
+figure.data[0].on_selection(lambda trace, points, selector: grid.filter(points.point_inds))
+figure.data[0].on_deselect(lambda trace, points: grid.filter(None))
+figure
+""",
+    "grid",
+]
+
+
+def test_a_lasso_around_points_of_a_figure_shows_their_samples(open_notebook):
+    notebook = open_notebook(LASSO)
+    count = notebook.page.locator(".wb-grid-count")
+    expect(count).to_have_text("1,200 samples")
+    plot = notebook.page.locator(".nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    notebook.settle(500)  # the figure finds its size
+    box = plot.bounding_box()
+    assert box is not None
+    corners = [(0.5, 0.5), (0.9, 0.5), (0.9, 0.1), (0.5, 0.1), (0.5, 0.48)]
+    notebook.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    notebook.page.mouse.down()
+    for across, down in corners[1:]:
+        notebook.page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"], steps=8)
+    notebook.page.mouse.up()
+    notebook.until("grid.only is not None and len(grid.only) > 200", True)
+    inside = notebook.kernel.value("grid.only")
+    expect(count).to_have_text(f"{len(inside)} of 1,200 samples")
+    assert notebook.kernel.value("bool((x[grid.only] > -0.05).all() and (y[grid.only] > -0.05).all())")
+    plot.dblclick(position={"x": 0.2 * box["width"], "y": 0.8 * box["height"]})
+    notebook.until("grid.only", None)
+    expect(count).to_have_text("1,200 samples")

@@ -120,7 +120,10 @@ def test_a_stroke_on_the_picture_before_is_late():
 
 def test_the_brush_suits_the_picture_and_may_be_chosen():
     assert Canvas(shape=(3, 56, 56)).brush == 2 * Canvas().brush
-    assert Canvas(brush=7).brush == 7
+    canvas = Canvas(brush=7)
+    assert canvas.brush == 7
+    canvas.show(np.zeros((14, 14)))
+    assert canvas.brush == 3.5
     with pytest.raises(ValueError, match="positive width in pixels of the image, got 0"):
         Canvas(brush=0)
 

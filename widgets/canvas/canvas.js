@@ -59,6 +59,7 @@ class Session {
     this.erasing = false;
     this.past = [];
     this.stroke = null;
+    this.pending = null; // the model that waits to be told
     this.timer = 0;
   }
 
@@ -81,7 +82,7 @@ class Session {
     Object.assign(this, { channels, height, width, low, high });
     if (changed[this.mask ? "painted" : "pixels"]) {
       clearTimeout(this.timer);
-      this.stroke = null;
+      this.pending = this.stroke = null;
       this.past = [];
     }
     // Copies: what a model holds is never changed, and a float array must start at a multiple of four.
@@ -354,6 +355,8 @@ class View {
       this.reading = false;
       if (this.abort.signal.aborted) return;
       this.session.read(this.model);
+      this.cursor.x = Math.min(this.cursor.x, this.session.width - 1);
+      this.cursor.y = Math.min(this.cursor.y, this.session.height - 1);
       this.showState();
     });
   }
@@ -561,15 +564,15 @@ class View {
     const { width, height, channels, pixels, painted, low, high } = this.session;
     const area = width * height;
     const image = new ImageData(width, height);
-    const level = (i) => clamp((255 * (pixels[i] - low)) / (high - low), 0, 255);
+    const { data } = image; // it clamps to 0..255
+    const scale = 255 / (high - low);
     for (let k = 0; k < area; k++) {
-      let rgb = channels === 3 ? [level(k), level(k + area), level(k + 2 * area)] : Array(3).fill(level(k));
-      if (this.mask) {
-        const grey = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2];
-        const share = painted[k] ? TINT_SHARE : 0;
-        rgb = TINT.map((tint) => grey + share * (tint - grey));
-      }
-      image.data.set([...rgb, 255], 4 * k);
+      for (let c = 0; c < 3; c++) data[4 * k + c] = scale * (pixels[channels === 3 ? k + c * area : k] - low);
+      data[4 * k + 3] = 255;
+      if (!this.mask) continue;
+      const grey = 0.299 * data[4 * k] + 0.587 * data[4 * k + 1] + 0.114 * data[4 * k + 2];
+      const share = painted[k] ? TINT_SHARE : 0;
+      for (let c = 0; c < 3; c++) data[4 * k + c] = grey + share * (TINT[c] - grey);
     }
     return image;
   }

@@ -50,7 +50,8 @@ class Canvas(anywidget.AnyWidget):
         shape: of the image, (H, W), (1, H, W) or (3, H, W); `show` may change it.
         mode: "draw" or "mask".
         size: longer side of the picture on the page, in CSS pixels.
-        brush: width of the brush in pixels of the image; by default it suits the shape.
+        brush: width of the brush in pixels of the image; by default it suits the shape, and `show` scales it
+            with the image, so that it stays as wide on the page.
         traits: `grey`, `label`, `hint` and `prompt`, as described at the traits.
 
     Raises:
@@ -184,9 +185,11 @@ class Canvas(anywidget.AnyWidget):
 
     def _put(self, array: np.ndarray, value_range: tuple[float, float]) -> None:
         channels, height, width = array.shape
+        before = (self.picture.get("height", height), self.picture.get("width", width))
         with self.hold_sync():
-            if (height, width) != (self.picture.get("height"), self.picture.get("width")):
+            if before != (height, width) or not self.painted:
                 self.painted = bytes(height * width)
+            self.brush *= max(height, width) / max(before)
             self.pixels = array.astype("<f4").tobytes()
             self.picture = {
                 "channels": channels,

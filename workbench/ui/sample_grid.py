@@ -55,10 +55,7 @@ class SampleGrid(anywidget.AnyWidget):
     name = t.Unicode("samples", help="what the count and the exported file are called").tag(sync=True)
     empty_text = t.Unicode("No samples yet.", help="shown while there are none: say what to do").tag(sync=True)
     uid = t.Unicode(help="joins the views of this model in one page").tag(sync=True)
-
-    only = t.List(t.Int(), None, allow_none=True, help="indices of the samples in sight, in order; None for all").tag(
-        sync=True
-    )
+    only = t.List(t.Int(), None, allow_none=True, help="samples in sight, in order; None: all").tag(sync=True)
 
     # Both ways.
     selected = t.List(t.Int(), help="indices of the selected samples, ascending").tag(sync=True)

@@ -292,6 +292,7 @@ def _envelope(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def as_numpy(values: Array | Sequence[Any]) -> np.ndarray:
+    """Return a tensor of any device, an array or a sequence as an array."""
     # Duck-typed, so that this module needs no torch: reports read saved arrays on machines without it.
     if hasattr(values, "detach"):
         tensor = values.detach().cpu()
@@ -300,6 +301,11 @@ def as_numpy(values: Array | Sequence[Any]) -> np.ndarray:
 
 
 def checked_range(value_range: tuple[float, float]) -> tuple[float, float]:
+    """Return (low, high) as floats.
+
+    Raises:
+        ValueError: an empty or reversed range, or one that is not finite.
+    """
     low, high = (float(v) for v in value_range)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"value_range must be (low, high) with low < high, both finite; got {value_range}.")
