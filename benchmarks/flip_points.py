@@ -176,7 +176,7 @@ def measure_ours(effort: str, classifier: wb.Classifier, x: Tensor, *, each: boo
 def methods() -> dict[str, Callable[[wb.Classifier, Tensor], Measured]]:
     """All by name: ours, then the attacks."""
     ours = {
-        f"{OURS}{effort}{EACH * each}": lambda c, x, effort=effort, each=each: measure_ours(effort, c, x, each=each)
+        f"{OURS}{effort}{EACH * each}": lambda c, x, e=effort, each=each: measure_ours(e, c, x, each=each)
         for each in (False, True)
         for effort in EFFORTS
     }
@@ -229,7 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--networks", nargs="*", default=NETWORKS, choices=NETWORKS)
-    parser.add_argument("--methods", nargs="*", default=[""], help="only those whose name holds one of these words")
+    parser.add_argument("--methods", nargs="*", default=[""], help="those that hold one of these words")
     parser.add_argument("--again", action="store_true", help="measure anew what is there already")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()

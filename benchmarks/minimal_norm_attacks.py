@@ -85,7 +85,8 @@ class Boundary:
 
     def distances(self, found: Float[Tensor, "n 1 28 28"]) -> Float[Tensor, " n"]:
         """To the first class that is not the label; inf where the way meets none."""
-        stuck = self._classes(found.double()) == self._labels  # ended on the boundary itself: a step beyond is fair
+        # ended on the boundary itself: a step beyond is fair
+        stuck = self._classes(found.double()) == self._labels
         beyond = (self._x + 1.01 * (found - self._x)).clamp(0, 1)
         found = torch.where(stuck.reshape(-1, 1, 1, 1), beyond, found.double())
         return self._bisected(found, lambda classes: classes != self._labels)[0]
