@@ -1,7 +1,14 @@
 """Flip points: the closest inputs where a classifier changes its mind."""
 
 from workbench.flip_points.batched import EFFORTS, Settings
-from workbench.flip_points.closest import closest, closest_change, closest_steps
+from workbench.flip_points.closest import (
+    boundary_points,
+    boundary_points_steps,
+    closest,
+    closest_change,
+    closest_meeting,
+    closest_steps,
+)
 from workbench.flip_points.homotopy import homotopy, homotopy_steps
 from workbench.flip_points.problem import FlipPointError
 from workbench.flip_points.reference import PairSolution, solve, solve_change
@@ -13,8 +20,11 @@ __all__ = [
     "FlipPoints",
     "PairSolution",
     "Settings",
+    "boundary_points",
+    "boundary_points_steps",
     "closest",
     "closest_change",
+    "closest_meeting",
     "closest_steps",
     "homotopy",
     "homotopy_steps",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.flip_points.batched import Height, Rows
+from workbench.flip_points.batched import Constraints, Rows
+from workbench.numerics.cones import angle_to_cone
 from workbench.results import Result
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Proof:
     """What shows that points are flip points, and the closest ones nearby.
 
     Attributes:
-        gap: (rows,) |z_i - z_j| in logits.
+        gap: (rows,) |z_i - z_j| in logits, the largest where several classes meet.
         violation: (rows,) how far another class lies above z_i, 0 where none does.
         outside: (rows,) largest distance of a coordinate outside its bounds.
         angle: (rows,) radians between the step from the query and the normal cone of the constraints
@@ -56,37 +58,26 @@ class Proof:
         return (self.gap <= allowed) & (self.violation <= allowed) & (self.outside <= 1e-9)
 
 
-def prove(rows: Rows, v: Float[Tensor, "rows d"], functions: tuple[Height, ...]) -> Proof:
-    """Evaluate the constraints functions[0] = 0 and functions[1:] <= 0, and their normals, at `v`."""
-    scores, values, gradients = rows.heights(v, *functions)
+def prove(rows: Rows, v: Float[Tensor, "rows d"], constraints: Constraints) -> Proof:
+    """Evaluate the constraints and their normals at `v`."""
+    scores, values, gradients = rows.heights(v, *constraints.functions)
     scale = scores.abs().amax(1).clamp_min(1.0)
-    step = v - rows.origin
     free = (v > rows.low + 1e-9) & (v < rows.high - 1e-9)
-    step, gradients = step * free, gradients * free[:, None]
-    normal = gradients[:, 0]
-    rest = step - _along(step, normal, signed=False)
-    for k in range(1, gradients.shape[1]):
-        active = values[:, k] >= -1e-6 * scale
-        # two constraints: the step's part outside the plane that they span, if it pulls toward both
-        second = gradients[:, k] - _along(gradients[:, k], normal, signed=False)
-        less = rest - _along(rest, second, signed=True)
-        rest = torch.where(active[:, None], less, rest)
-    length = step.norm(dim=1)
-    angle = (rest.norm(dim=1) / length.clamp_min(1e-30)).clamp(max=1).asin()
-    outside = torch.maximum(rows.low - v, v - rows.high).amax(1).clamp_min(0)
+    active = values >= -TOLERANCE * scale[:, None]
+    lines = constraints.equalities
+    active[:, :lines] = True
+    step, normals = ((v - rows.origin) * free).cpu().numpy(), (-gradients * free[:, None]).cpu().numpy()
+    angles = [
+        angle_to_cone(s, n[a], lines=lines)[0] if np.isfinite(n).all() else np.nan
+        for s, n, a in zip(step, normals, active.cpu().numpy(), strict=True)
+    ]
     return Proof(
-        gap=values[:, 0].abs(),
-        violation=values[:, 1:].clamp_min(0).sum(1),
-        outside=outside,
-        angle=torch.where(length > 0, angle, 0.0),
+        gap=values[:, :lines].abs().amax(1),
+        violation=values[:, lines:].clamp_min(0).sum(1),
+        outside=torch.maximum(rows.low - v, v - rows.high).amax(1).clamp_min(0),
+        angle=torch.tensor(angles, device=v.device, dtype=v.dtype),
         scale=scale,
     )
-
-
-def _along(step: Tensor, normal: Tensor, *, signed: bool) -> Tensor:
-    """The part of each row of `step` along `normal`; with `signed`, only where it points against it."""
-    share = (step * normal).sum(1, keepdim=True) / normal.square().sum(1, keepdim=True).clamp_min(1e-300)
-    return (share.clamp_max(0) if signed else share) * normal
 
 
 @dataclass(frozen=True, kw_only=True)
