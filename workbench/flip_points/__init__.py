@@ -1,6 +1,7 @@
 """Flip points: the closest inputs where a classifier changes its mind."""
 
 from workbench.flip_points.batched import EFFORTS, Settings
+from workbench.flip_points.certificates import certify, certify_steps
 from workbench.flip_points.closest import closest, closest_change, closest_steps
 from workbench.flip_points.homotopy import homotopy, homotopy_steps
 from workbench.flip_points.problem import FlipPointError
@@ -13,6 +14,8 @@ __all__ = [
     "FlipPoints",
     "PairSolution",
     "Settings",
+    "certify",
+    "certify_steps",
     "closest",
     "closest_change",
     "closest_steps",
