@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy.optimize import nnls
 from torch import Tensor, nn
 
 import workbench as wb
-from workbench.flip_points import FlipPointError, FlipPoints, certify, certify_steps, closest, closest_change
+from workbench.flip_points import FlipPointError, FlipPoints, certify, certify_steps, closest_change
 from workbench.models import Erf, LinearFeatures
 from workbench.progress import Step
 
@@ -44,16 +45,25 @@ class Opaque(nn.Module):
 def picture_network(*activations: nn.Module) -> nn.Sequential:
     first, second = activations
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), first, nn.MaxPool2d(2),
-        nn.Conv2d(4, 4, 3, stride=2, bias=False), second, nn.AvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(4, 3),
-    )  # fmt: skip
+        *(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), first, nn.MaxPool2d(2)),
+        *(nn.Conv2d(4, 4, 2, bias=False), second, nn.AvgPool2d(2)),
+        *(nn.Flatten(), nn.Dropout(), nn.Linear(4, 3)),
+    )
 
 
 NETWORKS = {
-    "relu": (lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3)), 8),
+    "relu": (
+        lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3)),
+        8,
+    ),
     "erf": (
         lambda: nn.Sequential(
-            LinearFeatures(torch.randn(6, 8)), nn.Linear(6, 12), Erf(0.5), nn.Linear(12, 10), Erf(), nn.Linear(10, 3)
+            LinearFeatures(torch.randn(6, 8)),
+            nn.Linear(6, 12),
+            Erf(0.5),
+            nn.Linear(12, 10),
+            Erf(),
+            nn.Linear(10, 3),
         ),
         8,
     ),
@@ -89,6 +99,10 @@ def queries(C: wb.Classifier, n: int = 6, *, seed: int = 1) -> Tensor:
     return torch.randn(n, *C.input_shape, generator=torch.Generator().manual_seed(seed))
 
 
+def closest(C: wb.Classifier, x: Tensor, *args, effort="fast", **options) -> FlipPoints:
+    return wb.flip_points.closest(C, x, *args, effort=effort, **options)
+
+
 def linear(classes: int = 4, size: int = 6) -> wb.Classifier:
     torch.manual_seed(0)
     return wb.Classifier(nn.Linear(size, classes), size, value_range=None, device="cpu", name="linear")
@@ -107,14 +121,14 @@ def test_the_certificate_of_a_linear_classifier_is_the_distance_itself():
 
 def test_with_targets_each_row_has_the_hyperplane_of_its_own():
     C = linear()
-    found = certify(C, closest(C, queries(C, 5), "all"), evaluations=6)
+    found = certify(C, closest(C, queries(C, 5), "all"), evaluations=12)
     w, b = C.module.weight.double(), C.module.bias.double()
     z = found.inputs.double() @ w.T + b
     i, j, q = found.labels, found.targets, found.query
     plane = (z[q, i] - z[q, j]) / (w[i] - w[j]).norm(dim=1)
-    near = plane <= found.distances * (1 + 1e-9)  # where no third class is in the way, the two are one
-    assert near.all() and (found.distances > 1.01 * plane).any()
-    torch.testing.assert_close(found.lower, plane, rtol=1e-6, atol=1e-9)
+    assert bool((found.lower <= plane * (1 + 1e-9)).all())
+    torch.testing.assert_close(found.lower, plane, rtol=1e-3, atol=0)
+    assert (found.distances > 1.01 * plane).any()  # where a third class is in the way
 
 
 def test_every_certificate_of_a_small_network_lies_below_the_exact_distance():
@@ -123,7 +137,7 @@ def test_every_certificate_of_a_small_network_lies_below_the_exact_distance():
     C = wb.Classifier(module, 3, value_range=None, device="cpu")
     x = torch.randn(12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     found = certify(C, closest(C, x), evaluations=12)
-    exact = torch.tensor([exact_distance(module, point) for point in x])
+    exact = torch.tensor([exact_distance(module, point) for point in x], dtype=torch.float64)
     assert bool((found.lower <= exact * (1 + 1e-9)).all())
     assert float((found.lower / exact).median()) > 0.5
     torch.testing.assert_close(found.distances, exact, rtol=1e-6, atol=1e-8)
@@ -241,9 +255,13 @@ def test_a_query_without_a_flip_in_its_bounds_has_a_lower_bound_all_the_same():
 # -- what cannot be certified ------------------------------------------------------------------------
 
 
-def elsewhere(x: Tensor) -> Tensor:
+TRACED = torch.jit.trace(lambda x: x.sin(), torch.zeros(2, 8))
+
+
+def without_gradients(x: Tensor) -> Tensor:
     with torch.no_grad():
-        return x * 1.0
+        aside = 2 * x
+    return x + aside
 
 
 @pytest.mark.parametrize(
@@ -253,16 +271,17 @@ def elsewhere(x: Tensor) -> Tensor:
         (nn.LayerNorm(8), "layer_norm"),
         (lambda x: x * x, "mul"),
         (lambda x: 1 / (3 + torch.relu(x)), "div"),
+        (without_gradients, "without gradients"),
         (lambda x: x + x.detach().sign(), "detach"),
         (lambda x: x + x.data.sign(), "__get__"),
         (lambda x: x + torch.from_numpy(np.sign(x.detach().numpy())), "detach"),
-        (lambda x: x if bool(x.sum() > 0) else -x, "__gt__"),
+        (lambda x: x if bool(x.sum() > 0) else -x, "gt"),
         (lambda x: x.add_(1), "add_"),
         (lambda x: nn.functional.relu(x, inplace=True), "relu"),
         (lambda x: nn.functional.dropout(x, training=True), "dropout"),
         (lambda x: nn.functional.batch_norm(x, None, None, training=True), "batch_norm"),
         (lambda x: nn.functional.elu(x, 2.0), "alpha=2"),
-        (torch.jit.trace(lambda x: x.sin(), torch.zeros(2, 8)), "cannot look"),
+        (lambda x: TRACED(x), "cannot look"),
     ],
 )  # fmt: skip
 def test_a_network_with_anything_else_gets_a_reason_and_no_bound(between, named):
@@ -280,16 +299,7 @@ def linear_like(C: wb.Classifier) -> wb.Classifier:
 
 
 def adopted(found: FlipPoints, C: wb.Classifier) -> FlipPoints:
-    from dataclasses import replace
-
     return replace(found, provenance=replace(found.provenance, fingerprint=C.fingerprint))
-
-
-def test_what_runs_without_gradients_is_bounded_by_what_it_computes():
-    torch.manual_seed(0)
-    C = wb.Classifier(Opaque(elsewhere), 8, value_range=None, device="cpu")
-    marked = certify(C, adopted(closest(linear_like(C), torch.zeros(1, 8)), C))
-    assert torch.isnan(marked.lower).all()
 
 
 def test_a_change_of_an_output_has_no_certificate():

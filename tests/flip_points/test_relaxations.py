@@ -42,9 +42,7 @@ def check(lines: Lines, f: Callable[[Tensor], Tensor], low: Tensor, high: Tensor
 def test_kinked_activations_lie_between_their_lines(slope):
     low, high = intervals()
     crossing = (low < 0) & (high > 0)
-    gap = check(
-        relaxations.kinked(low, high, slope), lambda v: torch.where(v > 0, v, slope * v), low, high
-    )
+    gap = check(relaxations.kinked(low, high, slope), lambda v: torch.where(v > 0, v, slope * v), low, high)
     torch.testing.assert_close(gap[~crossing[0]], torch.zeros_like(gap[~crossing[0]]), atol=1e-12, rtol=0)
     assert bool((gap <= abs(1 - slope) * torch.minimum(-low, high).clamp_min(0)[0] + 1e-9).all())
 

@@ -163,7 +163,9 @@ class _Rows:
         labels = torch.empty(len(chunk), dtype=torch.long, device=device)
         labels[place] = found.labels[rows].to(device)
         distances = found.distances[rows].to(device=device, dtype=torch.float64)
-        high = torch.where(torch.isfinite(distances), distances, _estimates(classifier, x, labels)[place])
+        high = distances
+        if not bool(torch.isfinite(distances).all()):
+            high = torch.where(torch.isfinite(distances), distances, _estimates(classifier, x, labels)[place])
         targets = found.targets[rows].to(device) if found.targeted else None
         return cls(x, labels, place, targets, torch.zeros_like(high), high, SMALLEST * high)
 
@@ -202,9 +204,7 @@ class _Network:
 
     @classmethod
     def of(cls, classifier: Classifier) -> _Network:
-        if any(isinstance(m, torch.jit.ScriptModule) for m in classifier.module.modules()):
-            raise Unsupported("the network holds a scripted module, into which one cannot look")
-        widest = max([*(layer.units for layer in classifier.layers), *torch.Size(classifier.input_shape)])
+        widest = max([torch.Size(classifier.input_shape).numel(), *(layer.units for layer in classifier.layers)])
         return cls(classifier.changeable(torch.float64)[1], widest)
 
     def reach(
@@ -222,14 +222,15 @@ class _Network:
             with tracer:
                 scores = self.run(tracer.x)
             tracer.known_output(scores)
-            n, classes = scores.shape
-            lead = nn.functional.one_hot(labels, classes).to(scores) - torch.eye(classes).to(scores)[:, None]
-            slopes, losses = tracer.falls(scores, lead)
+            own = nn.functional.one_hot(labels, scores.shape[1])
+            lead = own - torch.eye(scores.shape[1]).to(scores)[:, None]
+            falls = [tracer.falls(scores, part) for part in lead.split(tracer.together)]
+            slopes, losses = (torch.cat(parts) for parts in zip(*falls, strict=True))
         z = scores.detach()
         slack = ROUNDING * (z.abs() + of_class(z, labels)[:, None].abs() + losses.T.abs())
         centre = of_class(z, labels)[:, None] - z + losses.T - slack
         reach = (centre / (1 + ROUNDING) / slopes.T).nan_to_num(nan=0.0).clamp_min(0)
-        return reach.masked_fill(nn.functional.one_hot(labels, classes).bool(), torch.inf)
+        return reach.masked_fill(own.bool(), torch.inf)
 
 
 class _Relaxed(torch.autograd.Function):
@@ -275,21 +276,31 @@ _ACTIVATIONS: dict[str, Callable[..., Lines]] = {
     "tanh": lambda low, high: relaxations.s_shaped(low, high, torch.tanh, relaxations.tanh_slope),
     "sigmoid": lambda low, high: relaxations.s_shaped(low, high, torch.sigmoid, relaxations.sigmoid_slope),
 }
-#: Linear in their first argument, whatever the others are, as long as those do not depend on the input.
-_LINEAR_IN_FIRST = frozenset(
-    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d avg_pool1d avg_pool2d "
-    "adaptive_avg_pool1d adaptive_avg_pool2d mean sum flatten unflatten view reshape permute transpose squeeze "
-    "unsqueeze contiguous clone __getitem__ pad neg __neg__ div divide __div__ true_divide truediv __truediv__ "
-    "batch_norm dropout dropout1d dropout2d dropout3d".split()
-)
-#: Linear in one argument, if only that one depends on the input.
-_LINEAR_IN_ONE = frozenset("mul multiply __mul__ __rmul__ matmul mm bmm __matmul__ __rmatmul__".split())
-#: Linear in all arguments together.
-_LINEAR_IN_ALL = frozenset(
-    "add __add__ __radd__ sub subtract __sub__ __rsub__ rsub cat concat concatenate stack".split()
-)
-_TRAINED_DIFFERENTLY = frozenset("batch_norm dropout dropout1d dropout2d dropout3d".split())
-_ABOUT_SHAPE = frozenset("__get__ size dim ndimension numel __len__ is_floating_point stride".split())
+# fmt: off
+#: Affine in their first argument, whatever the others are, as long as those do not depend on the input.
+_AFFINE_IN_FIRST = frozenset({
+    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "mean", "sum",
+    "flatten", "unflatten", "view", "reshape", "permute", "transpose", "squeeze", "unsqueeze", "contiguous",
+    "clone", "__getitem__", "pad", "neg", "__neg__", "div", "divide", "true_divide", "__truediv__",
+    "batch_norm", "dropout", "dropout1d", "dropout2d", "dropout3d",
+})
+#: Affine in one argument, if only that one depends on the input.
+_AFFINE_IN_ONE = frozenset({
+    "mul", "multiply", "__mul__", "__rmul__", "matmul", "mm", "bmm", "__matmul__", "__rmatmul__",
+})
+#: Affine in all arguments together.
+_AFFINE_IN_ALL = frozenset({
+    "add", "__add__", "__radd__", "sub", "subtract", "__sub__", "__rsub__", "rsub",
+    "cat", "concat", "concatenate", "stack",
+})
+#: Of these, only as in eval mode.
+_TRAINED_DIFFERENTLY = frozenset({"batch_norm", "dropout", "dropout1d", "dropout2d", "dropout3d"})
+#: Tell about a tensor's shape or type rather than its values.
+_ABOUT_SHAPE = frozenset({
+    "__get__", "size", "dim", "ndimension", "numel", "__len__", "is_floating_point", "stride",
+})
+# fmt: on
 
 
 class _Tracer(TorchFunctionMode):
@@ -304,10 +315,16 @@ class _Tracer(TorchFunctionMode):
         self.network, self.x, self.radii = network, x, radii
         self.loss = torch.zeros_like(radii, requires_grad=True)
         self.relaxed = 0
+        #: Backward passes of every query that go together.
+        self.together = max(1, _BATCH // (len(x) * network.widest))
         self._known = {id(x): x}
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
         given = list(_tensors((*args, *kwargs.values())))
@@ -323,12 +340,14 @@ class _Tracer(TorchFunctionMode):
             output = self._relax(name, func, args[0], *args[1:], **kwargs)
         elif name == "max_pool2d" and depending == [args[0]]:
             output = self._max_pool(*args, **kwargs)
-        elif _is_linear(name, args, kwargs, depending):
+        elif _is_affine(name, args, kwargs, depending):
             output = func(*args, **kwargs)
         elif name in _ABOUT_SHAPE and not list(_tensors((result := func(*args, **kwargs),))):
             return result
         else:
             raise Unsupported(f"there is no linear relaxation of {name} here, which the network uses")
+        if not output.requires_grad:
+            raise Unsupported(f"the network runs {name} without gradients")
         self._known[id(output)] = output
         return output
 
@@ -361,12 +380,12 @@ class _Tracer(TorchFunctionMode):
     def _box(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Lowest and highest values of each neuron over the balls."""
         flat = u.detach().flatten(1)
-        down, up = torch.empty_like(flat), torch.empty_like(flat)
-        if not self.relaxed and self.network.first is None:
-            self.network.first = torch.cat([self.falls(u, rows)[0][:, 0] for _, rows in self._neurons(u)])
         if not self.relaxed:
+            if self.network.first is None:
+                self.network.first = torch.cat([self.falls(u, rows)[0][:, 0] for _, rows in self._neurons(u)])
             down = up = self.radii[:, None] * self.network.first
         else:
+            down, up = torch.empty_like(flat), torch.empty_like(flat)
             for part, rows in self._neurons(u):
                 for side, way in ((down, rows), (up, -rows)):
                     slope, loss = self.falls(u, way)
@@ -377,9 +396,8 @@ class _Tracer(TorchFunctionMode):
     def _neurons(self, u: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Neurons as rows of an identity (k, queries, *neurons), a batch after another."""
         n, count = u.shape[0], u[0].numel()
-        size = max(1, _BATCH // (n * self.network.widest))
-        for start in range(0, count, size):
-            part = slice(start, min(start + size, count))
+        for start in range(0, count, self.together):
+            part = slice(start, min(start + self.together, count))
             k = torch.arange(part.stop - start, device=u.device)
             rows = u.new_zeros(len(k), n, count)
             rows[k, :, start + k] = 1
@@ -421,17 +439,17 @@ class _Tracer(TorchFunctionMode):
         return best
 
 
-def _is_linear(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], depending: list[Tensor]) -> bool:
+def _is_affine(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], depending: list[Tensor]) -> bool:
     """Whether a function is affine in the tensors that depend on the input."""
     if name in _TRAINED_DIFFERENTLY and kwargs.get("training", True):
         return False
-    if kwargs.get("rounding_mode") is not None:
+    if kwargs.get("rounding_mode") is not None or kwargs.get("dtype") is not None:
         return False
-    if name in _LINEAR_IN_ALL:
+    if name in _AFFINE_IN_ALL:
         return True
     if len(depending) > 1:
         return False
-    return name in _LINEAR_IN_ONE or (name in _LINEAR_IN_FIRST and bool(args) and args[0] is depending[0])
+    return name in _AFFINE_IN_ONE or (name in _AFFINE_IN_FIRST and bool(args) and args[0] is depending[0])
 
 
 def _tensors(values: tuple[Any, ...] | list[Any]) -> Iterator[Tensor]:

@@ -62,9 +62,7 @@ def convex(low: Tensor, high: Tensor, f: Function, slope: Function) -> Lines:
     chord = (f(high) - f(low)) / (high - low)
     middle = (low + high) / 2
     tangent = slope(middle)
-    return Lines(
-        lower=tangent, lower_at=f(middle) - tangent * middle, upper=chord, upper_at=f(low) - chord * low
-    )
+    return Lines(lower=tangent, lower_at=f(middle) - tangent * middle, upper=chord, upper_at=f(low) - chord * low)
 
 
 def s_shaped(low: Tensor, high: Tensor, f: Function, slope: Function) -> Lines:
@@ -74,9 +72,7 @@ def s_shaped(low: Tensor, high: Tensor, f: Function, slope: Function) -> Lines:
     """
     upper, upper_at = _above(low, high, f, slope)
     lower, mirrored = _above(-high, -low, f, slope)  # f(v) = 2 f(0) - f(-v)
-    return Lines(
-        lower=lower, lower_at=2 * f(torch.zeros_like(low)) - mirrored, upper=upper, upper_at=upper_at
-    )
+    return Lines(lower=lower, lower_at=2 * f(torch.zeros_like(low)) - mirrored, upper=upper, upper_at=upper_at)
 
 
 def _above(low: Tensor, high: Tensor, f: Function, slope: Function) -> tuple[Tensor, Tensor]:

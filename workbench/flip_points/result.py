@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -109,7 +109,7 @@ class FlipPoints(Result):
         class_names: of the classifier.
         lower: (rows,) what `certify` adds: no point nearer than this to the query flips to the row's target
             (or, untargeted, to any class); NaN where that was not asked for, or no bound can be had.
-        certificate: how `lower` was found, or why it was not; empty where none was asked for.
+        certificate: in words, how `lower` was found, or why it was not; empty where none was asked for.
     """
 
     inputs: Float[Tensor, "n *input"]
@@ -126,7 +126,7 @@ class FlipPoints(Result):
     targeted: bool
     class_names: tuple[str, ...]
     lower: Float[Tensor, " rows"] = field(default_factory=lambda: torch.empty(0))
-    certificate: str = ""
+    certificate: Any = ""
 
     def __post_init__(self) -> None:
         if not len(self.lower):
