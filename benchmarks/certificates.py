@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 import workbench as wb
 from benchmarks.flip_points import relu_network
-from benchmarks.timing import write
+from benchmarks.timing import RESULTS, write
 from workbench.datasets import mnist
 
 #: Images a network: a wide convolution takes minutes for one.
@@ -55,10 +56,12 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=list(IMAGES))
     parser.add_argument("--images", type=int, help="of each network; default: more of the small ones")
     parser.add_argument("--evaluations", type=int, default=8)
+    parser.add_argument("--keep", action="store_true", help="what an earlier run found for other networks")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    findings: dict[str, Any] = {}
+    kept = json.loads((RESULTS / "certificates.json").read_text()) if options.keep else {}
+    findings: dict[str, Any] = {name: kept[name] for name in IMAGES if name in kept}
     for name in options.networks:
         findings[name] = measure(name, options.images or IMAGES[name], options.evaluations)
         print(name, findings[name], flush=True)

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from workbench.flip_points import relaxations
 from workbench.flip_points.problem import FlipPointError, Scores, margin, of_class
+from workbench.flip_points.receptive_fields import Field
 from workbench.flip_points.relaxations import Lines
 from workbench.flip_points.result import FlipPoints
 from workbench.models import Classifier
@@ -199,8 +200,6 @@ class _Network:
         self.run = run
         self.widest = widest
         self.together = max(1, min(32, _TOGETHER // widest**2))
-        #: Of the neurons under the first activation: the norms of their gradients, the same at every input.
-        self.first: Tensor | None = None
 
     @classmethod
     def of(cls, classifier: Classifier) -> _Network:
@@ -240,16 +239,20 @@ class _Relaxed(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, value: Tensor, loss: Tensor, *lines: Tensor) -> Tensor:
-        ctx.save_for_backward(*lines)
+    def forward(
+        ctx: Any, u: Tensor, value: Tensor, loss: Tensor, placed: bool, *lines_and_places: Tensor
+    ) -> Tensor:
+        ctx.placed = placed
+        ctx.save_for_backward(*lines_and_places)
         return value.clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        lower, below, upper, above = ctx.saved_tensors
+        lower, below, upper, above, down, along = ctx.saved_tensors
         positive, negative = grads[0].clamp_min(0), grads[0].clamp_max(0)
         lost = positive * below + negative * above
-        return positive * lower + negative * upper, None, lost.sum(tuple(range(1, lower.ndim))), *[None] * 4
+        lost = lost.sum(1) if ctx.placed else lost.sum(tuple(range(1, lost.ndim)))[:, None, None]
+        return positive * lower + negative * upper, None, down.T @ lost @ along, *[None] * 7
 
 
 def _elu(low: Tensor, high: Tensor, alpha: float = 1.0) -> Lines:
@@ -296,6 +299,11 @@ _AFFINE_IN_ALL = frozenset({
 })
 #: Of these, only as in eval mode.
 _TRAINED_DIFFERENTLY = frozenset({"batch_norm", "dropout", "dropout1d", "dropout2d", "dropout3d"})
+#: Leave every neuron where it is, whatever the others are.
+_POINTWISE = _ACTIVATIONS.keys() | _TRAINED_DIFFERENTLY | frozenset({
+    "add", "__add__", "__radd__", "sub", "subtract", "__sub__", "__rsub__", "rsub", "mul", "multiply", "__mul__",
+    "__rmul__", "div", "divide", "true_divide", "__truediv__", "neg", "__neg__", "clone", "contiguous",
+})
 #: Tell about a tensor's shape or type rather than its values.
 _ABOUT_SHAPE = frozenset({
     "__get__", "size", "dim", "ndimension", "numel", "__len__", "is_floating_point", "stride",
@@ -313,7 +321,10 @@ class _Tracer(TorchFunctionMode):
     def __init__(self, network: _Network, x: Tensor, radii: Tensor) -> None:
         super().__init__()
         self.network, self.x, self.radii = network, x, radii
-        self.loss = torch.zeros_like(radii, requires_grad=True)
+        # what is lost to relaxations, pixel by pixel as long as neurons have a place
+        shape = x.shape[-2:] if x.ndim == 4 else (1, 1)
+        self.loss = x.new_zeros((len(x), *shape), requires_grad=True)
+        self._fields = {id(x): Field()} if x.ndim == 4 else {}
         self.relaxed = 0
         #: Backward passes of every query that go together.
         self.together = max(1, _BATCH // (len(x) * network.widest))
@@ -349,6 +360,9 @@ class _Tracer(TorchFunctionMode):
         if not output.requires_grad:
             raise Unsupported(f"the network runs {name} without gradients")
         self._known[id(output)] = output
+        field = self._field(name, args, kwargs, depending, output)
+        if field is not None:
+            self._fields[id(output)] = field
         return output
 
     def known_output(self, scores: Tensor) -> None:
@@ -366,6 +380,11 @@ class _Tracer(TorchFunctionMode):
         Returns:
             Two tensors (k, queries): over the ball, row · output >= row · output(query) + loss - radius * norm.
         """
+        slope, loss = self._pull(output, rows)
+        return slope.flatten(2).norm(dim=2), loss.sum((-2, -1)).expand(len(rows), len(self.radii))
+
+    def _pull(self, output: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients (k, queries, *input) of linear functions of `output`, and their losses, pixel by pixel."""
         slope, loss = torch.autograd.grad(
             output,
             (self.x, self.loss),
@@ -375,33 +394,63 @@ class _Tracer(TorchFunctionMode):
             allow_unused=True,
             materialize_grads=True,
         )
-        return slope.flatten(2).norm(dim=2), loss.expand(len(rows), len(self.radii))
+        return slope, loss.expand(len(rows), *self.loss.shape)
+
+    def _field(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], depending: list[Tensor], output: Tensor
+    ) -> Field | None:
+        """Where the neurons of `output` look, if that is the same square around each one's own place."""
+        fields = {self._fields.get(id(t)) for t in depending}
+        field = fields.pop()
+        if fields or field is None or output.ndim != 4:
+            return None
+        if name == "conv2d":
+            field = field.behind(*args[1:], **kwargs)
+        elif name not in _POINTWISE or any(t.shape[-2:] != output.shape[-2:] for t in depending):
+            return None
+        return field if field is not None and field.fits(output.shape, self.x.shape) else None
 
     def _box(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Lowest and highest values of each neuron over the balls."""
-        flat = u.detach().flatten(1)
-        if not self.relaxed:
-            if self.network.first is None:
-                self.network.first = torch.cat([self.falls(u, rows)[0][:, 0] for _, rows in self._neurons(u)])
-            down = up = self.radii[:, None] * self.network.first
-        else:
-            down, up = torch.empty_like(flat), torch.empty_like(flat)
-            for part, rows in self._neurons(u):
-                for side, way in ((down, rows), (up, -rows)):
-                    slope, loss = self.falls(u, way)
-                    side[:, part] = (self.radii * slope - loss).T
-        wider = ROUNDING * (flat.abs() + down + up) + 1e-300
-        return (flat - down - wider).view_as(u), (flat + up + wider).view_as(u)
+        field, at = self._fields.get(id(u)), u.detach()
+        down = torch.empty_like(at)
+        up = torch.empty_like(at) if self.relaxed else down
+        work = self._one_by_one if field is None or field.apart >= max(u.shape[-2:]) else self._side_by_side
+        for side, sign in ((down, 1.0), (up, -1.0))[: 1 + bool(self.relaxed)]:
+            work(u, side, sign)
+        wider = ROUNDING * (at.abs() + down + up) + 1e-300
+        return at - down - wider, at + up + wider
 
-    def _neurons(self, u: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Neurons as rows of an identity (k, queries, *neurons), a batch after another."""
-        n, count = u.shape[0], u[0].numel()
+    def _one_by_one(self, u: Tensor, side: Tensor, sign: float) -> None:
+        """How far each neuron may fall, or with sign -1 rise: a backward pass for each."""
+        count = u[0].numel()
         for start in range(0, count, self.together):
-            part = slice(start, min(start + self.together, count))
-            k = torch.arange(part.stop - start, device=u.device)
-            rows = u.new_zeros(len(k), n, count)
-            rows[k, :, start + k] = 1
-            yield part, rows.view(len(k), *u.shape)
+            part = torch.arange(start, min(start + self.together, count), device=u.device)
+            rows = u.new_zeros(len(part), len(u), count)
+            rows[part - start, :, part] = sign
+            slope, loss = self.falls(u, rows.view(len(part), *u.shape))
+            side.flatten(1)[:, part] = (self.radii * slope - loss).T
+
+    def _side_by_side(self, u: Tensor, side: Tensor, sign: float) -> None:
+        """The same, one backward pass for all neurons of a channel that look at no pixel in common."""
+        field, positions = self._fields[id(u)], (u.shape[2], u.shape[3])
+        apart = field.apart
+        picks = [
+            (slice(None), channel, slice(i, None, apart), slice(j, None, apart))
+            for channel in range(u.shape[1])
+            for i in range(min(apart, positions[0]))
+            for j in range(min(apart, positions[1]))
+        ]
+        for start in range(0, len(picks), self.together):
+            some = picks[start : start + self.together]
+            rows = u.new_zeros(len(some), *u.shape)
+            for row, pick in zip(rows, some, strict=True):
+                row[pick] = sign
+            slope, loss = self._pull(u, rows)
+            norms = field.sums(slope.square().sum(2), positions).sqrt()
+            falls = self.radii[:, None, None] * norms - field.sums(loss, positions)
+            for fall, pick in zip(falls, some, strict=True):
+                side[pick] = fall[:, pick[2], pick[3]]
 
     def _relax(self, name: str, func: Callable[..., Tensor], u: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         at, (low, high) = u.detach(), self._box(u)
@@ -410,7 +459,15 @@ class _Tracer(TorchFunctionMode):
         self.relaxed += 1
         below = (lines.lower * at + lines.lower_at - value).clamp_max(0)
         above = (lines.upper * at + lines.upper_at - value).clamp_min(0)
-        output: Tensor = _Relaxed.apply(u, value, self.loss, lines.lower, below, lines.upper, above)
+        field = self._fields.get(id(u))
+        positions = (1, 1) if field is None else u.shape[2:]
+        places = [
+            (field or Field()).places(n, pixels, at)
+            for n, pixels in zip(positions, self.loss.shape[1:], strict=True)
+        ]
+        output: Tensor = _Relaxed.apply(
+            u, value, self.loss, field is not None, lines.lower, below, lines.upper, above, *places
+        )
         return output
 
     def _max_pool(
