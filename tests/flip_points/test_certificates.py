@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from scipy.optimize import nnls
 from torch import Tensor, nn
 
 import workbench as wb
 from workbench.flip_points import FlipPointError, FlipPoints, certify, certify_steps, closest_change
+from workbench.flip_points.certificates import _Network, _Tracer
 from workbench.models import Erf, LinearFeatures
 from workbench.progress import Step
 
@@ -121,7 +123,7 @@ def test_the_certificate_of_a_linear_classifier_is_the_distance_itself():
 
 def test_with_targets_each_row_has_the_hyperplane_of_its_own():
     C = linear()
-    found = certify(C, closest(C, queries(C, 5), "all"), evaluations=12)
+    found = certify(C, closest(C, queries(C, 3), "all"), evaluations=12)
     w, b = C.module.weight.double(), C.module.bias.double()
     z = found.inputs.double() @ w.T + b
     i, j, q = found.labels, found.targets, found.query
@@ -173,6 +175,50 @@ def least_distance(rows: np.ndarray, bounds: np.ndarray) -> float:
     return float(np.linalg.norm(rest[:-1] / rest[-1]))
 
 
+# -- many neurons at once ---------------------------------------------------------------------------
+
+
+class Ladder(nn.Module):
+    """Convolutions of all kinds with a skip connection, on pictures that no neuron sees whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(
+            [
+                nn.Conv2d(1, 2, 3, padding=1),
+                nn.Conv2d(2, 2, 2, stride=2),
+                nn.Conv2d(2, 2, 3, padding=1, groups=2),
+                nn.Conv2d(2, 2, 2, dilation=2, padding=1),
+            ]
+        )
+        self.last = nn.Linear(112, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.steps[1](torch.relu(self.steps[0](x))))
+        h = torch.relu(self.steps[2](h)) + h
+        return self.last(torch.relu(self.steps[3](h)).flatten(1))
+
+
+def test_neurons_followed_back_together_get_the_bounds_of_each_alone(monkeypatch):
+    torch.manual_seed(2)
+    C = wb.Classifier(Ladder(), (1, 14, 16), value_range=None, device="cpu")
+    network, x = _Network.of(C), queries(C, 3).double()
+    labels, radii = C.scores(x).argmax(1), torch.tensor([0.05, 0.1, 0.2], dtype=torch.float64)
+    together: list[tuple[int, ...]] = []
+    side_by_side = _Tracer._side_by_side
+
+    def noted(self: _Tracer, u: Tensor, side: Tensor, sign: float) -> None:
+        together.append(tuple(u.shape[1:]))
+        side_by_side(self, u, side, sign)
+
+    monkeypatch.setattr(_Tracer, "_side_by_side", noted)
+    quick = network.reach(x, labels, radii)
+    assert together == [(2, 14, 16), *[(2, 7, 8)] * 6]  # of the first one side is enough, the other mirrors it
+    monkeypatch.setattr(_Tracer, "_side_by_side", _Tracer._one_by_one)
+    torch.testing.assert_close(quick, network.reach(x, labels, radii), rtol=1e-9, atol=0)
+    assert bool((quick > 0).all())
+
+
 # -- nothing flips inside ---------------------------------------------------------------------------
 
 
@@ -212,9 +258,9 @@ def worst_margin(C: wb.Classifier, found: FlipPoints, radii: Tensor) -> Tensor:
 
 def test_a_ball_without_targets_is_the_smallest_of_those_with():
     C = network("relu")
-    x = queries(C, 3)
+    x = queries(C, 2)
     nearest, every = (certify(C, closest(C, x, targets), evaluations=12) for targets in (None, "all"))
-    smallest = every.lower.view(3, 2).amin(1)
+    smallest = every.lower.view(2, 2).amin(1)
     torch.testing.assert_close(nearest.lower, smallest, rtol=0.02, atol=0)
 
 
@@ -227,9 +273,8 @@ def test_more_radii_only_raise_the_bound():
 
 def test_the_bound_holds_under_masks_bounds_and_bases_and_for_latents():
     C = network("relu")
-    x = queries(C, 4)
+    x = queries(C, 2)
     mask = torch.tensor([True, False] * 4)
-    free = certify(C, closest(C, x)).lower
     for options in ({"mask": mask}, {"bounds": (-3.0, 3.0)}, {"basis": torch.eye(8)[:5]}):
         found = certify(C, closest(C, x.clamp(-3, 3), **options))
         assert bool((found.lower > 0).all()) and bool((found.lower <= found.distances).all())
@@ -238,9 +283,8 @@ def test_the_bound_holds_under_masks_bounds_and_bases_and_for_latents():
         nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 8)), 3, value_range=(-1, 1), device="cpu"
     )
     on = C.on(G)
-    found = certify(on, closest(on, G.latents(4, seed=0)))
+    found = certify(on, closest(on, G.latents(2, seed=0)))
     assert bool((found.lower > 0).all()) and bool((found.lower <= found.distances).all())
-    assert bool((free > 0).all())
 
 
 def test_a_query_without_a_flip_in_its_bounds_has_a_lower_bound_all_the_same():
@@ -284,22 +328,20 @@ def without_gradients(x: Tensor) -> Tensor:
         (lambda x: TRACED(x), "cannot look"),
     ],
 )  # fmt: skip
-def test_a_network_with_anything_else_gets_a_reason_and_no_bound(between, named):
+def test_a_network_with_anything_else_gets_a_reason_and_no_bound(between, named, some_found):
     torch.manual_seed(0)
     C = wb.Classifier(Opaque(between), 8, value_range=None, device="cpu")
-    found = closest(linear_like(C), torch.zeros(1, 8))
-    marked = certify(C, adopted(found, C))
+    made = replace(some_found.provenance, fingerprint=C.fingerprint)
+    marked = certify(C, replace(some_found, provenance=made))
     assert torch.isnan(marked.lower).all()
     assert marked.certificate.startswith("none: ") and named in marked.certificate
 
 
-def linear_like(C: wb.Classifier) -> wb.Classifier:
-    """Flip points of a network in which nothing is random or undifferentiable; only their shapes matter."""
-    return wb.Classifier(nn.Linear(8, len(C.class_names)), 8, value_range=None, device="cpu")
-
-
-def adopted(found: FlipPoints, C: wb.Classifier) -> FlipPoints:
-    return replace(found, provenance=replace(found.provenance, fingerprint=C.fingerprint))
+@pytest.fixture(scope="module")
+def some_found() -> FlipPoints:
+    """Flip points that pass for those of any network of this shape: where they lie does not matter."""
+    C = wb.Classifier(nn.Linear(8, 3), 8, value_range=None, device="cpu")
+    return closest(C, torch.zeros(1, 8))
 
 
 def test_a_change_of_an_output_has_no_certificate():
@@ -308,22 +350,21 @@ def test_a_change_of_an_output_has_no_certificate():
     assert torch.isnan(marked.lower).all() and "change of an output" in marked.certificate
 
 
-def test_flip_points_of_another_network_are_refused():
-    C, other = linear(), linear(classes=3)
+def test_flip_points_of_another_network_are_refused(some_found):
+    C = linear()
     with pytest.raises(FlipPointError, match="other weights"):
-        certify(other, closest(C, queries(C, 1)))
+        certify(C, some_found)
+    of_it = replace(some_found, provenance=replace(some_found.provenance, fingerprint=C.fingerprint))
     with pytest.raises(FlipPointError, match="at least 1"):
-        certify(C, closest(C, queries(C, 1)), evaluations=0)
+        certify(C, of_it, evaluations=0)
 
 
 # -- the result --------------------------------------------------------------------------------------
 
 
-def test_without_certify_there_is_no_bound():
-    C = linear()
-    found = closest(C, queries(C, 2))
-    assert torch.isnan(found.lower).all() and torch.isnan(found.certified).all()
-    assert found.certificate == ""
+def test_without_certify_there_is_no_bound(some_found):
+    assert torch.isnan(some_found.lower).all() and torch.isnan(some_found.certified).all()
+    assert some_found.certificate == ""
 
 
 def test_the_table_shows_the_bound_and_the_share_of_the_distance(tmp_path):
@@ -337,11 +378,8 @@ def test_the_table_shows_the_bound_and_the_share_of_the_distance(tmp_path):
     assert found.provenance.call.startswith("wb.flip_points.certify(C, wb.flip_points.closest(")
 
 
-def test_a_result_saved_before_there_were_certificates_loads_without(tmp_path):
-    C = linear()
-    folder = closest(C, queries(C, 2)).save(tmp_path / "old")
-    from safetensors.torch import load_file, save_file
-
+def test_a_result_saved_before_there_were_certificates_loads_without(tmp_path, some_found):
+    folder = some_found.save(tmp_path / "old")
     tensors = load_file(folder / "result.safetensors")
     del tensors["lower"]
     save_file(tensors, folder / "result.safetensors")

@@ -171,9 +171,9 @@ class _Rows:
         return cls(x, labels, place, targets, torch.zeros_like(high), high, SMALLEST * high)
 
     def tighten(self, network: _Network) -> None:
-        """Try one more radius for each query: first the distance, then what halves its widest interval."""
+        """Try one more radius for each query: first its largest distance, then what halves the widest interval."""
         low = self.low.maximum(self.least)
-        middle, width = (low * self.high).sqrt() if self.begun else self.high, self.high / low
+        middle, width = ((low * self.high).sqrt(), self.high / low) if self.begun else (self.high, self.high)
         self.begun = True
         radii = torch.zeros_like(self.x.flatten(1)[:, 0])
         for q in range(len(self.x)):
@@ -400,12 +400,12 @@ class _Tracer(TorchFunctionMode):
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], depending: list[Tensor], output: Tensor
     ) -> Field | None:
         """Where the neurons of `output` look, if that is the same square around each one's own place."""
-        fields = {self._fields.get(id(t)) for t in depending}
-        field = fields.pop()
-        if fields or field is None or output.ndim != 4:
+        fields = [self._fields[id(t)] for t in depending if id(t) in self._fields]
+        if len(fields) < len(depending) or len({f.stride for f in fields}) > 1 or output.ndim != 4:
             return None
+        field: Field | None = Field(fields[0].stride, max(f.before for f in fields), max(f.after for f in fields))
         if name == "conv2d":
-            field = field.behind(*args[1:], **kwargs)
+            field = fields[0].behind(*args[1:], **kwargs)
         elif name not in _POINTWISE or any(t.shape[-2:] != output.shape[-2:] for t in depending):
             return None
         return field if field is not None and field.fits(output.shape, self.x.shape) else None
