@@ -179,7 +179,7 @@ def least_distance(rows: np.ndarray, bounds: np.ndarray) -> float:
 
 
 class Ladder(nn.Module):
-    """Convolutions of all kinds with a skip connection, on pictures that no neuron sees whole."""
+    """Convolutions of all kinds with pooling and a skip connection, on pictures that few neurons see whole."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,17 +191,17 @@ class Ladder(nn.Module):
                 nn.Conv2d(2, 2, 2, dilation=2, padding=1),
             ]
         )
-        self.last = nn.Linear(112, 3)
+        self.pool, self.last = nn.MaxPool2d(2, stride=1), nn.Linear(220, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         h = torch.tanh(self.steps[1](torch.relu(self.steps[0](x))))
         h = torch.relu(self.steps[2](h)) + h
-        return self.last(torch.relu(self.steps[3](h)).flatten(1))
+        return self.last(torch.relu(self.pool(self.steps[3](h))).flatten(1))
 
 
 def test_neurons_followed_back_together_get_the_bounds_of_each_alone(monkeypatch):
     torch.manual_seed(2)
-    C = wb.Classifier(Ladder(), (1, 14, 16), value_range=None, device="cpu")
+    C = wb.Classifier(Ladder(), (1, 22, 24), value_range=None, device="cpu")
     network, x = _Network.of(C), queries(C, 3).double()
     labels, radii = C.scores(x).argmax(1), torch.tensor([0.05, 0.1, 0.2], dtype=torch.float64)
     together: list[tuple[int, ...]] = []
@@ -213,7 +213,8 @@ def test_neurons_followed_back_together_get_the_bounds_of_each_alone(monkeypatch
 
     monkeypatch.setattr(_Tracer, "_side_by_side", noted)
     quick = network.reach(x, labels, radii)
-    assert together == [(2, 14, 16), *[(2, 7, 8)] * 6]  # of the first one side is enough, the other mirrors it
+    # of the first one side is enough, the other mirrors it; of four in a pool three are compared with the rest
+    assert together == [(2, 22, 24), *[(2, 11, 12)] * 4, *[(2, 10, 11)] * 8]
     monkeypatch.setattr(_Tracer, "_side_by_side", _Tracer._one_by_one)
     torch.testing.assert_close(quick, network.reach(x, labels, radii), rtol=1e-9, atol=0)
     assert bool((quick > 0).all())

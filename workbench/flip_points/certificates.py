@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from workbench.flip_points import relaxations
 from workbench.flip_points.problem import FlipPointError, Scores, margin, of_class
-from workbench.flip_points.receptive_fields import Field
+from workbench.flip_points.receptive_fields import Field, behind_conv2d
 from workbench.flip_points.relaxations import Lines
 from workbench.flip_points.result import FlipPoints
 from workbench.models import Classifier
@@ -88,8 +88,12 @@ def certify(
     Networks may be made of linear maps (dense layers, convolutions, batch normalisation in eval mode, mean
     pooling, reshaping, sums and skip connections, features on a basis) and of ReLU, leaky ReLU, PReLU, ELU,
     erf, tanh, sigmoid and max pooling, in modules or functions. Of any other network the bounds are NaN,
-    and `certificate` says what stands in the way. One backward pass a neuron and side makes this
-    costly for wide convolutions.
+    and `certificate` says what stands in the way.
+
+    How much of a distance is certified falls with depth and width (`benchmarks/results/certificates.json` has
+    the shares and times of three networks); what is left is the relaxations' loss as much as the solver's.
+    Each neuron takes two backward passes a radius; those of a convolution share passes where they look at no
+    pixel in common.
 
     Args:
         classifier: the one that `found` is of.
@@ -347,11 +351,12 @@ class _Tracer(TorchFunctionMode):
         name = getattr(func, "__name__", str(func))
         if kwargs.pop("inplace", False) or "out" in kwargs:
             raise Unsupported(f"the network overwrites a tensor in {name}")
-        if name in _ACTIVATIONS and len(depending) == 1 and args and args[0] is depending[0]:
+        of_first = len(depending) == 1 and bool(args) and args[0] is depending[0]
+        if name in _ACTIVATIONS and of_first:
             output = self._relax(name, func, args[0], *args[1:], **kwargs)
-        elif name == "max_pool2d" and depending == [args[0]]:
+        elif name == "max_pool2d" and of_first:
             output = self._max_pool(*args, **kwargs)
-        elif _is_affine(name, args, kwargs, depending):
+        elif _is_affine(name, kwargs, len(depending), of_first):
             output = func(*args, **kwargs)
         elif name in _ABOUT_SHAPE and not list(_tensors((result := func(*args, **kwargs),))):
             return result
@@ -359,11 +364,14 @@ class _Tracer(TorchFunctionMode):
             raise Unsupported(f"there is no linear relaxation of {name} here, which the network uses")
         if not output.requires_grad:
             raise Unsupported(f"the network runs {name} without gradients")
-        self._known[id(output)] = output
-        field = self._field(name, args, kwargs, depending, output)
-        if field is not None:
-            self._fields[id(output)] = field
+        self._note(output, self._field(name, args, kwargs, depending, output))
         return output
+
+    def _note(self, tensor: Tensor, field: Field | None) -> None:
+        """Keep a tensor that depends on the input, so that its id stays its own, and where its neurons look."""
+        self._known[id(tensor)] = tensor
+        if field is not None and tensor.ndim == 4 and field.fits(tensor.shape, self.x.shape):
+            self._fields[id(tensor)] = field
 
     def known_output(self, scores: Tensor) -> None:
         """Check that the scores come from what was seen.
@@ -401,14 +409,15 @@ class _Tracer(TorchFunctionMode):
     ) -> Field | None:
         """Where the neurons of `output` look, if that is the same square around each one's own place."""
         fields = [self._fields[id(t)] for t in depending if id(t) in self._fields]
-        if len(fields) < len(depending) or len({f.stride for f in fields}) > 1 or output.ndim != 4:
+        if len(fields) < len(depending) or len({f.stride for f in fields}) > 1:
             return None
-        field: Field | None = Field(fields[0].stride, max(f.before for f in fields), max(f.after for f in fields))
         if name == "conv2d":
-            field = fields[0].behind(*args[1:], **kwargs)
-        elif name not in _POINTWISE or any(t.shape[-2:] != output.shape[-2:] for t in depending):
+            return behind_conv2d(fields[0], *args[1:], **kwargs)
+        if name == "max_pool2d":
+            return self._fields.get(id(output))
+        if name not in _POINTWISE or any(t.shape[-2:] != output.shape[-2:] for t in depending):
             return None
-        return field if field is not None and field.fits(output.shape, self.x.shape) else None
+        return Field(fields[0].stride, max(f.before for f in fields), max(f.after for f in fields))
 
     def _box(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Lowest and highest values of each neuron over the balls."""
@@ -490,23 +499,27 @@ class _Tracer(TorchFunctionMode):
             for i in range(high)
             for j in range(wide)
         ]
+        looks = self._fields[id(u)].behind(kernel_size, (down, along)) if id(u) in self._fields else None
         best = shifted[0]
         for other in shifted[1:]:
-            best = other + self._relax("relu", torch.relu, best - other)
+            ahead = best - other
+            self._note(ahead, looks)
+            best = other + self._relax("relu", torch.relu, ahead)
+            self._note(best, looks)
         return best
 
 
-def _is_affine(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], depending: list[Tensor]) -> bool:
-    """Whether a function is affine in the tensors that depend on the input."""
+def _is_affine(name: str, kwargs: dict[str, Any], depending: int, of_first: bool) -> bool:
+    """Whether a function is affine in its arguments that depend on the input, so many, or only the first."""
     if name in _TRAINED_DIFFERENTLY and kwargs.get("training", True):
         return False
     if kwargs.get("rounding_mode") is not None or kwargs.get("dtype") is not None:
         return False
-    if name in _AFFINE_IN_ALL:
-        return True
-    if len(depending) > 1:
-        return False
-    return name in _AFFINE_IN_ONE or (name in _AFFINE_IN_FIRST and bool(args) and args[0] is depending[0])
+    return (
+        name in _AFFINE_IN_ALL
+        or (name in _AFFINE_IN_ONE and depending == 1)
+        or (name in _AFFINE_IN_FIRST and of_first)
+    )
 
 
 def _tensors(values: tuple[Any, ...] | list[Any]) -> Iterator[Tensor]:

@@ -28,21 +28,13 @@ class Field:
         """How many positions apart two neurons look at no pixel in common."""
         return -(-self.width // self.stride)
 
-    def behind(
-        self,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-    ) -> Field | None:
-        """The field behind a convolution with the arguments of `conv2d`; None where it isn't square."""
-        sides = [weight.shape[2:], *((v, v) if isinstance(v, int) else v for v in (stride, padding, dilation))]
+    def behind(self, kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Field | None:
+        """The field behind a convolution or pooling; None where it is not square or leaves its own place."""
+        sides = [(v, v) if isinstance(v, int) else v for v in (kernel, stride, padding, dilation)]
         if any(isinstance(side, str) or side[0] != side[-1] for side in sides):
             return None
-        kernel, step, edge, spread = (int(side[0]) for side in sides)
-        after = self.after + self.stride * (spread * (kernel - 1) - edge)
+        size, step, edge, spread = (int(side[0]) for side in sides)
+        after = self.after + self.stride * (spread * (size - 1) - edge)
         return Field(self.stride * step, self.before + self.stride * edge, after) if after >= 0 else None
 
     def fits(self, shape: torch.Size, picture: torch.Size) -> bool:
@@ -51,11 +43,8 @@ class Field:
 
     def places(self, positions: int, pixels: int, like: Tensor) -> Float[Tensor, "positions pixels"]:
         """The matrix that puts what belongs to position p on pixel `stride * p`."""
-        found = (
-            torch.arange(pixels, device=like.device)
-            == self.stride * torch.arange(positions, device=like.device)[:, None]
-        )
-        return found.to(like)
+        pixel, position = (torch.arange(n, device=like.device) for n in (pixels, positions))
+        return (pixel == self.stride * position[:, None]).to(like)
 
     def sums(
         self, maps: Float[Tensor, "k queries height width"], positions: tuple[int, int]
@@ -67,3 +56,16 @@ class Field:
         )
         padded = torch.nn.functional.pad(maps, (self.before, right, self.before, bottom))
         return torch.nn.functional.avg_pool2d(padded, self.width, self.stride, divisor_override=1)
+
+
+def behind_conv2d(
+    field: Field,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Field | None:
+    """The field behind `torch.nn.functional.conv2d`, with its arguments."""
+    return field.behind(tuple(weight.shape[2:]), stride, padding, dilation)
