@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -98,6 +98,9 @@ class FlipPoints(Result):
         status: (rows,) index into `REASONS`.
         targeted: whether each row has a target that was asked for.
         class_names: of the classifier.
+        lower: (rows,) what `certify` adds: no point nearer than this to the query flips to the row's target
+            (or, untargeted, to any class); NaN where that was not asked for, or no bound can be had.
+        certificate: in words, how `lower` was found, or why it was not; empty where none was asked for.
     """
 
     inputs: Float[Tensor, "n *input"]
@@ -113,6 +116,12 @@ class FlipPoints(Result):
     status: Int[Tensor, " rows"]
     targeted: bool
     class_names: tuple[str, ...]
+    lower: Float[Tensor, " rows"] = field(default_factory=lambda: torch.empty(0))
+    certificate: Any = ""
+
+    def __post_init__(self) -> None:
+        if not len(self.lower):
+            object.__setattr__(self, "lower", torch.full_like(self.distances, torch.nan))
 
     def __len__(self) -> int:
         return len(self.query)
@@ -133,6 +142,14 @@ class FlipPoints(Result):
         return [REASONS[int(s)] for s in self.status]
 
     @property
+    def certified(self) -> Float[Tensor, " rows"]:
+        """Which share of its distance is certified: 1 for a flip point that is proved to be the nearest.
+
+        NaN where there is no lower bound, or no distance.
+        """
+        return torch.where(self.found, self.lower / self.distances, torch.nan)
+
+    @property
     def directions(self) -> Float[Tensor, "rows *input"]:
         """Flip point minus query."""
         return self.points - self.inputs[self.query].to(self.points)
@@ -148,10 +165,10 @@ class FlipPoints(Result):
     def __getitem__(self, rows: Tensor) -> FlipPoints:
         """Some of the rows: indices or a mask."""
         per_row = ("query", "labels", "targets", "points", "distances", "gap", "violation", "outside", "angle")
-        return replace(self, **{name: getattr(self, name)[rows] for name in (*per_row, "status")})
+        return replace(self, **{name: getattr(self, name)[rows] for name in (*per_row, "status", "lower")})
 
     def frame(self) -> pd.DataFrame:
-        """One row a pair: classes by name, distance, the proof, and what is to be said of it."""
+        """One row a pair: classes by name, distance, its lower bound, the proof, and what is to be said of it."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -160,6 +177,8 @@ class FlipPoints(Result):
                 "label": [self.class_names[int(i)] for i in self.labels],
                 "target": [self.class_names[int(j)] if j >= 0 else "" for j in self.targets],
                 "distance": self.distances.cpu().numpy(),
+                "lower": self.lower.cpu().numpy(),
+                "certified": self.certified.cpu().numpy(),
                 "gap": self.gap.cpu().numpy(),
                 "violation": self.violation.cpu().numpy(),
                 "outside": self.outside.cpu().numpy(),
