@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from workbench.flip_points.directions import Directions
 from workbench.flip_points.result import FlipPoints
 from workbench.flip_points.trust import Measure, Trust
-from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
+from workbench.ui.theme import DIVERGING, NEUTRAL_AXIS, PALETTE, plotly_template
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -213,6 +214,41 @@ def explained_variance(directions: Directions, *, height: int = 260) -> go.Figur
     _lay_out(figure, "Variance of the flip directions", "component", "share explained", height=height)
     figure.update_xaxes(dtick=max(1, len(shares) // 10))
     figure.update_yaxes(range=[0, 1.02])
+    return figure
+
+
+def pictures(directions: Directions, count: int = 3, *, height: int = 240) -> go.Figure:
+    """The mean direction and the first components as pictures: what is added is of one colour, what is taken away
+    of the other. Each has its own scale; colour channels are averaged.
+
+    Raises:
+        ValueError: inputs that are no pictures, (h, w) or (channels, h, w).
+    """
+    shape = tuple(directions.mean.shape)
+    if len(shape) not in (2, 3):
+        raise ValueError(f"the directions have shape {shape}; pictures have (h, w) or (channels, h, w)")
+    shown = [directions.mean, *directions.components[:count]]
+    titles = ["mean", *(f"component {k} ({share:.1%})" for k, share in enumerate(directions.explained[:count], 1))]
+    figure = make_subplots(1, len(shown), subplot_titles=titles, horizontal_spacing=0.02)
+    for column, picture in enumerate(shown, start=1):
+        flat = picture if len(shape) == 2 else picture.mean(0)
+        most = float(flat.abs().max()) or 1.0
+        figure.add_heatmap(
+            z=flat.tolist(),
+            zmin=-most,
+            zmax=most,
+            colorscale=DIVERGING,
+            showscale=False,
+            hovertemplate="row %{y}, column %{x}: %{z:.3g}<extra></extra>",
+            row=1,
+            col=column,
+        )
+        anchor = "x" if column == 1 else f"x{column}"
+        figure.update_yaxes(autorange="reversed", scaleanchor=anchor, constrain="domain", row=1, col=column)
+    _lay_out(figure, "", "", "", height=height)
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 36, "b": 8})
+    figure.update_xaxes(visible=False, constrain="domain")
+    figure.update_yaxes(visible=False)
     return figure
 
 

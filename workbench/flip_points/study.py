@@ -82,14 +82,26 @@ def measure(
     most: int | None = None,
     report: Callable[[str], None] = print,
 ) -> Trust:
-    """What `results` lack of a case's distances, block after block; returns all."""
+    """What `results` lack of a case's distances, block after block; returns all.
+
+    Raises:
+        ValueError: what the folder holds is of another network, another effort or more images.
+    """
     classifier, wavelets = classifier_of(case.network)
     images, truth = digits(case.part, most)
     confidence, labels = classifier.probabilities(images).max(1)
     rows = (labels != truth).nonzero()[:, 0] if case.mistakes else torch.arange(len(images))
     kept = results.trust(case) if case in results.cases() else None
-    if kept is not None and len(kept) == len(rows):
-        return kept
+    if kept is not None:
+        made = kept.provenance
+        same = made.fingerprint == classifier.fingerprint and f"effort={effort!r}" in made.call
+        if not same or len(kept) > len(rows):
+            raise ValueError(
+                f"{results.folder} holds {len(kept)} distances of {case.name} by {made.call}; {len(rows)} of "
+                f"effort {effort!r} were asked for: give another folder"
+            )
+        if len(kept) == len(rows):
+            return kept
     for some in rows[0 if kept is None else len(kept) :].split(_BLOCK):
         found = closest(classifier, images[some], effort=effort, basis=wavelets, progress=_quiet)
         fresh = Trust(
@@ -137,17 +149,26 @@ def train(
         experiment: under which the networks are kept.
         arms: by name, from a seed to the images and labels to train on.
         test: images and labels to test on.
+
+    Raises:
+        ValueError: the folder holds such networks that were trained on more or fewer images or epochs.
     """
     for seed in range(seeds):
         for arm, data in arms.items():
-            kept = results.table("trained")
-            key = {"experiment": experiment, "arm": arm, "seed": seed}
-            if len(kept) and (kept[list(key)] == list(key.values())).all(axis=1).any():
-                continue
             images, labels = data(seed)
+            row: dict[str, Any] = {"experiment": experiment, "arm": arm, "seed": seed}
+            size = {"images": len(images), "epochs": epochs}
+            kept = [old for old in results.table("trained").to_dict("records") if row.items() <= old.items()]
+            if kept and not size.items() <= kept[0].items():
+                raise ValueError(
+                    f"{results.folder} holds {experiment} trained on {kept[0]['images']} images for "
+                    f"{kept[0]['epochs']} epochs; {size} were asked for: give another folder"
+                )
+            if kept:
+                continue
             began = time.monotonic()
             module = fit(wavelets, images, labels, epochs=epochs, seed=seed)
-            row = {**key, "images": len(images), "epochs": epochs}
+            row |= size
             row["training_accuracy"] = accuracy(module, images, labels)
             row["test_accuracy"] = accuracy(module, *test)
             results.add("trained", row)
