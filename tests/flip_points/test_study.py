@@ -126,6 +126,26 @@ def test_of_mistakes_only_the_misread_images_are_measured(tmp_path):
     assert not bool(found.correct.any())
 
 
+def test_the_right_class_has_its_place_among_all_by_distance(tmp_path):
+    from workbench.flip_points import closest
+
+    results = Results(tmp_path)
+    study.alternatives(results, CASE, most=110)
+    (row,) = results.table("alternatives").to_dict("records")
+    classifier, wavelets = classifier_of(CASE.network)
+    images, truth = digits("sample", 110)
+    assert (classifier.scores(images).argmax(1) != truth).nonzero().tolist() == [[row["row"]]]
+    own = closest(classifier, images[row["row"]], targets="all", effort="fast", basis=wavelets)
+    right = float(own.distances[own.targets == truth[row["row"]]])
+    assert row["distance_to_right"] == pytest.approx(right, rel=1e-5)
+    assert row["place"] == 1 + int((own.distances < right).sum())
+    assert row["closest"] == int(own.closest().targets[0])
+    runner_up = int(classifier.scores(images)[row["row"]].argsort()[-2])
+    assert row["runner_up_is_right"] == (runner_up == row["truth"])
+    (claim,) = claims(results).to_dict("records")
+    assert claim["holds"] == (row["place"] == 1)
+
+
 def test_subsets_are_the_nearest_the_farthest_and_others_for_each_seed():
     pool = torch.arange(6.0)[:, None, None, None], torch.arange(6)
     arms = subsets(made([True] * 6, [0.3, 0.1, 0.6, 0.2, 0.5, 0.4], [1.0] * 6), pool, 2)
@@ -239,7 +259,14 @@ def test_the_command_line_runs_resumes_and_says_what_made_its_results(tmp_path, 
     study.main()
     assert "networks learn most from" in capsys.readouterr().out
     names = {path.name for path in tmp_path.iterdir()}
-    tables = {"accuracies.csv", "trained.csv", "trust.csv", "training.csv", "claims.csv", "runs.json"}
+    tables = {
+        "accuracies.csv",
+        "trained.csv",
+        "trust.csv",
+        "training.csv",
+        "claims.csv",
+        "runs.json",
+    }
     assert names == tables | {
         f"{case.name}.safetensors" for case in (*study.TEST, study.OWN_HALF, *study.MISTAKES)
     }

@@ -142,6 +142,12 @@ def claims(results: Results) -> pd.DataFrame:
             ours, softmax = row["auc_distance"], row["auc_softmax"]
             here = f"{ours:.3f} and {softmax:.3f} (standard error of the gain {row['auc_gain_error']:.3f})"
             claim(f"distance finds mistakes better than softmax (area): {of}", "better", here, ours > softmax)
+    places = results.table("alternatives")
+    if len(places):
+        first, second = (places["place"] <= 1).mean(), (places["place"] <= 2).mean()
+        here = f"{first:.1%}; one of the two closest {second:.1%}"
+        here += f"; softmax's runner-up {places['runner_up_is_right'].mean():.1%}"
+        claim("the same, with flip points toward every class", "100%", here, first == 1)
     trained = training_table(results).to_dict("records")
     for experiment, paper in (("subsets", FIGURE_4), ("retraining", RETRAINING)):
         arms = {row["arm"]: row for row in trained if row["experiment"] == experiment}

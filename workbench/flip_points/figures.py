@@ -247,6 +247,7 @@ def pictures(directions: Directions, count: int = 3, *, height: int = 240) -> go
         figure.update_yaxes(autorange="reversed", scaleanchor=anchor, constrain="domain", row=1, col=column)
     _lay_out(figure, "", "", "", height=height)
     figure.update_layout(margin={"l": 8, "r": 8, "t": 36, "b": 8})
+    figure.update_annotations(font={"size": 11})
     figure.update_xaxes(visible=False, constrain="domain")
     figure.update_yaxes(visible=False)
     return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,8 +86,8 @@ class Results:
     """What was measured, in a folder.
 
     Attributes:
-        folder: holds a safetensors file a case (rewritten after every block of queries), `accuracies.csv`, and
-            `trained.csv` with one row a trained network.
+        folder: holds a safetensors file a case (rewritten after every block of queries), `accuracies.csv`,
+            `alternatives.csv`, and `trained.csv` with one row a trained network.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -145,6 +145,13 @@ class Results:
         """Add a row to a table."""
         import pandas as pd
 
+        self.write(name, pd.concat([self.table(name), pd.DataFrame([row])], ignore_index=True))
+
+    def write(self, name: str, columns: pd.DataFrame | Mapping[str, Sequence[object]]) -> None:
+        """Write a table whole."""
+        import pandas as pd
+
         self.folder.mkdir(parents=True, exist_ok=True)
-        table = pd.concat([self.table(name), pd.DataFrame([row])], ignore_index=True)
-        table.to_csv(self.folder / f"{name}.csv", index=False)
+        table = pd.DataFrame(columns)
+        path = self.folder / f"{name}.csv"
+        replace_file(path, lambda part: table.to_csv(part, index=False, float_format="%.6g"))

@@ -120,6 +120,37 @@ def measure(
     return results.trust(case)
 
 
+def alternatives(results: Results, case: Case, *, effort: Effort = "fast", most: int | None = None) -> None:
+    """Where `results` lack it: flip points of a case's mistakes toward every class, and the right class's place.
+
+    Writes `alternatives.csv`: a row a mistake, with the distance to the closest flip point and to the one toward
+    the right class, the `place` of the right class among all by distance (1: the closest; none where no flip
+    point toward it was found), and whether softmax's runner-up is right.
+    """
+    if len(results.table("alternatives")):
+        return
+    classifier, wavelets = classifier_of(case.network)
+    images, truth = digits(case.part, most)
+    scores = classifier.scores(images)
+    rows = (scores.argmax(1) != truth).nonzero()[:, 0]
+    if not len(rows):
+        return
+    found = closest(classifier, images[rows], targets="all", effort=effort, basis=wavelets, progress=_quiet)
+    distances, targets = (t.view(len(rows), -1) for t in (found.distances, found.targets))
+    right = distances[targets == truth[rows, None]]
+    table = {
+        "row": rows,
+        "label": found.labels.view(len(rows), -1)[:, 0],
+        "truth": truth[rows],
+        "closest": targets.gather(1, distances.argmin(1, keepdim=True))[:, 0],
+        "distance": distances.amin(1),
+        "distance_to_right": right,
+        "place": torch.where(right.isfinite(), 1 + (distances < right[:, None]).sum(1), torch.nan),
+        "runner_up_is_right": scores[rows].topk(2, dim=1).indices[:, 1] == truth[rows],
+    }
+    results.write("alternatives", {name: column.tolist() for name, column in table.items()})
+
+
 def _joined(a: Trust, b: Trust) -> Trust:
     names = ("distances", "confidence", "labels", "truth", "closest", "status")
     columns: dict[str, Any] = {name: torch.cat([getattr(a, name), getattr(b, name)]) for name in names}
@@ -229,6 +260,8 @@ def run(results: Results, settings: Settings, *, report: Callable[[str], None] =
     accuracies(results, most)
     for case in (*TEST, OWN_HALF, *MISTAKES):
         measure(results, case, effort=settings.effort, most=most, report=report)
+    alternatives(results, TEST[0], effort=settings.effort, most=most)
+    report("alternatives of the mistakes measured")
     _, wavelets = classifier_of(OWN_HALF.network)
     assert wavelets is not None
     test = digits("test", most)
@@ -287,7 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seconds = time.perf_counter() - started
         record(folder, "workbench.flip_points.study", asdict(settings), seconds=seconds, finished=finished)
         for name, table in (("trust", trust_table), ("training", training_table), ("claims", claims)):
-            table(results).to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+            results.write(name, table(results))
     print(claims(results).to_string(index=False))
 
 
