@@ -8,7 +8,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -155,8 +155,8 @@ class Result:
             "provenance": dataclasses.asdict(self.provenance),
         }
         text = json.dumps(document, indent=1, allow_nan=True)
-        _replace(folder / "result.safetensors", lambda path: save_file(tensors, path))
-        _replace(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
+        replace_file(folder / "result.safetensors", lambda path: save_file(tensors, path))
+        replace_file(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
         return folder
 
     def frame(self) -> pd.DataFrame:
@@ -216,8 +216,8 @@ def _class_of(kind: str) -> type[Result]:
     return Result._kinds[kind]
 
 
-def _replace(path: Path, write: Any) -> None:
-    """Write beside `path`, then rename over it."""
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside `path`, then rename over it, so that a crash leaves the old file or the new one."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     os.close(handle)
     try:

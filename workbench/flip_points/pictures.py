@@ -42,7 +42,7 @@ class Pictures:
     def way(
         self, start: Float[Tensor, " *input"], end: Float[Tensor, " *input"], positions: Float[Tensor, " frames"]
     ) -> Float[Tensor, "frames *input"]:
-        """Inputs on the straight line from `start` (position 0) through `end` (position 1), images clipped to range."""
+        """Inputs on the line from `start` (position 0) through `end` (position 1), images clipped to range."""
         t = positions.reshape(-1, *[1] * start.ndim).to(start)
         points = start + t * (end.to(start) - start)
         return points.clamp(*self.value_range) if self._generator is None and self.drawable else points

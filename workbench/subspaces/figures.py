@@ -18,14 +18,21 @@ _PLAIN, _DRAWN = NEUTRAL_AXIS, PALETTE[1]
 
 def spectrum(subspace: Subspace) -> go.Figure:
     """The singular values of a subspace's spectrum as bars, those of its directions highlighted."""
-    figure = spectrum_figure()
-    highlight(figure, subspace.spectrum, *[int(i) for i in subspace.indices])
-    return figure
+    return singular_values(subspace.spectrum, *[int(i) for i in subspace.indices])
 
 
-def spectrum_figure(*, width: int | None = None, height: int = 190) -> go.Figure:
-    """An empty spectrum, to be filled by `highlight`: readable on light and dark paper."""
-    figure = go.Figure(go.Bar(x=[], y=[], hovertemplate="direction %{x}<br>σ = %{y:.3g}<extra></extra>"))
+def singular_values(
+    values: Float[Tensor, " r"], *drawn: int, width: int | None = None, height: int = 190
+) -> go.Figure:
+    """Singular values as bars, those with the indices `drawn` highlighted: readable on light and dark paper."""
+    figure = go.Figure(
+        go.Bar(
+            x=list(range(1, len(values) + 1)),
+            y=values.tolist(),
+            marker={"color": [_DRAWN if i in drawn else _PLAIN for i in range(len(values))]},
+            hovertemplate="direction %{x}<br>σ = %{y:.3g}<extra></extra>",
+        )
+    )
     figure.update_layout(
         template=plotly_template(),
         width=width,
@@ -39,16 +46,6 @@ def spectrum_figure(*, width: int | None = None, height: int = 190) -> go.Figure
         showlegend=False,
     )
     return figure
-
-
-def highlight(figure: go.Figure, singular_values: Float[Tensor, " r"], *drawn: int) -> None:
-    """Put a spectrum into `figure` and mark the directions with the indices `drawn`."""
-    values = singular_values.tolist()
-    with figure.batch_update():
-        bars = figure.data[0]
-        bars.x = list(range(1, len(values) + 1))
-        bars.y = values
-        bars.marker.color = [_DRAWN if i in drawn else _PLAIN for i in range(len(values))]
 
 
 def convergence(

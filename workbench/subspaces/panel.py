@@ -7,7 +7,6 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import ipywidgets as widgets
-import plotly.graph_objects as go
 import torch
 
 from workbench.models import Generator
@@ -16,13 +15,14 @@ from workbench.numerics.spectra import Route
 from workbench.progress import Step
 from workbench.subspaces.export import export
 from workbench.subspaces.features import Features
-from workbench.subspaces.figures import highlight, spectrum_figure
+from workbench.subspaces.figures import singular_values
 from workbench.subspaces.line import Line, Scale
 from workbench.subspaces.search import Path, Search
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.film_strip import Accepted, FilmStrip
 from workbench.ui.jobs import Jobs
+from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
 
 #: Samples to choose a start from.
@@ -98,7 +98,7 @@ class Panel(widgets.VBox):
         self.starts.on_select(self._start_selected)
         self._start_latents: torch.Tensor | None = None
         self._facts = widgets.HTML()
-        self._spectrum = go.FigureWidget(spectrum_figure(width=_ASIDE))
+        self._spectrum = Plot()
         self._buttons = {
             "another": parts.button(
                 "Another direction", "Draw the next direction at this point (its Jacobian is kept)"
@@ -335,7 +335,7 @@ class Panel(widgets.VBox):
             "spectrum": f"{spectrum.route}, {spectrum.passes.total} passes",
         }
         self._facts.value = parts.table(rows)
-        highlight(self._spectrum, spectrum.singular_values, index)
+        self._spectrum.draw(singular_values(spectrum.singular_values, index, width=_ASIDE))
 
     def _show_history(self) -> None:
         points = self.search.points

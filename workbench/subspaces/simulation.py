@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import platform
-import shlex
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +23,8 @@ from scipy.stats import binomtest, wilcoxon
 from torch import Tensor
 
 from workbench.models import Generator
-from workbench.results import versions
+from workbench.results import replace_file
+from workbench.runs import record
 from workbench.subspaces.baselines import (
     DifferentialSubspaceSearch,
     EmbeddedLineSearch,
@@ -307,9 +303,7 @@ class Results:
             stored[f"best/{name}/{seed}"] = curve.best
             stored[f"seconds/{name}/{seed}"] = torch.tensor(curve.seconds)
         self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f".{case}.part"
-        save_file(stored, part)
-        part.replace(self.folder / f"{case}.safetensors")
+        replace_file(self.folder / f"{case}.safetensors", lambda part: save_file(stored, part))
 
     def curves(self, case: str) -> dict[str, Float[Tensor, "seeds sliders"]]:
         """Best loss so far by method; rows are the seeds that every method has.
@@ -446,34 +440,6 @@ def write_tables(results: Results) -> None:
     summary(results).to_csv(results.folder / "summary.csv", index=False, float_format="%.6g")
 
 
-def record(folder: Path, arguments: Mapping[str, object], seconds: float, finished: bool) -> None:
-    """Add this run to `runs.json`: command, settings, versions, machine."""
-    path = folder / "runs.json"
-    runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    runs.append(
-        {
-            "command": shlex.join(["python", "-m", "workbench.subspaces.simulation", *sys.argv[1:]]),
-            "settings": dict(arguments),
-            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 1),
-            "finished": finished,
-            "versions": versions(),
-            "device": "cpu",
-            "processor": _processor(),
-            "threads": torch.get_num_threads(),
-        }
-    )
-    path.write_text(json.dumps(runs, indent=1), encoding="utf-8")
-
-
-def _processor() -> str:
-    """The processor's name where Linux tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m workbench.subspaces.simulation", description=__doc__)
@@ -504,7 +470,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         finished = True
     finally:
-        record(options.out, settings, time.perf_counter() - started, finished)
+        record(
+            options.out,
+            "workbench.subspaces.simulation",
+            settings,
+            seconds=time.perf_counter() - started,
+            finished=finished,
+        )
         if results.cases():
             write_tables(results)
     print(summary(results).to_string(index=False))

@@ -6,7 +6,6 @@ import html
 from collections.abc import Mapping
 
 import ipywidgets as widgets
-import plotly.graph_objects as go
 
 
 def button(text: str, tooltip: str) -> widgets.Button:
@@ -35,13 +34,3 @@ def close_all(widget: widgets.Widget) -> None:
     for child in getattr(widget, "children", ()):
         close_all(child)
         child.close()
-
-
-def redraw(widget: go.FigureWidget, figure: go.Figure) -> None:
-    """Show `figure` in a widget that is on screen already: a new widget would send plotly.js once more.
-
-    Callbacks hang on traces, and these are new: attach them again.
-    """
-    widget.data = ()
-    widget.layout = figure.layout
-    widget.add_traces(figure.data)

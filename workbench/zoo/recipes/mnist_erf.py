@@ -86,24 +86,50 @@ def train(
 
     The wavelets are chosen on all `images`, so that the networks of both halves share them.
     """
-    torch.manual_seed(settings.seed)
-    module = mnist_erf_network(basis(images)).to(images.device)
-    (images, labels), _ = halves(images, labels, settings.half)
+    own, _ = halves(images, labels, settings.half)
+    module = fit(
+        basis(images),
+        *own,
+        epochs=settings.epochs,
+        batch=settings.batch,
+        rate=settings.rate,
+        seed=settings.seed,
+        report=report,
+    )
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+
+
+def fit(
+    wavelets: Float[Tensor, "100 784"],
+    images: Float[Tensor, "n 1 28 28"],
+    labels: Tensor,
+    *,
+    epochs: int = Settings.epochs,
+    batch: int = Settings.batch,
+    rate: float = Settings.rate,
+    seed: int = Settings.seed,
+    report: Callable[[int, nn.Module, str], None] = lambda epoch, module, text: None,
+) -> nn.Sequential:
+    """A network of these wavelets, trained on all of `images` with `labels` (n,), on their device.
+
+    `epochs`, `batch`, `rate` and `seed` are those of `Settings`.
+    """
+    torch.manual_seed(seed)
+    module = mnist_erf_network(wavelets).to(images.device)
     _spread(module, images[:_MEASURED])
-    optimiser = torch.optim.Adam(module.parameters(), settings.rate)
-    steps = settings.epochs * math.ceil(len(images) / settings.batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    random = torch.Generator().manual_seed(settings.seed)
+    optimiser = torch.optim.Adam(module.parameters(), rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * math.ceil(len(images) / batch))
+    random = torch.Generator().manual_seed(seed)
     began = time.monotonic()
-    for epoch in range(1, settings.epochs + 1):
-        for rows in torch.randperm(len(images), generator=random).split(settings.batch):
+    for epoch in range(1, epochs + 1):
+        for rows in torch.randperm(len(images), generator=random).split(batch):
             loss = F.cross_entropy(module(images[rows]), labels[rows])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
         report(epoch, module, f"epoch {epoch} loss {loss.item():.4f} {time.monotonic() - began:.0f} s")
-    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+    return module.eval()
 
 
 def sigmas(module: nn.Module) -> list[float]:

@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
-import plotly.graph_objects as go
 import torch
 from itables.widget import ITable
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.flip_points import figures
-from workbench.flip_points.around import boundary_points_steps
-from workbench.flip_points.closest import closest_steps
+from workbench.flip_points.closest import boundary_points_steps, closest_steps
 from workbench.flip_points.directions import Directions, directions
 from workbench.flip_points.pictures import Pictures
 from workbench.flip_points.result import FlipPoints
@@ -23,6 +21,7 @@ from workbench.models import Classifier
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs
+from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
 from workbench.ui.theme import diverging
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Principal components that are computed, and those whose pictures are shown.
 _COMPONENTS, _SHOWN = 8, 4
+#: Size of the plots in CSS pixels; in a tab that is not in sight Plotly cannot find one itself.
+_PLOT = {"width": 640, "height": 420}
 #: Boundary points around one query.
 _AROUND = 200
 
@@ -70,14 +71,14 @@ class SetView(widgets.VBox):
         self.directions: Directions | None = None
         self.trust: Trust | None = None
         self.selected: list[int] = []
-        self._around = False
+        self._around = self._setting = False
         self._build()
         self._show_images()
 
     # -- what it looks like --------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.jobs, self.code = Jobs(), CodeLine()
+        self.jobs, self.code = Jobs(), CodeLine(layout={"display": "none"})
         count = f"all {len(self.x):,}" if len(self.x) > 1 else "this one"
         self.analyse = parts.button(f"Flip points of {count}", "Find the flip point of every input of the set")
         self.analyse.on_click(lambda _: self.find_all())
@@ -89,7 +90,7 @@ class SetView(widgets.VBox):
             layout=widgets.Layout(width="170px"),
             style={"description_width": "44px"},
         )
-        self.scatter = go.FigureWidget(layout={"height": 420})
+        self.scatter = Plot()
         self.axes = [
             widgets.Dropdown(
                 options=[],
@@ -101,14 +102,23 @@ class SetView(widgets.VBox):
         ]
         for axis in self.axes:
             axis.observe(lambda _: self._draw_scatter(), names="value")
-        self.means = SampleGrid(arrangement="strip", name="directions", tile=104, empty_text="")
-        self.trust_plot = go.FigureWidget(layout={"height": 420})
+        self.means = SampleGrid(arrangement="strip", name="directions", tile=88, empty_text="")
+        self.trust_plot = Plot()
+        for plot in (self.scatter, self.trust_plot):
+            plot.on_select(self.select)
+            plot.on_click(self._row_chosen)
         self._trust_facts = widgets.HTML()
-        self.table = ITable(select=True, maxBytes=0, showIndex=False, classes="display compact nowrap")
+        self.table = ITable(select=True, maxBytes=0, showIndex=False, classes="display compact")
         self.table.observe(self._table_row_chosen, names="selected_rows")
         self.tabs = widgets.Tab(
             [
-                widgets.VBox([widgets.HBox(self.axes, layout=parts.row()), self.scatter, self.means]),
+                widgets.HBox(
+                    [
+                        widgets.VBox([widgets.HBox(self.axes, layout=parts.row()), self.scatter]),
+                        widgets.VBox([self.means], layout=widgets.Layout(flex="1 1 300px", min_width="240px")),
+                    ],
+                    layout=widgets.Layout(flex_flow="row wrap", grid_gap="20px"),
+                ),
                 widgets.VBox([self._trust_facts, self.trust_plot]),
                 self.table,
             ],
@@ -117,9 +127,10 @@ class SetView(widgets.VBox):
         self.tabs.titles = ("Directions (PCA)", "Trust", "Table")
         self._selection = widgets.HTML()
         self._everything = parts.button("Show all", "Undo the selection")
-        self._everything.on_click(lambda _: self.select([]))
+        self._everything.on_click(lambda _: self._show_everything())
         self._everything.layout.display = "none"
-        self.selection_means = SampleGrid(arrangement="strip", name="means", tile=104, empty_text="")
+        self.selection_means = SampleGrid(arrangement="strip", name="means", tile=104)
+        self.selection_means.layout.display = "none"
         self.grid = SampleGrid(name="inputs", multiple=False, height=300)
         self.grid.on_select(self._grid_chosen)
         super().__init__(
@@ -176,33 +187,40 @@ class SetView(widgets.VBox):
         """Show only these rows' samples below, with their mean flip; none of them shows all."""
         self.selected = sorted(rows)
         self._everything.layout.display = None if self.selected else "none"
-        self._show_images()
+        self.grid.filter(self.selected or None)
+        self._show_selection()
+
+    def _show_everything(self) -> None:
+        for plot in (self.scatter, self.trust_plot):
+            plot.unselect()
+        self.select([])
 
     # -- what follows from it ------------------------------------------------------------------
 
     def _show(self, found: FlipPoints) -> None:
         self.found, self.selected = found, []
-        self.tabs.layout.display = None
+        self.tabs.layout.display = self.code.layout.display = None
         self.directions = directions(found, _COMPONENTS) if int(found.found.sum()) > 1 else None
         names = [] if self.directions is None else [str(k + 1) for k in range(len(self.directions.components))]
+        self._setting = True
         for place, axis in enumerate(self.axes):
-            with axis.hold_trait_notifications():
-                axis.options = [(name, k) for k, name in enumerate(names)]
-                axis.value = min(place, len(names) - 1) if names else None
+            axis.options = [(name, k) for k, name in enumerate(names)]
+            axis.value = min(place, len(names) - 1) if names else None
+        self._setting = False
         self._draw_scatter()
         self._show_components()
         self._show_trust(found)
         self.table.update(self._frame(found))
+        self._show_images()
         self.select([])
 
     def _draw_scatter(self) -> None:
         i, j = (axis.value for axis in self.axes)
-        if self.directions is None or i is None or j is None:
+        if self._setting or self.directions is None or i is None or j is None:
             return
         figure = figures.pca_scatter(self.directions, i, j)
-        figure.update_layout(height=420, dragmode="lasso", uirevision=f"{i}/{j}")
-        parts.redraw(self.scatter, figure)
-        self._listen(self.scatter)
+        figure.update_layout(**_PLOT, dragmode="lasso")
+        self.scatter.draw(figure)
 
     def _show_trust(self, found: FlipPoints) -> None:
         self.trust = None
@@ -213,10 +231,9 @@ class SetView(widgets.VBox):
             return
         self.trust = trust(self.classifier, self.x, self.truth, found)
         self._trust_facts.value = parts.table(self._facts_of(self.trust))
-        figure = figures.trust(self.trust)
-        figure.update_layout(height=420, dragmode="lasso")
-        parts.redraw(self.trust_plot, figure)
-        self._listen(self.trust_plot)
+        figure = figures.trust_figure(self.trust)
+        figure.update_layout(**_PLOT, dragmode="lasso")
+        self.trust_plot.draw(figure)
 
     def _show_components(self) -> None:
         found = self.directions
@@ -228,71 +245,36 @@ class SetView(widgets.VBox):
         coloured = torch.stack([diverging(one.mean(0), float(one.abs().max())) for one in shown])
         self.means.show(coloured, labels=["mean flip", *names])
 
-    def _listen(self, plot: go.FigureWidget) -> None:
-        """Gather what a lasso holds: every trace tells its own part, one after another."""
-        chosen: dict[int, list[int]] = {}
-
-        def part(place: int, rows: Sequence[int]) -> None:
-            chosen[place] = [int(r) for r in rows]
-            if len(chosen) == len(plot.data):
-                gathered = [row for one in chosen.values() for row in one]
-                chosen.clear()
-                self.select(gathered)
-
-        for place, trace in enumerate(plot.data):
-            trace.on_selection(
-                lambda trace, points, _selector, place=place: part(
-                    place, [trace.customdata[k][0] for k in points.point_inds]
-                )
-            )
-            trace.on_deselect(lambda _trace, _points: self.select([]))
-            trace.on_click(
-                lambda trace, points, _state: [
-                    self._row_chosen(int(trace.customdata[k][0])) for k in points.point_inds
-                ]
-            )
-
     def _show_images(self) -> None:
-        """The samples of the selected rows; of the whole set before there are flip points."""
-        if self.found is None:
-            self._rows = list(range(len(self.x)))
+        """All samples: the set's inputs, or the boundary points around the query."""
+        found, names = self.found, self.classifier.class_names
+        if found is None:
             inputs, values = self.x, {}
+            labels = [] if self.truth is None else [names[int(t)] for t in self.truth]
         else:
-            self._rows = self.selected or list(range(len(self.found)))
-            rows = torch.tensor(self._rows)
-            found = self.found[rows]
-            inputs = found.points if self._around else found.inputs[found.query]
+            inputs = found.points if self._around else found.inputs
             values = {"distance": found.distances.tolist()}
+            pairs = zip(found.labels.tolist(), found.targets.tolist(), strict=True)
+            labels = [f"{names[i]} → {names[j]}" for i, j in pairs]
         self.grid.show(
             self._pictures(inputs),
             value_range=self._pictures.value_range,
             values=values,
-            labels=self._labels(),
+            labels=labels,
             sort_by="distance" if values else None,
         )
-        self._show_selection()
-
-    def _labels(self) -> list[str]:
-        names = self.classifier.class_names
-        if self.found is not None:
-            pairs = zip(self.found.labels.tolist(), self.found.targets.tolist(), strict=True)
-            flips = [f"{names[i]} → {names[j]}" for i, j in pairs]
-            return [flips[row] for row in self._rows]
-        if self.truth is not None:
-            return [names[int(self.truth[row])] for row in self._rows]
-        return []
 
     def _show_selection(self) -> None:
         if self.found is None or not self.selected:
             self._selection.value = ""
-            self.selection_means.clear()
+            self.selection_means.layout.display = "none"
             return
         found = self.found[torch.tensor(self.selected)]
         found = found[found.found]
         what = "boundary points" if self._around else "inputs"
         self._selection.value = f"{len(self.selected)} of {len(self.found)} {what} selected, with their mean:"
+        self.selection_means.layout.display = None if len(found) else "none"
         if not len(found):
-            self.selection_means.clear()
             return
         queries, flips = self._pictures(found.inputs[found.query]), self._pictures(found.points)
         means = torch.stack([queries.mean(0), flips.mean(0)])
@@ -315,8 +297,8 @@ class SetView(widgets.VBox):
         mistakes = int((~found.correct).sum())
         facts = {"inputs": str(found)}
         if 0 < mistakes < len(found):
-            for measure, name in (("distance", "distance finds mistakes"), ("softmax", "softmax finds mistakes")):
-                facts[name] = f"area under ROC {found.auc(measure):.3f}"
+            facts["distance finds mistakes"] = f"area under ROC {found.auc('distance'):.3f}"
+            facts["softmax finds mistakes"] = f"area under ROC {found.auc('softmax'):.3f}"
             facts["closest class"] = f"is the right one for {float(found.alternative):.0%} of the mistakes"
         return facts
 
@@ -326,13 +308,14 @@ class SetView(widgets.VBox):
         if self.trust is not None:
             table.insert(2, "truth", self.trust.frame()["truth"])
             table.insert(4, "softmax", self.trust.confidence.numpy())
-        return table.drop(columns=["violation", "outside", "found", "converged"])
+        table = table.drop(columns=["violation", "outside", "found", "converged"])
+        return table.round({"distance": 4, "softmax": 4, "angle": 4})
 
     # -- what is chosen ------------------------------------------------------------------------
 
     def _grid_chosen(self, places: Sequence[int]) -> None:
         if places:
-            self._row_chosen(self._rows[places[-1]])
+            self._row_chosen(places[-1])
 
     def _table_row_chosen(self, change: Mapping[str, Any]) -> None:
         if change["new"]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets as widgets
-import plotly.graph_objects as go
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +21,7 @@ from workbench.ui.canvas import Canvas
 from workbench.ui.code_line import CodeLine
 from workbench.ui.film_strip import FilmStrip
 from workbench.ui.jobs import Jobs
+from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
 from workbench.ui.theme import diverging
 
@@ -75,7 +75,8 @@ class QueryView(widgets.VBox):
         self.jobs.on_busy = lambda busy: setattr(self.strip, "busy", busy)
         self.trio = SampleGrid(arrangement="strip", name="pictures", tile=112, empty_text="")
         self._facts = widgets.HTML()
-        self.bars = go.FigureWidget(layout={"width": _ASIDE, "height": 270})
+        self.bars = Plot()
+        self.bars.on_click(self.show_class)
         self.effort = widgets.Dropdown(
             options=["fast", "accurate", "thorough"],
             value=effort,
@@ -104,9 +105,8 @@ class QueryView(widgets.VBox):
         )
 
     def _canvases(self) -> widgets.Widget:
-        channels, *sides = self._pictures.shape
-        self.pen = Canvas(shape=tuple(sides), mode="draw")
-        self.cover = Canvas(shape=tuple(sides), mode="mask")
+        self.pen = Canvas(self._pictures.shape, "draw")
+        self.cover = Canvas(self._pictures.shape, "mask", hint="What you paint stays as it is.")
         self.pen.on_draw(lambda _: self._drawn())
         self.cover.on_mask(lambda _: self._covered())
         both = widgets.Tab([self.pen, self.cover], layout=widgets.Layout(flex="0 0 auto"))
@@ -170,7 +170,7 @@ class QueryView(widgets.VBox):
         self.every = found
         row = int(found.distances.argmin())
         nearest = self.nearest
-        if nearest is not None and float(found.distances[row]) < float(nearest.distances[0]):
+        if nearest is not None and float(found.distances[row]) < (1 - 1e-6) * float(nearest.distances[0]):
             self._show(found, row)
         elif nearest is not None:
             self._draw_bars(int(nearest.targets[0]))
@@ -238,15 +238,9 @@ class QueryView(widgets.VBox):
         found = self.every if self.every is not None else self.nearest
         if found is None:
             return
-        figure = figures.distances(found, shown=target)
-        figure.update_layout(width=_ASIDE, height=270)
-        parts.redraw(self.bars, figure)
-        for trace in self.bars.data:
-            trace.on_click(lambda _trace, points, _state: self._bar_clicked(points.point_inds))
-
-    def _bar_clicked(self, places: list[int]) -> None:
-        if places and self.every is not None:
-            self.show_class(int(self.every.targets[places[0]]))
+        figure = figures.distances(found)
+        figure.update_layout(width=_ASIDE, height=270, title=None)
+        self.bars.draw(figure)
 
     def _line(self, found: FlipPoints, target: int) -> str:
         mask = "" if self.mask is None else ", mask=panel.mask"

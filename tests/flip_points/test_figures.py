@@ -1,0 +1,161 @@
+"""What the figures of flip points draw is what the results hold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.flip_points import FlipPoints, Trust, closest, directions, figures, trust
+from workbench.flip_points.result import MISSING
+
+NAMES = ["<b>a</b>", "b %{x}", "c"]
+PLAIN = ["&lt;b&gt;a&lt;/b&gt;", "b %&#123;x}", "c"]
+
+
+@pytest.fixture(scope="module")
+def classifier() -> wb.Classifier:
+    return wb.Classifier(nn.Identity(), (3,), class_names=NAMES, value_range=(-1, 1), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def found(classifier) -> FlipPoints:
+    x = torch.rand(15, 3, generator=torch.Generator().manual_seed(0)) * 1.6 - 0.8
+    return closest(classifier, x, targets="all", effort="fast")
+
+
+@pytest.fixture(scope="module")
+def trusted(classifier, found) -> Trust:
+    truth = torch.tensor([0, 1, 2] * 5)
+    return trust(classifier, found.inputs.float(), truth, found.closest())
+
+
+def test_distances_are_one_bar_a_class_and_the_nearest_is_marked(found):
+    own = found[found.query == 3]
+    (bars,) = figures.distances(found, 3).data
+    assert list(bars.y) == own.distances.tolist()
+    assert list(bars.x) == [PLAIN[int(t)] for t in own.targets]
+    marked = [colour != bars.marker.color[1 - k] for k, colour in enumerate(bars.marker.color)]
+    assert all(marked)
+    again = figures.distances(replace(found, distances=-found.distances), 3).data[0]
+    assert again.marker.color == bars.marker.color[::-1]
+
+
+def test_a_class_without_a_flip_point_says_so_and_has_no_bar(found):
+    status = found.status.clone()
+    rows = (found.query == 2).nonzero()[:, 0]
+    status[rows[0]] = MISSING
+    figure = figures.distances(replace(found, status=status), 2)
+    assert len(figure.data[0].x) == 1
+    assert [(a.text, a.x) for a in figure.layout.annotations] == [
+        ("none found", PLAIN[int(found.targets[rows[0]])])
+    ]
+
+
+def test_a_query_that_is_not_there_is_refused(found):
+    with pytest.raises(IndexError, match="0 to 14"):
+        figures.distances(found, 15)
+
+
+def test_the_trust_figure_has_every_input_once_and_mistakes_apart(trusted):
+    correct, mistakes = figures.trust_figure(trusted).data
+    assert sorted(row[0] for trace in (correct, mistakes) for row in trace.customdata) == list(range(15))
+    rows = [row[0] for row in mistakes.customdata]
+    assert rows == (~trusted.correct).nonzero()[:, 0].tolist()
+    assert list(mistakes.x) == trusted.distances[rows].tolist()
+    assert list(mistakes.y) == trusted.confidence[rows].tolist()
+
+
+def test_figures_say_how_many_inputs_they_cannot_show(trusted):
+    status = trusted.status.clone()
+    status[:2] = MISSING
+    lost = replace(trusted, status=status)
+    for figure in (figures.trust_figure(lost), figures.distance_histogram(lost)):
+        assert "2 of 15 without a flip point" in figure.layout.title.text
+        assert sum(len(trace.x) for trace in figure.data) == 13
+
+
+def test_the_histogram_splits_the_distances_by_correctness(trusted):
+    correct, mistakes = figures.distance_histogram(trusted).data
+    assert sorted(correct.x) == sorted(trusted.distances[trusted.correct].tolist())
+    assert sorted(mistakes.x) == sorted(trusted.distances[~trusted.correct].tolist())
+    assert correct.xbins == mistakes.xbins
+
+
+def test_the_curves_are_those_of_the_result_with_their_areas(trusted):
+    distance, softmax, _ = figures.roc(trusted).data
+    false, true, _ = trusted.roc("distance")
+    assert (list(distance.x), list(distance.y)) == (false.tolist(), true.tolist())
+    assert f"{trusted.auc('distance'):.3f}" in distance.name and f"{trusted.auc('softmax'):.3f}" in softmax.name
+
+
+def test_the_scatter_has_a_trace_a_class_and_keeps_the_rows(found):
+    principal = directions(found, 3)
+    figure = figures.pca_scatter(principal, 1, 2)
+    assert {trace.name for trace in figure.data} == set(PLAIN)
+    dots = {row[0]: (x, y) for t in figure.data for row, x, y in zip(t.customdata, t.x, t.y, strict=True)}
+    assert set(dots) == set(range(len(found)))
+    assert dots[5] == pytest.approx(principal.scores[5, 1:].tolist())
+    with pytest.raises(IndexError, match="0 to 2"):
+        figures.pca_scatter(principal, 0, 3)
+
+
+def test_explained_variance_adds_up(found):
+    each, together = figures.explained_variance(directions(found, 3)).data
+    assert sum(each.y) == pytest.approx(together.y[-1]) == pytest.approx(1)
+
+
+def test_the_pictures_are_the_mean_and_the_components_in_pixel_space():
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    C = wb.Classifier(module, (1, 3, 4), value_range=None, device="cpu")
+    x = torch.randn(8, 1, 3, 4, generator=torch.Generator().manual_seed(0))
+    principal = directions(closest(C, x, effort="fast"), 2)
+    mean, first, second = figures.pictures(principal).data
+    for drawn, picture in (
+        (mean, principal.mean),
+        (first, principal.components[0]),
+        (second, principal.components[1]),
+    ):
+        torch.testing.assert_close(torch.tensor(drawn.z).double(), picture[0])
+        assert drawn.zmax == -drawn.zmin == float(picture.abs().max())
+
+
+def test_what_is_no_picture_is_not_drawn_as_one(found):
+    with pytest.raises(ValueError, match=r"shape \(3,\)"):
+        figures.pictures(directions(found, 2))
+
+
+def test_subsets_show_every_network_and_the_means():
+    rows = [("nearest", 0, 0.9), ("nearest", 1, 0.8), ("random", 0, 0.7), ("farthest", 0, 0.5)]
+    table = pd.DataFrame(rows, columns=["arm", "seed", "test_accuracy"]).assign(images=100)
+    figure = figures.subsets(table)
+    dots = {trace.name: list(trace.y) for trace in figure.data if trace.mode == "markers"}
+    assert dots == {"nearest": [0.9, 0.8], "random": [0.7], "farthest": [0.5]}
+    means = [trace.y[0] for trace in figure.data if trace.mode != "markers"]
+    assert means == pytest.approx([0.85, 0.7, 0.5])
+
+
+def test_class_names_are_text_and_never_markup(found, trusted):
+    drawn = [
+        figures.distances(found),
+        figures.trust_figure(trusted),
+        figures.pca_scatter(directions(found, 2)),
+    ]
+    for figure in drawn:
+        document = figure.to_json()
+        assert "<b>a" not in document and "\\u003cb\\u003ea" not in document
+        assert "&lt;b&gt;a" in document
+
+
+def test_without_any_flip_point_the_figures_still_draw(found, trusted):
+    none = torch.full_like(trusted.status, MISSING)
+    lost = replace(trusted, status=none, distances=torch.full_like(trusted.distances, math.inf))
+    assert all(len(trace.x) == 0 for trace in figures.distance_histogram(lost).data)
+    assert all(len(trace.x) == 0 for trace in figures.trust_figure(lost).data)
+    rows = torch.full_like(found.status, MISSING)
+    assert len(figures.distances(replace(found, status=rows)).data[0].x) == 0

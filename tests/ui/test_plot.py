@@ -1,0 +1,89 @@
+"""A plot keeps one widget through all its figures, and tells which rows a lasso or box holds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+from workbench.ui.plot import Plot
+
+LASSO = {"type": "path", "path": "M0.5,0.5L4,0.5L4,4L0.5,4Z"}
+BOX = {"type": "rect", "x0": 4, "x1": -1, "y0": -1, "y1": 0.5}
+
+
+def figure(*columns: tuple[list[float], list[float], list[int]]) -> go.Figure:
+    made = go.Figure()
+    for x, y, rows in columns:
+        made.add_scatter(x=x, y=y, mode="markers", customdata=[[row, "text"] for row in rows])
+    return made
+
+
+@pytest.fixture
+def plot() -> Plot:
+    made = Plot()
+    made.draw(figure(([0, 1], [0, 1], [5, 7]), ([], [], []), ([2], [3], [9])))
+    return made
+
+
+def browser_selects(plot: Plot, *outlines: dict[str, Any], **others: Any) -> None:
+    """What the browser sends; values that JavaScript leaves undefined arrive as plain objects."""
+    told = [{**outline, "opacity": object()} for outline in outlines]
+    plot.children[0]._js2py_relayout = {"relayout_data": {"selections": told, **others}, "source_view_id": "a"}
+
+
+def test_a_lasso_holds_the_rows_of_the_points_inside_it_over_all_traces(plot):
+    got = []
+    plot.on_select(got.append)
+    browser_selects(plot, LASSO)
+    browser_selects(plot, LASSO, BOX)
+    browser_selects(plot)
+    assert got == [[7, 9], [5, 7, 9], []]
+
+
+def test_zooming_selects_nothing(plot):
+    got = []
+    plot.on_select(got.append)
+    plot.children[0]._js2py_relayout = {"relayout_data": {"xaxis.range": [0, 1]}, "source_view_id": "a"}
+    assert got == []
+
+
+def test_drawing_again_keeps_the_widget_and_forgets_the_selection(plot):
+    widget, got = plot.children[0], []
+    plot.on_select(got.append)
+    browser_selects(plot, LASSO)
+    plot.draw(figure(([0, 2], [0, 2], [1, 2]), ([3], [3], [3]), ([], [], [])))
+    assert plot.children == (widget,)
+    assert [list(trace.x) for trace in widget.data] == [[0, 2], [3], []]
+    # a page that loads now finds the new figure in the state, which must be JSON
+    assert [trace["customdata"][0][0] for trace in widget._widget_data if trace["customdata"]] == [1, 3]
+    assert not widget._widget_layout.get("selections")
+    json.dumps(widget._widget_layout)
+    browser_selects(plot, LASSO)
+    assert got[-1] == [2, 3]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_browser_that_missed_a_figure_while_it_drew_the_first_one_draws_again(plot, late):
+    widget, shown = plot.children[0], []
+    if late:
+        plot.draw(figure(([9, 9], [9, 9], [1, 2]), ([], [], []), ([], [], [])))
+    plot.observe(lambda change: shown.append(len(change["new"])), names="children")
+    for _ in range(2):
+        widget._js2py_traceDeltas = {"trace_deltas": [], "trace_edit_id": 0}
+    assert shown == ([0, 1] if late else [])
+
+
+def test_a_click_tells_the_row(plot):
+    got = []
+    plot.on_click(got.append)
+    point = {"xs": [1], "ys": [1], "point_indexes": [1], "trace_indexes": [0]}
+    plot.children[0]._js2py_pointsCallback = {"event_type": "plotly_click", "points": point}
+    assert got == [7]
+
+
+def test_a_figure_with_another_number_of_traces_is_refused(plot):
+    with pytest.raises(ValueError, match="has 3 traces"):
+        plot.draw(figure(([0], [0], [0])))

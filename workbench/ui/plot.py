@@ -1,0 +1,128 @@
+"""A Plotly figure in a panel: drawn again and again, and what is selected in it comes back as rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import plotly.graph_objects as go
+
+
+class Plot(widgets.Box):
+    """Holds one `FigureWidget` from the first figure on: a new one each time would send plotly.js each time.
+
+    Figures that are drawn later have as many traces as the first, of the same types. Points that carry a row
+    as the first of their custom data can be selected with lasso and box, and clicked.
+
+    >>> plot = Plot()
+    >>> plot.on_select(lambda rows: print(rows))
+    >>> plot.draw(figure)
+    """
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self._widget: go.FigureWidget | None = None
+        self._figure: go.Figure | None = None
+        self._rendered = False
+        self._outlines: list[dict[str, Any]] = []
+        self._select: Callable[[list[int]], object] = lambda rows: None
+        self._click: Callable[[int], object] = lambda row: None
+
+    def draw(self, figure: go.Figure) -> None:
+        """Show `figure`; what was selected is no longer.
+
+        Raises:
+            ValueError: another number of traces than before.
+        """
+        self._figure = figure
+        if self._widget is None:
+            self._widget = go.FigureWidget(figure)
+            self._listen(self._widget)
+            self.children = [self._widget]
+        else:
+            self._redraw(self._widget)
+
+    def on_select(self, callback: Callable[[list[int]], object]) -> None:
+        """Call `callback` with the rows inside a lasso or box, none of them when the selection is undone."""
+        self._select = callback
+
+    def on_click(self, callback: Callable[[int], object]) -> None:
+        """Call `callback` with the row of a point that was clicked."""
+        self._click = callback
+
+    def unselect(self) -> None:
+        """Take the outlines of a selection away."""
+        if self._widget is not None and self._outlines:  # the browser's own hold values that are no JSON
+            self._outlines = []
+            self._widget.plotly_relayout({"selections": []})
+
+    def _redraw(self, widget: go.FigureWidget) -> None:
+        figure = self._figure
+        if figure is None or len(figure.data) != len(widget.data):
+            raise ValueError(f"this plot has {len(widget.data)} traces; every figure drawn in it needs as many")
+        self.unselect()
+        with widget.batch_update():
+            for old, new in zip(widget.data, figure.data, strict=True):
+                old.update({"selectedpoints": None, **new.to_plotly_json()}, overwrite=True)
+            widget.layout.update(figure.layout.to_plotly_json(), overwrite=True)
+        # Plotly tells of this by a message, which a browser that is still loading plotly.js does not hear: it
+        # draws the state then
+        widget._widget_data = deepcopy(widget._data)
+        widget._widget_layout = deepcopy(widget._layout_obj._props)
+
+    def _answered(self, change: Any) -> None:
+        """The browser has drawn; what it did not hear meanwhile it finds in the state when it draws again."""
+        if change["new"] and not self._rendered and self._widget is not None:
+            self._rendered = True
+            if change["new"]["trace_edit_id"] != self._widget._last_trace_edit_id:
+                self.children = []
+                self.children = [self._widget]
+
+    def _listen(self, widget: go.FigureWidget) -> None:
+        widget.observe(self._answered, names="_js2py_traceDeltas")
+        # Selected points come by the trait that hovering uses, too, so that the next hover takes their place; the
+        # outline of the selection comes by another one.
+        widget.observe(self._laid_out, names="_js2py_relayout")
+        for trace in widget.data:
+            trace.on_click(self._clicked)
+
+    def _clicked(self, trace: Any, points: Any, _state: Any) -> None:
+        if points.point_inds and trace.customdata is not None:
+            self._click(int(trace.customdata[points.point_inds[0]][0]))
+
+    def _laid_out(self, change: Any) -> None:
+        told = (change["new"] or {}).get("relayout_data", {})
+        if "selections" not in told or self._widget is None:
+            return
+        self._outlines = list(told["selections"] or ())
+        rows: list[int] = []
+        for trace in self._widget.data:
+            if self._outlines and trace.customdata is not None:
+                points = np.stack([np.asarray(trace.x, float), np.asarray(trace.y, float)], 1)
+                held = np.any([_inside(points, _corners(o)) for o in self._outlines], 0)
+                rows.extend(int(trace.customdata[k][0]) for k in np.flatnonzero(held))
+        self._select(rows)
+
+
+def _corners(outline: dict[str, Any]) -> np.ndarray:
+    """Corners (k, 2) of a box or lasso."""
+    if outline["type"] == "rect":
+        x0, x1, y0, y1 = (float(outline[name]) for name in ("x0", "x1", "y0", "y1"))
+        return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+    return np.array(
+        [[float(v) for v in pair.split(",")] for pair in re.findall(r"[ML]([^MLZ]+)", outline["path"])]
+    )
+
+
+def _inside(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Which points (n, 2) lie in a polygon, by the even-odd rule."""
+    x, y = points.T
+    inside = np.zeros(len(points), bool)
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, 0), strict=True):
+        spans = (y0 > y) != (y1 > y)
+        inside ^= spans & (x < x0 + (y - y0) * (x1 - x0) / np.where(y1 == y0, 1.0, y1 - y0))
+    return inside
