@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from workbench.flip_points.closest import Effort
+from workbench.flip_points.panel_query import QueryView
+from workbench.flip_points.panel_set import SetView
 from workbench.flip_points.problem import Bounds, FlipPointError, check_queries, make_space
-from workbench.flip_points.query_view import QueryView
-from workbench.flip_points.set_view import SetView
 from workbench.models import Classifier, LatentClassifier
 
 #: Latents that are drawn to choose from, where none were given.
