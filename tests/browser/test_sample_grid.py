@@ -185,6 +185,35 @@ def test_python_sets_the_selection(grid, notebook):
     expect(grid.root).to_have_attribute("data-selected", "3")
 
 
+def test_a_filter_shows_these_samples_in_this_order(grid, notebook):
+    notebook.kernel.run("grid.selected = [7, 9]; grid.filter([412, 7, 90])")
+    expect(grid.root.locator(".wb-grid-count")).to_have_text("3 of 1,000 samples · 2 selected")
+    notebook.settle()
+    assert [grid.sample_at(place) for place in range(3)] == [412, 7, 90]
+    grid.click(0)
+    notebook.until("chosen[-1]", [412])
+    grid.page.keyboard.press("Control+a")
+    notebook.until("chosen[-1]", [7, 90, 412])
+    with grid.page.expect_download() as download:
+        grid.root.locator(".wb-grid-export").click()
+    saved = np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("RGB"))
+    assert saved.shape[:2] == (32, 32)
+    corners = saved[8::16, 8::16].reshape(-1, 3)[:3].astype(int)
+    assert (corners // 25 @ [100, 10, 1]).tolist() == [412, 7, 90]
+    notebook.kernel.run("grid.filter([])")
+    expect(grid.root.locator(".wb-grid-count")).to_have_text("0 of 1,000 samples · 3 selected")
+    notebook.kernel.run("grid.filter(None)")
+    expect(grid.root.locator(".wb-grid-count")).to_have_text("1,000 samples · 3 selected")
+    notebook.settle()
+    assert [grid.sample_at(place) for place in (0, 7, 41)] == [0, 7, 41]
+
+
+def test_a_sorted_filter_is_sorted(grid, notebook):
+    notebook.kernel.run("grid.filter([2, 1, 5, 3]); grid.sort = {'by': 'score', 'descending': True}")
+    notebook.settle()
+    assert [grid.sample_at(place) for place in range(4)] == [3, 2, 1, 5]  # the missing value comes last
+
+
 def test_sorting_changes_the_order_and_missing_values_come_last(grid, notebook):
     order = sorted((i for i in range(N) if i != 5), key=lambda i: i * 37 % N)
     grid.root.locator(".wb-grid-sort").select_option("score")
@@ -302,3 +331,48 @@ def test_pictures_in_light_and_dark(grid, notebook):
     dark = notebook.screenshot("sample-grid-dark", grid.root)
     notebook.set_theme("JupyterLab Light")
     assert np.asarray(Image.open(dark).convert("L"))[3, 3] < 60
+
+
+LASSO = [
+    """
+import numpy as np, plotly.graph_objects as go
+from workbench.ui.sample_grid import SampleGrid
+
+n = 1200
+angle = np.arange(n) * 2.4
+x, y = np.sqrt(np.arange(n) / n) * np.cos(angle), np.sqrt(np.arange(n) / n) * np.sin(angle)
+# Hover and lasso share one trait of a FigureWidget: a hover right after the lasso would take its place.
+figure = go.FigureWidget(go.Scatter(x=x, y=y, mode="markers"),
+                         {"dragmode": "lasso", "hovermode": False, "width": 500, "height": 400})
+grid = SampleGrid(tile=32, height=200)
+grid.show(np.repeat((np.arange(n) % 256).astype(np.uint8), 64).reshape(-1, 1, 8, 8))
+figure.data[0].on_selection(lambda trace, points, selector: grid.filter(points.point_inds))
+figure.data[0].on_deselect(lambda trace, points: grid.filter(None))
+figure
+""",
+    "grid",
+]
+
+
+def test_a_lasso_around_points_of_a_figure_shows_their_samples(open_notebook):
+    notebook = open_notebook(LASSO)
+    count = notebook.page.locator(".wb-grid-count")
+    expect(count).to_have_text("1,200 samples")
+    plot = notebook.page.locator(".nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    notebook.settle(500)  # the figure finds its size
+    box = plot.bounding_box()
+    assert box is not None
+    corners = [(0.5, 0.5), (0.9, 0.5), (0.9, 0.1), (0.5, 0.1), (0.5, 0.48)]
+    notebook.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    notebook.page.mouse.down()
+    for across, down in corners[1:]:
+        notebook.page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"], steps=8)
+    notebook.page.mouse.up()
+    notebook.until("grid.only is not None and len(grid.only) > 200", True)
+    inside = notebook.kernel.value("grid.only")
+    expect(count).to_have_text(f"{len(inside)} of 1,200 samples")
+    assert notebook.kernel.value("bool((x[grid.only] > -0.05).all() and (y[grid.only] > -0.05).all())")
+    plot.dblclick(position={"x": 0.2 * box["width"], "y": 0.8 * box["height"]})
+    notebook.until("grid.only", None)
+    expect(count).to_have_text("1,200 samples")

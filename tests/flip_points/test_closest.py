@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 import workbench as wb
 from workbench.datasets import mnist
-from workbench.flip_points import FlipPointError, closest, closest_change, closest_steps
+from workbench.flip_points import (
+    FlipPointError,
+    boundary_points,
+    closest,
+    closest_change,
+    closest_meeting,
+    closest_steps,
+    solve,
+)
 from workbench.models import ModelError
 from workbench.progress import Step
 
@@ -120,6 +128,48 @@ def test_a_given_change_of_a_linear_output_is_a_step_along_its_weights():
     torch.testing.assert_close(after - before, amounts.double(), rtol=1e-6, atol=1e-6)
 
 
+def test_all_classes_of_a_linear_classifier_meet_in_the_point_that_linear_algebra_gives():
+    C = linear(classes=3)
+    x = torch.randn(30, 6, generator=torch.Generator().manual_seed(1))
+    x = x[C.scores(x).argmax(1) == 0]
+    w, b = weights(C)
+    found = closest_meeting(C, x, [1, 2])
+    normals, gaps = w[0] - w[1:], b[0] - b[1:]
+    steps = -(x.double() @ normals.T + gaps) @ torch.linalg.pinv(normals).T
+    assert len(x) > 3 and found.converged.all()
+    torch.testing.assert_close(found.directions, steps, rtol=1e-6, atol=1e-6)
+
+
+def test_where_three_of_five_classes_meet_the_others_stay_below_and_the_reference_is_no_nearer():
+    torch.manual_seed(3)
+    C = wb.Classifier(
+        nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 5)), 6, value_range=(-2, 2), device="cpu"
+    )
+    x = torch.randn(12, 6, generator=torch.Generator().manual_seed(4)).clamp(-2, 2)
+    x = x[~torch.isin(C.scores(x).argmax(1), torch.tensor([1, 3]))]
+    found = closest_meeting(C, x, ["1", "3"])
+    assert len(x) > 3 and found.found.all()
+    scores = C.in_precision(torch.float64)(found.points)
+    top = scores.amax(1)
+    for j in (found.labels, torch.full_like(found.labels, 1), torch.full_like(found.labels, 3)):
+        torch.testing.assert_close(scores.gather(1, j[:, None])[:, 0], top, rtol=0, atol=1e-6)
+    for row in range(len(x)):
+        reference = solve(C, x[row], [1, 3])
+        assert not reference.feasible or float(found.distances[row]) <= 1.001 * reference.distance
+    assert set(found.targets.tolist()) == {1}
+
+
+def test_the_boundary_points_around_one_query_of_a_linear_classifier_are_its_projections():
+    C = linear()
+    x = torch.randn(6, generator=torch.Generator().manual_seed(1))
+    around, every = boundary_points(C, x, 40), closest(C, x, "all")
+    assert len(around) == 40 and around.converged.all() and not around.query.any()
+    faces = [j for j in range(len(every)) if every.found[j]]
+    nearest = torch.cdist(around.points, every.points[faces]).amin(1)
+    assert float(nearest.max()) < 1e-6
+    assert len(set(around.targets.tolist())) > 1
+
+
 def test_the_latent_flip_point_of_a_linear_generator_is_a_projection_in_its_latents():
     torch.manual_seed(6)
     G = wb.Generator(nn.Linear(3, 6), 3, value_range=(-4, 4), device="cpu", name="linear generator")
@@ -184,6 +234,20 @@ def test_flip_points_of_a_real_network_prove_themselves_in_a_fresh_pass(cnn, dig
     before, beyond = found.inputs + 0.99 * found.directions, found.inputs + 1.01 * found.directions
     assert torch.equal(exact(before).argmax(1), found.labels)
     assert not torch.equal(exact(beyond.clamp(0, 1)).argmax(1), found.labels)
+
+
+def test_boundary_points_around_an_image_are_many_proved_and_none_nearer_than_the_closest(cnn, digits):
+    around = boundary_points(cnn, digits[0], 16, seed=1)
+    scores = cnn.in_precision(torch.float64)(around.points)
+    rows = torch.arange(16)
+    assert around.found.all() and len(set(around.targets.tolist())) > 2
+    assert float((scores[rows, around.labels] - scores[rows, around.targets]).abs().max()) < 1e-6
+    assert float((scores.amax(1) - scores[rows, around.labels]).max()) < 1e-6
+    assert float(around.distances.min()) > 0.98 * float(closest(cnn, digits[0]).distances[0])
+    apart = torch.cdist(around.points.flatten(1), around.points.flatten(1)) > 1e-3 * around.distances
+    assert float(apart.double().mean()) > 0.8
+    assert torch.equal(around.points, boundary_points(cnn, digits[0], 16, seed=1).points)
+    assert not torch.equal(around.points, boundary_points(cnn, digits[0], 16, seed=2).points)
 
 
 def test_the_nearest_of_all_targets_is_the_nearest_of_all_boundaries(cnn, digits):
@@ -279,6 +343,13 @@ def test_a_cancelled_run_keeps_what_it_has(digits):
     assert seen[-1].done == 128 and seen[-1].total == 200
 
 
+def test_cancelled_boundary_points_keep_the_first_ones():
+    x = torch.randn(6, generator=torch.Generator().manual_seed(1))
+    found = boundary_points(linear(), x, 200, progress=lambda step: step.done < 128)
+    assert found.provenance.partial
+    assert found.found[:128].all() and not found.found[128:].any()
+
+
 def test_progress_is_told_every_step(cnn, digits):
     steps = list(closest_steps(cnn, digits[:1], effort="fast"))
     assert {"search", "cutting planes", "double precision"} <= {s.text for s in steps}
@@ -304,8 +375,6 @@ def test_wrong_questions_are_refused_with_what_to_do(cnn, digits):
     label = cnn.class_names[int(cnn.scores(x).argmax(1)[0])]
     cases = [
         (lambda: closest(cnn, x + 1), "outside the bounds 0 to 1"),
-        (lambda: closest(cnn, x, 10), "class 10 was asked for; mnist-cnn has 0 to 9"),
-        (lambda: closest(cnn, x, "ten"), "no class 'ten'"),
         (lambda: closest(cnn, x, label), "already"),
         (lambda: closest(cnn, x, [1, 2, 3]), "3 targets were given for 2 queries"),
         (lambda: closest(cnn, x, effort="huge"), "'accurate'"),
@@ -320,9 +389,20 @@ def test_wrong_questions_are_refused_with_what_to_do(cnn, digits):
         (lambda: closest(cnn, x, basis=torch.eye(784)[:3], bounds=(0, 1)), "choose one"),
         (lambda: closest_change(cnn, x, 0.0), "other than 0"),
         (lambda: closest_change(cnn, x, 1.0, output=10), "outputs 0 to 9"),
+        (lambda: closest_meeting(cnn, x, []), "no target was given"),
+        (lambda: closest_meeting(cnn, x, [label, 0]), "already"),
+        (lambda: boundary_points(cnn, x), "takes one"),
+        (lambda: boundary_points(cnn, x[0], 0), "expected 1 or more"),
     ]
     for ask, said in cases:
         with pytest.raises(FlipPointError, match=said):
+            ask()
+    for ask, said in [
+        (lambda: closest(cnn, x, 10), "class 10 was asked for; mnist-cnn has classes 0 to 9"),
+        (lambda: closest(cnn, x, "ten"), "mnist-cnn has no class 'ten'"),
+        (lambda: closest_meeting(cnn, x, [-1]), "class -1 was asked for"),
+    ]:
+        with pytest.raises(ModelError, match=said):
             ask()
     spoilt = x.clone()
     spoilt[1, 0, 3, 3] = float("nan")

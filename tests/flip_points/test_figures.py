@@ -55,6 +55,14 @@ def test_a_class_without_a_flip_point_says_so_and_has_no_bar(found):
     assert [(a.text, a.x) for a in figure.layout.annotations] == [("none found", PLAIN[int(found.targets[row])])]
 
 
+def test_lower_bounds_are_drawn_where_there_are_any(found):
+    own = (found.query == 3).nonzero()[:, 0]
+    lower = torch.full_like(found.distances, math.nan)
+    lower[own[1]] = 0.01
+    bars, bounds = figures.distances(replace(found, lower=lower), query=3).data
+    assert list(bounds.y) == [None, 0.01] and list(bounds.x) == list(bars.x)
+
+
 def test_a_query_that_is_not_there_is_refused(found):
     with pytest.raises(IndexError, match="0 to 14"):
         figures.distances(found, query=15)

@@ -24,7 +24,7 @@ from workbench.flip_points.homotopy import (
 )
 from workbench.flip_points.problem import FlipPointError, Scores, make_space
 from workbench.flip_points.reference import PairSolution, Solver, solve
-from workbench.models import Classifier, Erf
+from workbench.models import Classifier, Erf, ModelError
 from workbench.progress import Cancelled
 from workbench.zoo import load_module
 
@@ -319,9 +319,9 @@ def test_bad_questions_are_explained_and_a_query_on_the_boundary_is_its_own_answ
     with torch.no_grad():
         module.weight.copy_(torch.eye(2))
     classifier = Classifier(module, 2, device="cpu")
-    with pytest.raises(FlipPointError, match="boundary is sought from"):
+    with pytest.raises(FlipPointError, match="of this class already"):
         homotopy(classifier, torch.tensor([0.9, 0.1]), 0)
-    with pytest.raises(FlipPointError, match="does not exist"):
+    with pytest.raises(ModelError, match="classes 0 to 1"):
         homotopy(classifier, torch.tensor([0.9, 0.1]), 2)
     with pytest.raises(FlipPointError, match="tau=0"):
         homotopy(classifier, torch.tensor([0.9, 0.1]), 1, tau=0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from workbench.flip_points.problem import FlipPointError, Space, make_space
 from workbench.flip_points.reference import Method, Solver, solve, solve_change
-from workbench.models import Classifier, Erf
+from workbench.models import Classifier, Erf, WorkbenchError
 
 METHODS: list[Method] = ["slsqp", "lagrangian"]
 
@@ -175,11 +175,11 @@ def test_where_no_boundary_lies_within_the_bounds_the_solution_is_not_feasible(m
 
 @pytest.mark.parametrize(
     ("targets", "words"),
-    [([0], "boundary is sought from"), ([7], "does not exist"), ([-1], "does not exist"), ([], "no target")],
+    [([0], "of this class already"), ([7], "classes 0 to 1"), ([-1], "class -1 was asked for"), ([], "no target")],
 )
 def test_impossible_targets_are_explained(targets: list[int], words: str) -> None:
     classifier = linear([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0])
-    with pytest.raises(FlipPointError, match=words):
+    with pytest.raises(WorkbenchError, match=words):
         solve(classifier, torch.tensor([0.9, 0.5]), targets)
 
 

@@ -10,7 +10,11 @@ import pytest
 
 from workbench.ui.assets import asset
 
-MODULES = ["widgets/film-strip/film-strip.js", "widgets/sample-grid/sample-grid.js"]
+MODULES = [
+    "widgets/canvas/canvas.js",
+    "widgets/film-strip/film-strip.js",
+    "widgets/sample-grid/sample-grid.js",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from workbench.progress import Step
+from workbench.progress import Cancelled, Step
 from workbench.ui.jobs import Jobs
 
 
@@ -84,6 +84,103 @@ def test_cancel_stops_at_the_next_step_and_says_so(jobs: Jobs, results: list[obj
     assert results == [] and work.done <= 2
     assert jobs.children[2].value == "Long work cancelled"
     assert jobs.children[1].disabled
+
+
+class Keeping(Work):
+    """The same computation, which keeps the steps it has made when it is cancelled."""
+
+    def __call__(self) -> Generator[Step, None, object]:
+        try:
+            return (yield from super().__call__())
+        except Cancelled:
+            return self.name, self.done
+
+
+def test_the_cancel_button_keeps_the_partial_result_of_a_method_that_has_one(
+    jobs: Jobs, results: list[object]
+) -> None:
+    work = Keeping("partial", steps=1000)
+    jobs.submit(work, results.append, label="Flip points")
+    assert work.started.wait(10)
+    jobs.children[1].click()
+    jobs.children[1].click()  # an impatient second click takes nothing away
+    work.go.set()
+    assert jobs.wait(10)
+    assert results == [("partial", work.done)] and work.done <= 2
+    assert jobs.children[2].value == "Flip points stopped: kept what there is"
+    assert jobs.children[1].disabled and jobs.error is None and not jobs.busy
+    jobs.submit(quick("next"), results.append, label="Next")
+    assert jobs.wait(10) and results[1:] == ["next"]
+
+
+def test_a_partial_result_passes_through_a_method_that_delegates(jobs: Jobs, results: list[object]) -> None:
+    work = Keeping("inner", steps=1000)
+
+    def outer() -> Generator[Step, None, object]:
+        return "outer", (yield from work())
+
+    jobs.submit(outer, results.append, label="A")
+    assert work.started.wait(10)
+    jobs.cancel()
+    work.go.set()
+    assert jobs.wait(10)
+    assert results == [("outer", ("inner", work.done))]
+
+
+@pytest.mark.parametrize("order", ["cancel, then submit", "submit, then cancel"])
+def test_a_job_that_gave_way_to_another_is_dropped_with_what_it_has(
+    jobs: Jobs, results: list[object], order: str
+) -> None:
+    work = Keeping("partial", steps=1000)
+    jobs.submit(work, results.append, label="A")
+    assert work.started.wait(10)
+    if order == "submit, then cancel":
+        jobs.submit(quick("dropped, too"), results.append, label="B")
+        jobs.children[1].click()
+    else:
+        jobs.children[1].click()
+        jobs.submit(quick("later"), results.append, label="B")
+    work.go.set()
+    assert jobs.wait(10)
+    assert results == (["later"] if order == "cancel, then submit" else [])
+    assert work.done <= 2
+
+
+def test_a_job_dropped_by_its_panel_keeps_nothing(jobs: Jobs, results: list[object]) -> None:
+    work = Keeping("partial", steps=1000)
+    jobs.submit(work, results.append, label="A")
+    assert work.started.wait(10)
+    jobs.cancel(keep=False)
+    work.go.set()
+    assert jobs.wait(10)
+    assert results == [] and jobs.children[2].value == "A cancelled"
+
+
+def test_work_ahead_of_need_keeps_nothing_when_cancelled(jobs: Jobs, results: list[object]) -> None:
+    ahead = Keeping("ahead", steps=1000)
+    jobs.submit(ahead, results.append, label="ahead", background=True)
+    assert ahead.started.wait(10)
+    jobs.cancel()
+    ahead.go.set()
+    assert jobs.wait(10)
+    assert results == [] and ahead.done <= 2
+
+
+def test_a_method_that_fails_while_it_stops_says_so(jobs: Jobs, results: list[object]) -> None:
+    work = Work("a", steps=1000)
+
+    def failing() -> Generator[Step, None, object]:
+        try:
+            return (yield from work())
+        except Cancelled:
+            raise ValueError("nothing to gather") from None
+
+    jobs.submit(failing, results.append, label="A")
+    assert work.started.wait(10)
+    jobs.cancel()
+    work.go.set()
+    assert jobs.wait(10)
+    assert results == [] and jobs.children[2].value == "A failed: nothing to gather"
 
 
 def test_an_error_is_told_and_the_next_job_runs(jobs: Jobs, results: list[object]) -> None:

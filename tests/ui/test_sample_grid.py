@@ -119,6 +119,34 @@ def test_a_history_grows_with_labels_parents_and_its_current_step():
     assert (history.parents, history.current) == ([None, 0, 0], 2)
 
 
+def test_a_filter_keeps_the_order_it_was_given_and_ends_with_new_samples(sent):
+    grid = SampleGrid()
+    grid.show(grey(range(5)))
+    sent.clear()
+    grid.filter(np.array([3, 0, 4]))
+    assert grid.only == [3, 0, 4] and sent == ["only"]  # no picture travels again
+    grid.append(grey([9]))
+    assert grid.only == [3, 0, 4]
+    grid.filter(None)
+    assert grid.only is None
+    grid.filter([])
+    assert grid.only == []
+    grid.show(grey(range(3)))
+    assert grid.only is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [([0, 5], "indices of the 5 samples, got 5"), ([-1], "got -1"), ([1, 1], "once")]
+)
+def test_a_filter_that_fits_no_samples_is_refused_and_the_present_one_stays(wrong, message):
+    grid = SampleGrid()
+    grid.show(grey(range(5)))
+    grid.filter([2])
+    with pytest.raises(ValueError, match=message):
+        grid.filter(wrong)
+    assert grid.only == [2]
+
+
 def test_clear_returns_to_the_empty_state():
     grid = SampleGrid()
     grid.show(grey(range(5)), values={"a": range(5)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from PIL import ImageColor
 
 from workbench.ui import theme
@@ -40,3 +41,12 @@ def test_the_palette_repeats_only_when_it_is_used_up():
 def test_text_of_figures_reads_on_its_paper(dark, paper):
     template = theme.plotly_template(dark=dark)
     assert contrast(template.layout.font.color, paper) >= 7
+
+
+def test_signed_numbers_become_red_above_zero_blue_below_and_neutral_at_zero():
+    colours = theme.diverging(torch.tensor([[-2.0, 0.0, 2.0]]), 2.0)
+    assert colours.shape == (3, 1, 3)
+    below, zero, above = colours[:, 0].T
+    assert below[2] > 2 * below[0] and above[0] > 2 * above[2]
+    assert float(zero.max() - zero.min()) < 0.02
+    assert torch.equal(theme.diverging(torch.zeros(1, 1), 0.0)[:, 0, 0], zero)

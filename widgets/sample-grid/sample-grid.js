@@ -1,7 +1,7 @@
 // The sample grid: thousands of samples as tiles on one canvas; see workbench/ui/sample_grid.py.
 //
 // Traits read: sheets (what is in sheet_0, sheet_1 ...; its change is the signal to draw), values, labels,
-// arrangement, multiple, tile, height, current, parents, busy, name, empty_text, uid.
+// arrangement, multiple, tile, height, current, parents, busy, name, empty_text, uid, only.
 // Traits written, at the end of a change only: selected, sort, activated {index, serial}.
 // Texts from Python are data: they go through textContent and fillText only.
 
@@ -212,7 +212,7 @@ class View {
     this.slider.setAttribute("aria-label", "Size of the tiles");
     this.exportButton = element("button", "wb-grid-button wb-grid-export", tools);
     this.exportButton.type = "button";
-    this.exportButton.title = "Save all samples in this order as one PNG image";
+    this.exportButton.title = "Save the samples in this order as one PNG image";
     icon("M8 2v7.5M4.8 6.500 8 9.700l3.200-3.200M2.500 13.200h11", this.exportButton);
     element("span", "", this.exportButton).textContent = "PNG";
   }
@@ -244,7 +244,7 @@ class View {
       tile: () => this.resizeTiles(model.get("tile")),
       current: () => (this.redraw(), this.reveal(this.model.get("current"))),
     };
-    for (const name of ["sheets", "values", "labels", "sort", "parents", "busy", "name", "height", "empty_text"])
+    for (const name of ["sheets", "values", "labels", "sort", "only", "parents", "busy", "name", "height", "empty_text"])
       this.handlers[name] = () => this.updateSoon();
     for (const [name, handler] of Object.entries(this.handlers)) model.on(`change:${name}`, handler);
 
@@ -336,7 +336,8 @@ class View {
   arrange() {
     const { by, descending } = this.strip ? { by: "" } : this.sort;
     const values = this.model.get("values")?.[by];
-    const order = Array.from({ length: this.store.count }, (_, i) => i);
+    const only = this.model.get("only");
+    const order = only ? only.filter((i) => i < this.store.count) : Array.from({ length: this.store.count }, (_, i) => i);
     const sign = descending ? -1 : 1;
     if (values)
       order.sort((a, b) => {
@@ -347,7 +348,7 @@ class View {
       });
     else if (descending) order.reverse();
     this.order = order;
-    this.place = new Array(order.length);
+    this.place = []; // none for samples out of sight
     order.forEach((i, place) => (this.place[i] = place));
     this.focus = Math.min(this.focus, Math.max(0, order.length - 1));
     this.sortedBy = values ? by : null;
@@ -360,7 +361,8 @@ class View {
     this.chosen = new Set(selected);
     const n = this.store.count;
     const name = this.model.get("name") || "samples";
-    const parts = [`${n.toLocaleString("en")} ${n === 1 ? name.replace(/s$/, "") : name}`];
+    const all = `${n.toLocaleString("en")} ${n === 1 ? name.replace(/s$/, "") : name}`;
+    const parts = [this.model.get("only") ? `${this.order.length.toLocaleString("en")} of ${all}` : all];
     if (this.chosen.size) parts.push(`${this.chosen.size.toLocaleString("en")} selected`);
     this.countText.textContent = parts.join(" \u00b7 ");
     this.el.dataset.count = String(n);
@@ -660,7 +662,7 @@ class View {
         if (place < order.length) this.drawTile(context, place, PAD + column * stepX - left, PAD + row * stepY - top);
       }
     this.describe();
-    this.el.dataset.first = String(order[this.firstVisible]);
+    this.el.dataset.first = String(order[this.firstVisible] ?? "");
     this.el.dispatchEvent(new CustomEvent("wb-grid", { bubbles: true }));
   }
 
@@ -769,6 +771,7 @@ class View {
 
   describe() {
     const i = this.order[this.focus];
+    if (i === undefined) return;
     const spoken = this.facts(i).map(([name, text]) => (name ? `${name} ${text}` : text));
     this.option.setAttribute("aria-label", spoken.join(", "));
     this.option.setAttribute("aria-selected", String(this.chosen.has(i)));
@@ -791,7 +794,8 @@ class View {
   showCard(i) {
     const source = this.store.source(this.model, i);
     const { grid, card, cardPicture } = this;
-    if (!source || this.abort.signal.aborted) return;
+    const place = this.place[i];
+    if (!source || place === undefined || this.abort.signal.aborted) return;
     const { w: fw, h: fh, drawn } = this.store.frame;
     const ratio = window.devicePixelRatio || 1;
     let scale = (drawn ? 300 : 200) / Math.max(fw, fh);
@@ -808,7 +812,6 @@ class View {
     card.classList.add("wb-on");
     if (card.popover && !card.matches(":popover-open")) card.showPopover();
     this.cardShown = true;
-    const place = this.place[i];
     const box = this.content.getBoundingClientRect();
     const x = box.left + PAD + (place % grid.cols) * grid.stepX;
     const y = box.top + PAD + Math.floor(place / grid.cols) * grid.stepY;
@@ -846,6 +849,7 @@ class View {
       const bitmap = await createImageBitmap(new Blob([model.get(sheet.slot)], { type: sheet.mime }));
       for (let k = 0; k < sheet.count; k++) {
         const place = this.place[store.starts[s] + k];
+        if (place === undefined) continue;
         const from = [(k % sheet.columns) * w, Math.floor(k / sheet.columns) * h, w, h];
         context.drawImage(bitmap, ...from, (place % cols) * w, Math.floor(place / cols) * h, w, h);
       }

@@ -3,10 +3,11 @@
 Four stages, none of which is the paper's (whose homotopy is the reference that this is tested against):
 
 1. a *search* toward each target by normalised gradient steps on a sphere around the query whose radius
-   shrinks after a hit and grows after a miss, as in DDN (Rony et al., CVPR 2019);
+   shrinks after a hit and grows after a miss, as in DDN (Rony et al., CVPR 2019): a short one toward
+   all targets, a long one toward the nearest ones;
 2. *cutting planes* in a trust region (a bundle method): the nearest point of the polyhedron of the last
    linearisations is tried, which finds corners of piecewise linear networks as well as smooth optima;
-3. *restarts* of the second stage from mixtures of the directions that were found;
+3. *restarts* of both in rounds, each from the best point so far with its direction turned at random;
 4. *Newton steps* (sequential quadratic programming with Barzilai and Borwein's step) for the pair of
    classes in double precision, and a landing on the boundary itself.
 """
@@ -14,7 +15,7 @@ Four stages, none of which is the paper's (whose homotopy is the reference that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,9 @@ from torch import Tensor
 
 from workbench.flip_points.problem import Scores, Space, margin, of_class, without
 from workbench.numerics.projections import onto_polyhedron
+
+#: Newton's step of a row that rests: shorter than so much of the way from the query, or shortened so much in vain.
+SETTLED, SHORTEST = 1e-7, 0.02
 
 #: From scores, and the rows that they belong to, to the function whose sublevel set {h <= 0} is sought.
 Height = Callable[[Float[Tensor, "rows classes"], "Rows"], Float[Tensor, " rows"]]
@@ -35,34 +39,35 @@ def leaving(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
 
 
 def toward(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
-    """z_i - z_j."""
-    return of_class(scores, rows.labels) - of_class(scores, rows.targets)
+    """max (z_i - z_j) over the targets j, of which a query has one, unless several classes are to meet."""
+    return of_class(scores, rows.labels) - scores.gather(1, rows.targets).amin(1)
+
+
+def lead(which: int) -> Height:
+    """The function z_i - z_j for the target j in that column."""
+    return lambda scores, rows: of_class(scores, rows.labels) - of_class(scores, rows.targets[:, which])
 
 
 def rival(rank: int) -> Height:
     """The function z_k - z_i for the class k of that rank (0 the highest) that is neither label nor target."""
 
     def height(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
-        ranked = without(scores, rows.labels, rows.targets).topk(rank + 1, dim=1).values
+        ranked = without(scores, rows.labels[:, None], rows.targets).topk(rank + 1, dim=1).values
         return ranked[:, rank] - of_class(scores, rows.labels)
 
     return height
 
 
-def constraints(classes: int) -> tuple[Height, ...]:
-    """z_i = z_j and the three highest others below: with one alone, two that alternate make steps zigzag."""
-    return (toward, *map(rival, range(min(3, classes - 2))))
-
-
-def pair(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
-    """max(z_i - z_j, z_k - z_i): at most 0 where z_j >= z_i >= all others."""
-    others = without(scores, rows.labels, rows.targets).amax(1) - of_class(scores, rows.labels)
+def tied(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
+    """max(z_i - z_j, z_k - z_i): at most 0 where the targets z_j >= z_i >= all others z_k."""
+    others = without(scores, rows.labels[:, None], rows.targets).amax(1) - of_class(scores, rows.labels)
     return torch.maximum(toward(scores, rows), others)
 
 
 def between(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
-    """-(log p_i + log p_j) / 2 with softmax's p: smallest where both share the top, for the search only."""
-    return torch.logsumexp(scores, 1) - (of_class(scores, rows.labels) + of_class(scores, rows.targets)) / 2
+    """Minus the mean of softmax's log p_i and all log p_j: smallest where they share the top, to search only."""
+    both = torch.cat([rows.labels[:, None], rows.targets], 1)
+    return torch.logsumexp(scores, 1) - scores.gather(1, both).mean(1)
 
 
 def reaching(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
@@ -71,30 +76,55 @@ def reaching(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
 
 
 @dataclass(frozen=True)
+class Constraints:
+    """What holds at a flip point: the first `equalities` functions are 0, the others at most 0."""
+
+    functions: tuple[Height, ...]
+    equalities: int = 1
+
+    @classmethod
+    def tie(cls, classes: int, targets: int = 1) -> Constraints:
+        """z_i = z_j and the three highest others below: with one alone, two that alternate make steps zigzag."""
+        rivals = map(rival, range(min(3, classes - 1 - targets)))
+        return cls((*map(lead, range(targets)), *rivals), targets)
+
+    def unmet(self, values: Float[Tensor, "rows functions"]) -> Float[Tensor, " rows"]:
+        """The sum of the equalities' absolute and the others' positive values."""
+        return values[:, : self.equalities].abs().sum(1) + values[:, self.equalities :].clamp_min(0).sum(1)
+
+
+@dataclass(frozen=True)
 class Settings:
     """How hard the solver works.
 
     Attributes:
-        search: steps of the search, a forward and a backward pass each.
-        starts: targets whose search goes on, the nearest ones first (of an untargeted query).
+        scout: steps of the search toward every class, a forward and a backward pass each (of an untargeted query).
+        starts: classes whose search begins anew, the nearest ones.
+        search: steps of that search, and of those toward a given target.
+        heat: of that search, see `search`.
         planes: steps of the cutting planes; twice as many for the last one.
         cuts: linearisations that are kept.
-        restarts: of the cutting planes, from mixtures of what was found.
+        rounds: of restarts, each from the best point so far; `restarts` are how many a round, each a search of
+            `again` steps.
         newton: Newton steps; toward a given target also from the end of every search.
     """
 
-    search: int = 60
-    starts: int = 4
+    scout: int = 16
+    starts: int = 2
+    search: int = 100
+    heat: float = 4.0
     planes: int = 12
     cuts: int = 5
-    restarts: int = 6
+    rounds: int = 3
+    restarts: int = 3
+    again: int = 60
     newton: int = 50
 
 
 EFFORTS = {
-    "fast": Settings(search=16, starts=2, planes=8, restarts=0, newton=15),
+    "fast": Settings(scout=8, starts=2, search=30, planes=8, rounds=0, newton=15),
     "accurate": Settings(),
-    "thorough": Settings(search=150, starts=9, planes=20, cuts=8, restarts=24, newton=100),
+    "thorough": Settings(starts=5, search=400, planes=20, cuts=8, rounds=10, newton=100),
 }
 
 
@@ -107,7 +137,7 @@ class Rows:
         space: the coordinates, in that precision.
         x: (rows, *input) the queries; `origin` (rows, d) their coordinates.
         low, high: (rows, d).
-        labels, targets: (rows,) the classes i and j.
+        labels: (rows,) the classes i; `targets` (rows, targets) the classes j, one unless several are to meet.
         level, side: (rows,) of `reaching`: the value that output i is to take, and whether that is up (1) or
             down (-1).
     """
@@ -119,7 +149,7 @@ class Rows:
     low: Float[Tensor, "rows d"]
     high: Float[Tensor, "rows d"]
     labels: Int[Tensor, " rows"]
-    targets: Int[Tensor, " rows"]
+    targets: Int[Tensor, "rows targets"]
     level: Float[Tensor, " rows"]
     side: Float[Tensor, " rows"]
 
@@ -130,7 +160,7 @@ class Rows:
         space: Space,
         x: Float[Tensor, "rows *input"],
         labels: Int[Tensor, " rows"],
-        targets: Int[Tensor, " rows"],
+        targets: Int[Tensor, "rows targets"],
         *,
         level: Float[Tensor, " rows"] | None = None,
         side: Float[Tensor, " rows"] | None = None,
@@ -151,6 +181,10 @@ class Rows:
             for name in ("x", "origin", "low", "high", "labels", "targets", "level", "side")
         }
         return replace(self, **per_row)
+
+    def repeated(self, times: int) -> Rows:
+        """Each row so many times in turn."""
+        return self[torch.arange(len(self.x), device=self.x.device).repeat_interleave(times)]
 
     def clip(self, v: Float[Tensor, "rows d"]) -> Float[Tensor, "rows d"]:
         """`v` within the bounds."""
@@ -178,28 +212,38 @@ class Rows:
 
 
 def search(
-    rows: Rows, height: Height, guide: Height, *, steps: int
+    rows: Rows,
+    height: Height,
+    guide: Height,
+    *,
+    steps: int,
+    heat: float = 1.5,
+    start: Float[Tensor, "rows d"] | None = None,
 ) -> Iterator[tuple[Float[Tensor, " rows"], Float[Tensor, "rows d"]]]:
     """Stage 1: yields, after each step, the distance of the nearest hit so far (inf: none) and the hit.
 
     Args:
         height: at most 0 where a point counts as a hit.
         guide: what is descended.
+        heat: length of the first steps, in radii; the last ones are a fiftieth. Long ones jump across many
+            regions of a piecewise linear network, and so out of poor local solutions.
+        start: points to begin from, by default the queries and their gradients' first hit.
     """
     origin = rows.origin
     reach = torch.maximum(origin - rows.low, rows.high - origin)
     reach = torch.where(torch.isfinite(reach), reach, 1e6).norm(dim=1, keepdim=True)
     best = torch.full_like(origin[:, 0], math.inf)
-    hit = origin.clone()
-    moved = torch.zeros_like(origin)
-    radius = best[:, None].clone()
+    hit = origin if start is None else start
+    moved = torch.zeros_like(origin) if start is None else start - origin
+    radius = moved.norm(dim=1, keepdim=True)
+    growth = 0.3 if start is None else 0.1  # an estimate by one gradient may be far off
     for k in range(steps):
         scores, _, gradients = rows.heights(origin + moved, guide)
         downhill = -gradients[:, 0]
         slope = downhill.norm(dim=1, keepdim=True)
-        if k == 0:
-            lead = height(scores, rows).clamp_min(0)[:, None]
-            estimate = torch.minimum(lead / slope.clamp_min(1e-12), reach / 2)
+        if k == 0 and start is None:
+            away = height(scores, rows).clamp_min(0)[:, None]
+            estimate = torch.minimum(away / slope.clamp_min(1e-12), reach / 2)
             radius = _first_hit(rows, estimate, downhill / slope.clamp_min(1e-12), height)
             hit = rows.clip(origin + radius * downhill / slope.clamp_min(1e-12))  # until there is a real one
         inside = height(scores, rows) <= 0
@@ -209,8 +253,8 @@ def search(
         hit = torch.where(nearer[:, None], origin + moved, hit)
         yield best, hit
         share = k / max(steps - 1, 1)
-        turn = radius * (0.02 + 1.5 * (1 + math.cos(math.pi * share)) / 2)
-        change = 0.3 * 0.1**share
+        turn = radius * (0.02 + heat * (1 - share))
+        change = growth * (0.03 / growth) ** share
         moved = moved + turn * downhill / slope.clamp_min(1e-12)
         radius = torch.where(inside[:, None], (1 - change) * radius, (1 + change) * radius)
         radius = torch.minimum(radius, reach)
@@ -227,10 +271,16 @@ def _first_hit(rows: Rows, estimate: Tensor, direction: Tensor, height: Height) 
     return radius
 
 
-def crossing(rows: Rows, v: Float[Tensor, "rows d"], height: Height, *, steps: int) -> Float[Tensor, "rows d"]:
-    """The point nearest to the query on the way to `v` that was seen to be a hit (`v` itself at worst)."""
+def crossing(
+    rows: Rows, v: Float[Tensor, "rows d"], height: Height, *, at_query: Float[Tensor, " rows"], steps: int
+) -> Float[Tensor, "rows d"]:
+    """The point nearest to the query on the way to `v` that was seen to be a hit (`v` itself at worst).
+
+    Args:
+        at_query: the function's values there.
+    """
     near, far = torch.zeros_like(v[:, :1]), torch.ones_like(v[:, :1])
-    h_near, h_far = rows.value(rows.origin, height), rows.value(v, height)
+    h_near, h_far = at_query, rows.value(v, height)
     for _ in range(steps):  # regula falsi with the Illinois rule, kept away from the ends
         share = (h_near / (h_near - h_far).clamp_min(1e-30)).clamp(0.05, 0.95)[:, None]
         at = near + (far - near) * share
@@ -299,96 +349,104 @@ def cutting_planes(
     return best, point
 
 
-def mixtures(
-    rows: Rows,
-    found: Float[Tensor, "rows starts d"],
-    best: Float[Tensor, "rows d"],
-    height: Height,
-    *,
-    count: int,
-    generator: torch.Generator,
+def turned(
+    rows: Rows, best: Float[Tensor, "rows d"], *, count: int, generator: torch.Generator
 ) -> tuple[Rows, Float[Tensor, "rows*count d"]]:
-    """Points for the restarts: the best direction plus half its length along a random mixture of all found.
-
-    Each is followed outward until it is a hit; where it never is, the best one stands in.
-    """
-    away = found - rows.origin[:, None]
-    units = away / away.norm(dim=2, keepdim=True).clamp_min(1e-12)
-    weights = torch.randn(len(found), count, found.shape[1], generator=generator).to(best)
-    mixed = weights @ units
-    mixed = mixed / mixed.norm(dim=2, keepdim=True).clamp_min(1e-12)
-    direction = (best - rows.origin)[:, None]
-    mixed = direction + 0.5 * direction.norm(dim=2, keepdim=True) * mixed
-    many = rows[torch.arange(len(found), device=best.device).repeat_interleave(count)]
-    mixed = mixed.flatten(0, 1)
-    hit = many.clip(many.origin + 1.02 * direction.expand(-1, count, -1).flatten(0, 1))
-    for share in (2.2, 1.7, 1.3, 1.0):
-        at = many.clip(many.origin + share * mixed)
-        hit = torch.where((many.value(at, height) <= 0)[:, None], at, hit)
-    return many, hit
+    """Where the restarts begin: as far from the query as the best point, its direction turned half a right angle."""
+    many = rows.repeated(count)
+    away = (best - rows.origin).repeat_interleave(count, 0)
+    length = away.norm(dim=1, keepdim=True)
+    aside = torch.randn(away.shape, generator=generator).to(away)
+    away = away + length * aside / aside.norm(dim=1, keepdim=True)
+    return many, many.clip(many.origin + length * away / away.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
 
 def newton(
-    rows: Rows, v: Float[Tensor, "rows d"], functions: Sequence[Height], *, steps: int
+    rows: Rows, v: Float[Tensor, "rows d"], constraints: Constraints, *, steps: int
 ) -> Iterator[Float[Tensor, "rows d"]]:
-    """Stage 4, from points near the boundary: the nearest point with functions[0] = 0 and all others <= 0.
+    """Stage 4, from points near the boundary: the nearest point where the constraints hold.
 
     Each step projects v - t (v - x) on the linearised constraints; t = 1 is the query itself, and other t
     take the boundary's curvature into account (Barzilai and Borwein 1988, on the Lagrangian's gradient).
     A step that raises the exact penalty |v - x|^2 / 2 + rho (|h_0| + sum max(h_k, 0)) by more than a
-    twentieth is shortened; a little is allowed, as curved boundaries need it (the Maratos effect).
+    twentieth is shortened; a little is allowed, as curved boundaries need it (the Maratos effect). A row rests
+    when its step is negligible, or when no step is short enough, as at a kink.
     Yields v after every step; the last one has been landed on the boundary.
     """
-    equality = torch.tensor([k == 0 for k in range(len(functions))], device=v.device)
-    _, values, gradients = rows.heights(v, *functions)
+    every = rows
+    landed = v.clone()
+    going = torch.arange(len(v), device=v.device)
+    _, values, gradients = rows.heights(v, *constraints.functions)
     t = torch.ones_like(v[:, :1])
     shorter = torch.ones_like(t)
     rho = torch.zeros_like(v[:, 0])
     best, kept = torch.full_like(rho, torch.inf), v
     for _ in range(steps + 1):
         away = v - rows.origin
-        off = unmet(values) / gradients[:, 0].norm(dim=1).clamp_min(1e-12)
+        off = constraints.unmet(values) / gradients[:, 0].norm(dim=1).clamp_min(1e-12)
         length = away.norm(dim=1)
         reach = torch.where(off <= 0.02 * length, length + 2 * off, torch.inf)  # about where landing would end
         kept = torch.where((reach < best)[:, None], v, kept)
         best = torch.minimum(reach, best)
-        offsets = torch.einsum("nmd,nd->nm", gradients, v) - values
-        aim, lam = onto_polyhedron(
-            v - t * away, gradients, offsets, low=rows.low, high=rows.high, equality=equality, rounds=6, sweeps=20
-        )
+        aim, lam = _linearised(rows, v, v - t * away, values, gradients, constraints, sweeps=20)
         lam = lam / t
         rho = torch.maximum(0.7 * rho, 1.5 * lam.abs().amax(1))
         tried = rows.clip(v + shorter * (aim - v))
-        _, new_values, new_gradients = rows.heights(tried, *functions)
-        before = away.square().sum(1) / 2 + rho * unmet(values)
-        after = (tried - rows.origin).square().sum(1) / 2 + rho * unmet(new_values)
-        fine = (after <= 1.05 * before + 0.05 * rho * unmet(values))[:, None]
+        _, new_values, new_gradients = rows.heights(tried, *constraints.functions)
+        before = away.square().sum(1) / 2 + rho * constraints.unmet(values)
+        after = (tried - rows.origin).square().sum(1) / 2 + rho * constraints.unmet(new_values)
+        fine = (after <= 1.05 * before + 0.05 * rho * constraints.unmet(values))[:, None]
         change = tried - v
         bent = change + torch.einsum("nmd,nm->nd", new_gradients - gradients, lam)
         curvature = (change * bent).sum(1, keepdim=True)
         size = change.square().sum(1, keepdim=True)
         fitted = torch.where(curvature > 1e-300, size / curvature.clamp_min(1e-300), 2.0).clamp(0.05, 4.0)
+        rests = (size[:, 0].sqrt() <= SETTLED * length) | (~fine & (shorter <= SHORTEST))[:, 0]
         t = torch.where(fine & (size > 1e-24), fitted, t)
-        shorter = torch.where(fine, 1.0, (shorter * 0.4).clamp_min(0.02))
+        shorter = torch.where(fine, 1.0, (shorter * 0.4).clamp_min(SHORTEST))
         v = torch.where(fine, tried, v)
         values = torch.where(fine, new_values, values)
         gradients = torch.where(fine[..., None], new_gradients, gradients)
-        yield v
-    v = torch.where(torch.isinf(best)[:, None], v, kept)
-    _, values, gradients = rows.heights(v, *functions)
+        landed[going] = torch.where(torch.isinf(best)[:, None], v, kept)
+        if bool(rests.any()):
+            on = ~rests
+            rows, going = rows[on], going[on]
+            v, values, gradients, t, shorter, rho, best, kept = (
+                part[on] for part in (v, values, gradients, t, shorter, rho, best, kept)
+            )
+        yield landed
+        if not len(going):
+            break
+    rows, v = every, landed
+    _, values, gradients = rows.heights(v, *constraints.functions)
     for _ in range(4):
-        offsets = torch.einsum("nmd,nd->nm", gradients, v) - values
-        tried, _ = onto_polyhedron(
-            v, gradients, offsets, low=rows.low, high=rows.high, equality=equality, rounds=6, sweeps=40
-        )
-        _, new_values, new_gradients = rows.heights(tried, *functions)
-        better = (unmet(new_values) < unmet(values))[:, None]
+        tried, _ = _linearised(rows, v, v, values, gradients, constraints, sweeps=40)
+        _, new_values, new_gradients = rows.heights(tried, *constraints.functions)
+        better = (constraints.unmet(new_values) < constraints.unmet(values))[:, None]
         v = torch.where(better, tried, v)
         values = torch.where(better, new_values, values)
         gradients = torch.where(better[..., None], new_gradients, gradients)
     yield v
 
 
-def unmet(values: Float[Tensor, "rows functions"]) -> Float[Tensor, " rows"]:
-    """|h_0| + sum max(h_k, 0): how far the constraints of `newton` are from holding."""
-    return values[:, 0].abs() + values[:, 1:].clamp_min(0).sum(1)
+def _linearised(
+    rows: Rows,
+    v: Tensor,
+    near: Tensor,
+    values: Tensor,
+    gradients: Tensor,
+    constraints: Constraints,
+    *,
+    sweeps: int,
+) -> tuple[Tensor, Tensor]:
+    """The point nearest to `near` where the constraints, linearised at `v`, hold; and their multipliers."""
+    return onto_polyhedron(
+        near,
+        gradients,
+        torch.einsum("nmd,nd->nm", gradients, v) - values,
+        low=rows.low,
+        high=rows.high,
+        equality=torch.arange(gradients.shape[1], device=v.device) < constraints.equalities,
+        rounds=6,
+        sweeps=sweeps,
+    )

@@ -11,11 +11,19 @@ from jaxtyping import Int
 from torch import Tensor
 
 from workbench.flip_points.batched import EFFORTS, Settings
-from workbench.flip_points.problem import Bounds, FlipPointError, Scores, check_queries, make_space, other_classes
+from workbench.flip_points.problem import (
+    Bounds,
+    FlipPointError,
+    Scores,
+    check_queries,
+    check_targets,
+    make_space,
+    other_classes,
+)
+from workbench.flip_points.reference import single_query
 from workbench.flip_points.result import FlipPoints
 from workbench.flip_points.stages import Question, solve_steps
 from workbench.models import Classifier
-from workbench.models.errors import nearest_names
 from workbench.progress import Progress, Step, run
 
 #: None: the nearest of all boundaries; "all": each other class in turn; or a class, for all or for each query.
@@ -98,9 +106,9 @@ def closest(
         One row a query, or with `targets="all"` one row a query and other class, queries first.
 
     Raises:
-        FlipPointError: a wrong class or target, a query outside the bounds, a classifier with one output
-            or one that is constant.
-        ModelError: a query of another shape, NaN or infinity.
+        FlipPointError: a target that is the query's class already, a query outside the bounds, a classifier
+            with one output or one that is constant.
+        ModelError: a class that does not exist, a query of another shape, NaN or infinity.
     """
     steps = closest_steps(
         classifier, x, targets, method=method, effort=effort, bounds=bounds, mask=mask, basis=basis, seed=seed
@@ -166,8 +174,122 @@ def _change_steps(
     call = (
         f"wb.flip_points.closest_change(C, x, {_brief(change)}, output={output}, effort={effort!r}, seed={seed})"
     )
-    none = torch.full_like(rows, -1)
+    none = torch.full_like(rows, -1)[:, None]
     return (yield from solve_steps(question, classifier, x, labels, rows, none, call=call, seed=seed))
+
+
+def closest_meeting(
+    classifier: Classifier,
+    x: Any,
+    classes: Sequence[int] | Sequence[str],
+    *,
+    effort: Effort = "accurate",
+    bounds: Bounds = "range",
+    mask: Any = None,
+    basis: Any = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> FlipPoints:
+    """The closest inputs at which the class of each query and several others all share the highest score.
+
+    Flip points between multiple classes (section 2 of the paper): z_i = z_j for every j of `classes`, and
+    no other class above them.
+
+    Args:
+        classes: the classes j, by index or name, for all queries.
+        others: as for `closest`.
+
+    Returns:
+        One row a query; `targets` holds the first of `classes`, `gap` the largest |z_i - z_j|.
+
+    Raises:
+        FlipPointError: no class, or that of a query, and as for `closest`.
+        ModelError: as for `closest`.
+    """
+    return run(
+        _meeting_steps(classifier, x, classes, effort=effort, bounds=bounds, mask=mask, basis=basis, seed=seed),
+        progress,
+    )
+
+
+def _meeting_steps(
+    classifier: Classifier, x: Any, classes: Any, *, effort: Effort, seed: int, **space_options: Any
+) -> Steps[Step, None, FlipPoints]:
+    settings = _settings(effort)
+    space = make_space(classifier, **space_options)
+    x = check_queries(classifier, x, space)
+    scores = Scores(classifier, dtype=classifier.dtype)
+    labels = _labels(classifier, scores, x)
+    wanted = _indices(classifier, labels, [classes] * len(labels))
+    question = Question(scores, Scores(classifier), space, settings, targeted=True)
+    call = f"wb.flip_points.closest_meeting(C, x, {_brief(classes)}, effort={effort!r}, seed={seed})"
+    rows = torch.arange(len(x), device=x.device)
+    return (yield from solve_steps(question, classifier, x, labels, rows, wanted, call=call, seed=seed))
+
+
+def boundary_points_steps(
+    classifier: Classifier,
+    x: Any,
+    n: int = 200,
+    *,
+    effort: Effort = "fast",
+    bounds: Bounds = "range",
+    mask: Any = None,
+    basis: Any = None,
+    seed: int = 0,
+) -> Steps[Step, None, FlipPoints]:
+    """The steps of `boundary_points`. Cancelled, it returns what it has."""
+    settings = _settings(effort)
+    if n < 1:
+        raise FlipPointError(f"{n} boundary points were asked for; expected 1 or more")
+    space = make_space(classifier, bounds=bounds, mask=mask, basis=basis)
+    x = single_query(classifier, x, space)
+    scores = Scores(classifier, dtype=classifier.dtype)
+    labels = _labels(classifier, scores, x)
+    question = Question(scores, Scores(classifier), space, settings, targeted=False, around=True)
+    call = f"wb.flip_points.boundary_points(C, x, {n}, effort={effort!r}, seed={seed})"
+    query = torch.zeros(n, dtype=torch.long, device=x.device)
+    return (
+        yield from solve_steps(question, classifier, x, labels, query, labels[query, None], call=call, seed=seed)
+    )
+
+
+def boundary_points(
+    classifier: Classifier,
+    x: Any,
+    n: int = 200,
+    *,
+    effort: Effort = "fast",
+    bounds: Bounds = "range",
+    mask: Any = None,
+    basis: Any = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> FlipPoints:
+    """Many boundary points around one query, each the closest one nearby.
+
+    The collection that the paper analyses for a single data point by PCA (section 3). A search toward a random
+    class begins in a random direction, and the point that it ends at is brought to a local minimum of the
+    distance and proved, as in `closest`.
+
+    Args:
+        x: one query, (*input) or (1, *input).
+        n: how many.
+        others: as for `closest`.
+
+    Returns:
+        n rows in the order in which they were drawn, `query` 0, `targets` the classes that were met. Several
+        starts may end in one point: rows whose points are less than a thousandth of their distance apart are to
+        be taken for the same.
+
+    Raises:
+        FlipPointError: several queries, n below 1, and as for `closest`.
+        ModelError: as for `closest`.
+    """
+    steps = boundary_points_steps(
+        classifier, x, n, effort=effort, bounds=bounds, mask=mask, basis=basis, seed=seed
+    )
+    return run(steps, progress)
 
 
 # -- checking the question ---------------------------------------------------------------------------
@@ -199,37 +321,26 @@ def _labels(classifier: Classifier, scores: Scores, x: Tensor) -> Int[Tensor, " 
     return found.argmax(1)
 
 
-def _pairs(classifier: Classifier, targets: Targets, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _pairs(
+    classifier: Classifier, targets: Targets, labels: Int[Tensor, " n"]
+) -> tuple[Int[Tensor, " rows"], Int[Tensor, "rows 1"]]:
     """Rows of (query, target); the target of an untargeted row is its own label until one is met."""
     n, count = len(labels), len(classifier.class_names)
     query = torch.arange(n, device=labels.device)
     if targets is None:
-        return query, labels.clone()
+        return query, labels[:, None].clone()
     if isinstance(targets, str) and targets == "all":
-        return query.repeat_interleave(count - 1), other_classes(labels, count).flatten()
+        return query.repeat_interleave(count - 1), other_classes(labels, count).reshape(-1, 1)
     given: list[Any] = [targets] * n if isinstance(targets, (int, str)) else list(targets)
     if len(given) != n:
         raise FlipPointError(f"{len(given)} targets were given for {n} queries; give one for all, or one for each")
-    wanted = torch.tensor([_class(classifier, t) for t in given], dtype=torch.long, device=labels.device)
-    same = wanted == labels
-    if bool(same.any()):
-        row = int(same.nonzero()[0])
-        raise FlipPointError(
-            f"row {row} is of class {classifier.class_names[int(labels[row])]!r} already, so that class cannot be "
-            "its target; leave the row out, or give it another"
-        )
-    return query, wanted
+    return query, _indices(classifier, labels, given)
 
 
-def _class(classifier: Classifier, target: Any) -> int:
-    names = classifier.class_names
-    if isinstance(target, str):
-        if target not in names:
-            raise FlipPointError(f"{classifier.name} has no class {target!r}: {nearest_names(target, names)}")
-        return names.index(target)
-    if not 0 <= int(target) < len(names):
-        raise FlipPointError(f"class {int(target)} was asked for; {classifier.name} has 0 to {len(names) - 1}")
-    return int(target)
+def _indices(classifier: Classifier, labels: Tensor, given: list[Any]) -> Int[Tensor, "n targets"]:
+    """The classes of each query, none of them its own."""
+    found = [check_targets(classifier, label, own) for label, own in zip(labels.tolist(), given, strict=True)]
+    return torch.tensor(found, dtype=torch.long, device=labels.device).reshape(len(found), -1)
 
 
 def _brief(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ _SYMBOLS = ("circle", "diamond", "square")
 def distances(found: FlipPoints, *, query: int = 0, shown: int | None = None, height: int = 260) -> go.Figure:
     """Distances from one query to its flip points toward the other classes, as bars in the order of its rows.
 
-    A class toward which none was found has no bar, and says so.
+    A class toward which none was found has no bar, and says so. Where `certify` gave lower bounds, a line across
+    the bar is the distance up to which there is proved to be no flip point.
 
     Args:
         found: flip points with targets, such as `closest(C, x, targets="all")`.
@@ -50,11 +52,20 @@ def distances(found: FlipPoints, *, query: int = 0, shown: int | None = None, he
             hovertemplate="class %{x}<br>distance %{y:.4g}<extra></extra>",
         )
     )
+    if bool(own.lower.isfinite().any()):
+        figure.add_scatter(
+            x=names,
+            y=[bound if math.isfinite(bound) else None for bound in own.lower.tolist()],
+            mode="markers",
+            marker={"symbol": "line-ew-open", "size": 16, "color": NEUTRAL_AXIS, "line": {"width": 3}},
+            hovertemplate="class %{x}<br>none nearer than %{y:.4g}<extra></extra>",
+        )
     for name, there in zip(names, own.found.tolist(), strict=True):
         if not there:
             figure.add_annotation(x=name, y=0, text="none found", textangle=-90, showarrow=False, yanchor="bottom")
     title = f"From class {plain[int(own.labels[0])]} to the boundary with each class"
     _lay_out(figure, title, "class", "distance", height=height)
+    figure.update_layout(showlegend=False)
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
     figure.update_yaxes(rangemode="tozero")
     return figure

@@ -17,8 +17,8 @@ from jaxtyping import Float
 from scipy.special import lambertw
 from torch import Tensor, nn
 
-from workbench.flip_points.problem import FlipPointError, Scores, Space, make_space
-from workbench.flip_points.reference import PairSolution, Solver, check_classes, single_query, tie
+from workbench.flip_points.problem import FlipPointError, Scores, Space, check_targets, make_space
+from workbench.flip_points.reference import PairSolution, Solver, single_query, tie
 from workbench.models import Classifier, Erf
 from workbench.numerics.jacobians import Passes
 from workbench.progress import Progress, Step, run
@@ -308,7 +308,7 @@ def homotopy_steps(
     network = TransformedNetwork(classifier, tau=tau, activations=activations, dtype=x.dtype)
     scores = Scores(classifier, dtype=x.dtype, run=network)
     label = int(scores(x)[0].argmax()) if label is None else label
-    others = check_classes(classifier, label, targets)
+    others = check_targets(classifier, label, targets)
     conditions = tie(len(classifier.class_names), label, others)
     on_boundary = solver.meets(conditions, scores(x)[0].cpu().double().numpy())
     if steps == 1 or on_boundary:
@@ -388,9 +388,9 @@ def homotopy(
         The solution for the trained network, with the passes and iterations of all steps together.
 
     Raises:
-        FlipPointError: a target that is the label or no class, several queries, a query outside its bounds,
-            options out of range.
-        ModelError: a query of another shape, or NaN in it.
+        FlipPointError: no target or the label itself, several queries, a query outside its bounds, options out
+            of range.
+        ModelError: a class that does not exist, a query of another shape, or NaN in it.
         Cancelled: `progress` returned False.
     """
     return run(

@@ -147,6 +147,26 @@ def check_queries(classifier: Classifier, x: Any, space: Space) -> Float[Tensor,
     return x
 
 
+def check_targets(classifier: Classifier, label: int, targets: Any) -> tuple[int, ...]:
+    """The classes (by index or name) that a query of class `label` is to reach, each once.
+
+    Raises:
+        ModelError: a class that does not exist.
+        FlipPointError: no target, or one that is the label itself.
+    """
+    several = not isinstance(targets, (int, str)) and (not isinstance(targets, Tensor) or targets.ndim > 0)
+    names = classifier.class_names
+    chosen = [checks.class_index(one, names, of=classifier.name) for one in (targets if several else [targets])]
+    if not chosen:
+        raise FlipPointError("no target was given; expected at least one other class to meet")
+    if label in chosen:
+        raise FlipPointError(
+            f"class {names[label]!r} cannot be the target of a query that is of this class already; leave the "
+            "query out, or choose another class"
+        )
+    return tuple(dict.fromkeys(chosen))
+
+
 class Scores:
     """A classifier's scores in double precision (single on MPS), with every pass counted.
 
@@ -208,7 +228,7 @@ class Scores:
 
 def margin(scores: Float[Tensor, "rows classes"], labels: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
     """z_i - max z_k over the other classes k: positive while the label i leads, zero on the boundary."""
-    return of_class(scores, labels) - without(scores, labels).amax(1)
+    return of_class(scores, labels) - without(scores, labels[:, None]).amax(1)
 
 
 def of_class(scores: Float[Tensor, "rows classes"], classes: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
@@ -223,10 +243,7 @@ def other_classes(labels: Int[Tensor, " n"], classes: int) -> Int[Tensor, "n oth
 
 
 def without(
-    scores: Float[Tensor, "rows classes"], *classes: Int[Tensor, " rows"]
+    scores: Float[Tensor, "rows classes"], *classes: Int[Tensor, "rows hidden"]
 ) -> Float[Tensor, "rows classes"]:
     """The scores with some classes' own set to -inf."""
-    hidden = torch.zeros_like(scores, dtype=torch.bool)
-    for one in classes:
-        hidden = hidden.scatter(1, one[:, None], True)
-    return scores.masked_fill(hidden, -math.inf)
+    return scores.scatter(1, torch.cat(classes, 1), -math.inf)

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.optimize import Bounds as SciPyBounds
-from scipy.optimize import OptimizeResult, minimize, nnls
+from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from workbench.flip_points.problem import FlipPointError, Scores, Space, check_queries, make_space
+from workbench.flip_points.problem import FlipPointError, Scores, Space, check_queries, check_targets, make_space
 from workbench.models import Classifier
+from workbench.numerics.cones import angle_to_cone
 from workbench.numerics.jacobians import Passes
 
 #: Which of SciPy's solvers stands for the paper's F.
@@ -86,27 +87,6 @@ class PairSolution:
     reason: str
     iterations: int
     passes: Passes
-
-
-def check_classes(classifier: Classifier, label: int, targets: int | Sequence[int]) -> tuple[int, ...]:
-    """The targets, each once.
-
-    Raises:
-        FlipPointError: no target, a class that does not exist, or a target that is the label itself.
-    """
-    chosen = tuple(dict.fromkeys(torch.as_tensor(targets).flatten().int().tolist()))
-    classes = len(classifier.class_names)
-    if not chosen:
-        raise FlipPointError("no target was given; expected at least one other class to meet")
-    for one in (label, *chosen):
-        if not 0 <= one < classes:
-            raise FlipPointError(f"class {one} does not exist; {classifier.name} has classes 0 to {classes - 1}")
-    if label in chosen:
-        raise FlipPointError(
-            f"target {label} ({classifier.class_names[label]}) is the class that the boundary is sought from, "
-            "usually the predicted one; choose another class"
-        )
-    return chosen
 
 
 def tie(classes: int, label: int, targets: Sequence[int]) -> Conditions:
@@ -193,21 +173,12 @@ class _Task:
     def stationarity(self, u: np.ndarray, tolerance: float) -> tuple[float, np.ndarray]:
         """The angle of `PairSolution.angle`, and the multipliers of the conditions that come closest to it."""
         inside = (u > self.low + 1e-9) & (u < self.high - 1e-9)
-        step = (u - self.u0)[inside]
         equal, above = self.conditions.equal, self.conditions.above
-        found = np.zeros(len(equal) + len(above))
-        if (length := float(np.linalg.norm(step))) == 0:
-            return 0.0, found
-        active = len(equal) + (above @ self.z(u) <= tolerance).nonzero()[0]
-        signed = np.concatenate([equal, -equal, np.concatenate([equal, above])[active]])
-        normals = signed @ self.jacobian(u)[:, inside]
-        lengths = np.linalg.norm(normals, axis=1)
-        lengths[lengths < 1e-100] = np.inf  # a vanished gradient has no direction
-        weights, rest = nnls((normals / lengths[:, None]).T, step / length)
-        weights *= length / lengths
-        e = len(equal)
-        found[:e], found[active] = weights[:e] - weights[e : 2 * e], weights[2 * e :]
-        return math.asin(min(rest, 1.0)), found
+        active = np.concatenate([np.full(len(equal), True), above @ self.z(u) <= tolerance])
+        normals = np.concatenate([equal, above])[active] @ self.jacobian(u)[:, inside]
+        multipliers = np.zeros(len(active))
+        angle, multipliers[active] = angle_to_cone((u - self.u0)[inside], normals, lines=len(equal))
+        return angle, multipliers
 
 
 def _slsqp(task: _Task, u: np.ndarray, iterations: int, tolerance: float) -> OptimizeResult:
@@ -408,13 +379,13 @@ def solve(
         The point with its proof; `converged` and `reason` say how the solver ended.
 
     Raises:
-        FlipPointError: a target that is the label or no class, several queries, a query outside its bounds.
-        ModelError: a query of another shape, or NaN in it.
+        FlipPointError: no target or the label itself, several queries, a query outside its bounds.
+        ModelError: a class that does not exist, a query of another shape, or NaN in it.
     """
     space, scores = space or make_space(classifier), scores or Scores(classifier)
     x = single_query(classifier, x, space)
     label = int(scores(x)[0].argmax()) if label is None else label
-    chosen = check_classes(classifier, label, targets)
+    chosen = check_targets(classifier, label, targets)
     conditions = tie(len(classifier.class_names), label, chosen)
     return solver(scores, x, conditions, space=space, start=start)
 

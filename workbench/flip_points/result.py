@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.flip_points.batched import Height, Rows
+from workbench.flip_points.batched import Constraints, Rows
+from workbench.numerics.cones import angle_to_cone
 from workbench.results import Result
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Proof:
     """What shows that points are flip points, and the closest ones nearby.
 
     Attributes:
-        gap: (rows,) |z_i - z_j| in logits.
+        gap: (rows,) |z_i - z_j| in logits, the largest where several classes meet.
         violation: (rows,) how far another class lies above z_i, 0 where none does.
         outside: (rows,) largest distance of a coordinate outside its bounds.
         angle: (rows,) radians between the step from the query and the normal cone of the constraints
@@ -56,37 +58,26 @@ class Proof:
         return (self.gap <= allowed) & (self.violation <= allowed) & (self.outside <= 1e-9)
 
 
-def prove(rows: Rows, v: Float[Tensor, "rows d"], functions: tuple[Height, ...]) -> Proof:
-    """Evaluate the constraints functions[0] = 0 and functions[1:] <= 0, and their normals, at `v`."""
-    scores, values, gradients = rows.heights(v, *functions)
+def prove(rows: Rows, v: Float[Tensor, "rows d"], constraints: Constraints) -> Proof:
+    """Evaluate the constraints and their normals at `v`."""
+    scores, values, gradients = rows.heights(v, *constraints.functions)
     scale = scores.abs().amax(1).clamp_min(1.0)
-    step = v - rows.origin
     free = (v > rows.low + 1e-9) & (v < rows.high - 1e-9)
-    step, gradients = step * free, gradients * free[:, None]
-    normal = gradients[:, 0]
-    rest = step - _along(step, normal, signed=False)
-    for k in range(1, gradients.shape[1]):
-        active = values[:, k] >= -1e-6 * scale
-        # two constraints: the step's part outside the plane that they span, if it pulls toward both
-        second = gradients[:, k] - _along(gradients[:, k], normal, signed=False)
-        less = rest - _along(rest, second, signed=True)
-        rest = torch.where(active[:, None], less, rest)
-    length = step.norm(dim=1)
-    angle = (rest.norm(dim=1) / length.clamp_min(1e-30)).clamp(max=1).asin()
-    outside = torch.maximum(rows.low - v, v - rows.high).amax(1).clamp_min(0)
+    active = values >= -TOLERANCE * scale[:, None]
+    lines = constraints.equalities
+    active[:, :lines] = True
+    step, normals = ((v - rows.origin) * free).cpu().numpy(), (-gradients * free[:, None]).cpu().numpy()
+    angles = [
+        angle_to_cone(s, n[a], lines=lines)[0] if np.isfinite(n).all() else np.nan
+        for s, n, a in zip(step, normals, active.cpu().numpy(), strict=True)
+    ]
     return Proof(
-        gap=values[:, 0].abs(),
-        violation=values[:, 1:].clamp_min(0).sum(1),
-        outside=outside,
-        angle=torch.where(length > 0, angle, 0.0),
+        gap=values[:, :lines].abs().amax(1),
+        violation=values[:, lines:].clamp_min(0).sum(1),
+        outside=torch.maximum(rows.low - v, v - rows.high).amax(1).clamp_min(0),
+        angle=torch.tensor(angles, device=v.device, dtype=v.dtype),
         scale=scale,
     )
-
-
-def _along(step: Tensor, normal: Tensor, *, signed: bool) -> Tensor:
-    """The part of each row of `step` along `normal`; with `signed`, only where it points against it."""
-    share = (step * normal).sum(1, keepdim=True) / normal.square().sum(1, keepdim=True).clamp_min(1e-300)
-    return (share.clamp_max(0) if signed else share) * normal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +98,9 @@ class FlipPoints(Result):
         status: (rows,) index into `REASONS`.
         targeted: whether each row has a target that was asked for.
         class_names: of the classifier.
+        lower: (rows,) what `certify` adds: no point nearer than this to the query flips to the row's target
+            (or, untargeted, to any class); NaN where that was not asked for, or no bound can be had.
+        certificate: in words, how `lower` was found, or why it was not; empty where none was asked for.
     """
 
     inputs: Float[Tensor, "n *input"]
@@ -122,6 +116,12 @@ class FlipPoints(Result):
     status: Int[Tensor, " rows"]
     targeted: bool
     class_names: tuple[str, ...]
+    lower: Float[Tensor, " rows"] = field(default_factory=lambda: torch.empty(0))
+    certificate: Any = ""
+
+    def __post_init__(self) -> None:
+        if not len(self.lower):
+            object.__setattr__(self, "lower", torch.full_like(self.distances, torch.nan))
 
     def __len__(self) -> int:
         return len(self.query)
@@ -142,6 +142,14 @@ class FlipPoints(Result):
         return [REASONS[int(s)] for s in self.status]
 
     @property
+    def certified(self) -> Float[Tensor, " rows"]:
+        """Which share of its distance is certified: 1 for a flip point that is proved to be the nearest.
+
+        NaN where there is no lower bound, or no distance.
+        """
+        return torch.where(self.found, self.lower / self.distances, torch.nan)
+
+    @property
     def directions(self) -> Float[Tensor, "rows *input"]:
         """Flip point minus query."""
         return self.points - self.inputs[self.query].to(self.points)
@@ -157,10 +165,10 @@ class FlipPoints(Result):
     def __getitem__(self, rows: Tensor) -> FlipPoints:
         """Some of the rows: indices or a mask."""
         per_row = ("query", "labels", "targets", "points", "distances", "gap", "violation", "outside", "angle")
-        return replace(self, **{name: getattr(self, name)[rows] for name in (*per_row, "status")})
+        return replace(self, **{name: getattr(self, name)[rows] for name in (*per_row, "status", "lower")})
 
     def frame(self) -> pd.DataFrame:
-        """One row a pair: classes by name, distance, the proof, and what is to be said of it."""
+        """One row a pair: classes by name, distance, its lower bound, the proof, and what is to be said of it."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -169,6 +177,8 @@ class FlipPoints(Result):
                 "label": [self.class_names[int(i)] for i in self.labels],
                 "target": [self.class_names[int(j)] if j >= 0 else "" for j in self.targets],
                 "distance": self.distances.cpu().numpy(),
+                "lower": self.lower.cpu().numpy(),
+                "certified": self.certified.cpu().numpy(),
                 "gap": self.gap.cpu().numpy(),
                 "violation": self.violation.cpu().numpy(),
                 "outside": self.outside.cpu().numpy(),

@@ -6,27 +6,27 @@ import time
 from collections.abc import Generator as Steps
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.flip_points.batched import (
+    Constraints,
     Height,
     Rows,
     Settings,
     between,
-    constraints,
     crossing,
     cutting_planes,
     leaving,
-    mixtures,
     newton,
-    pair,
     reaching,
     search,
+    tied,
     toward,
-    unmet,
+    turned,
 )
 from workbench.flip_points.homotopy import homotopy_steps
 from workbench.flip_points.problem import Scores, Space, other_classes, without
@@ -36,6 +36,8 @@ from workbench.models import Classifier
 from workbench.progress import Cancelled, Step
 from workbench.results import Provenance
 
+T = TypeVar("T")
+
 #: Queries that go through the stages together; a GPU wants more.
 _CHUNK = {"cpu": 128}
 _CHUNK_ELSEWHERE = 1024
@@ -43,7 +45,14 @@ _CHUNK_ELSEWHERE = 1024
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of every row, and with what."""
+    """What is asked of every row, and with what.
+
+    Attributes:
+        targeted: toward given classes, else toward whichever is near.
+        level, side: (n,) of a change of an output, see `Rows`; then `change` is True.
+        around: the rows are one query again and again, each from a random direction.
+        one_by_one: by homotopy.
+    """
 
     scores: Scores
     exact: Scores
@@ -53,6 +62,7 @@ class Question:
     level: Tensor | None = None
     side: Tensor | None = None
     change: bool = False
+    around: bool = False
     one_by_one: bool = False
 
     def rows(self, scores: Scores, x: Tensor, labels: Tensor, targets: Tensor, query: Tensor) -> Rows:
@@ -81,7 +91,7 @@ class _Columns:
         return cls(
             points=torch.full((count, *shape), float("nan"), dtype=dtype),
             distances=torch.full((count,), float("inf"), dtype=dtype),
-            targets=targets.cpu().clone(),
+            targets=targets[:, 0].cpu().clone(),
             numbers={name: nan.clone() for name in ("gap", "violation", "outside", "angle")},
             status=torch.full((count,), SKIPPED),
         )
@@ -93,7 +103,7 @@ def solve_steps(
     x: Float[Tensor, "n *input"],
     labels: Int[Tensor, " n"],
     query: Int[Tensor, " rows"],
-    targets: Int[Tensor, " rows"],
+    targets: Int[Tensor, "rows targets"],
     *,
     call: str,
     seed: int,
@@ -193,21 +203,20 @@ def _stages(
 ) -> Iterator[str]:
     """One chunk's stages; fills its place in `columns` and yields what is being done."""
     classes = len(rows.scores.classifier.class_names)
+    constraints = Constraints((reaching,)) if question.change else Constraints.tie(classes, rows.targets.shape[1])
     if question.targeted:
-        functions = (reaching,) if question.change else constraints(classes)
-        point = yield from _toward_target(question, rows, functions)
+        point = yield from _toward_target(question, rows, constraints)
+    elif question.around:
+        point = yield from _from_afar(question.settings, rows, classes, generator)
     else:
-        functions = constraints(classes)
         point = yield from _nearest(question.settings, rows, classes, generator)
     final = question.exactly(rows)
     point = point.to(final.origin)
     if not question.targeted:
-        final.targets = without(final.evaluate(point), final.labels).argmax(1)
-    solved = point
-    for landed in newton(final, point, functions, steps=question.settings.newton):
-        solved = landed
-        yield "double precision"
-    proof = prove(final, solved, functions)
+        final.targets = without(final.evaluate(point), final.labels[:, None]).argmax(1, keepdim=True)
+    steps = newton(final, point, constraints, steps=question.settings.newton)
+    solved = yield from _last(steps, "double precision")
+    proof = prove(final, solved, constraints)
     on_boundary = proof.on_boundary
     status = torch.where(proof.angle <= STRAIGHT, CONVERGED, CORNER)
     status = torch.where(on_boundary, status, MISSING)
@@ -218,7 +227,7 @@ def _stages(
     columns.distances[part] = torch.where(on_boundary, length, torch.inf).cpu()
     columns.status[part] = status.cpu()
     if not question.change:
-        columns.targets[part] = final.targets.cpu()
+        columns.targets[part] = final.targets[:, 0].cpu()
     for name, column in columns.numbers.items():
         column[part] = getattr(proof, name).cpu()
 
@@ -226,27 +235,26 @@ def _stages(
 def _nearest(
     settings: Settings, rows: Rows, classes: int, generator: torch.Generator
 ) -> Steps[str, None, Float[Tensor, "rows d"]]:
-    """Stages 1 to 3 for the nearest of all boundaries: a search toward every class, and what is near goes on."""
-    n = len(rows.x)
-    many = rows[torch.arange(n, device=rows.labels.device).repeat_interleave(classes - 1)]
-    many.targets = other_classes(rows.labels, classes).flatten()
-    distance, hit = rows.origin[:, 0], rows.origin
-    for reached in search(many, leaving, toward, steps=settings.search):
-        distance, hit = reached
-        yield "search"
-    kept = min(settings.starts, classes - 1)
-    chosen = distance.view(n, -1).topk(kept, dim=1, largest=False).indices
-    chosen = (torch.arange(n, device=chosen.device)[:, None] * (classes - 1) + chosen).flatten()
-    some = many[chosen]
-    start = crossing(some, hit[chosen], leaving, steps=5)
-    estimates, points = cutting_planes(some, start, leaving, steps=settings.planes, cuts=settings.cuts)
+    """Stages 1 to 3 for the nearest of all boundaries."""
+    n, kept = len(rows.x), min(settings.starts, classes - 1)
+    at_query = rows.value(rows.origin, leaving)
+    many = rows.repeated(classes - 1)
+    many.targets = other_classes(rows.labels, classes).reshape(-1, 1)
+    if kept < classes - 1:
+        distance, _ = yield from _last(search(many, leaving, toward, steps=settings.scout))
+        chosen = distance.view(n, -1).topk(kept, dim=1, largest=False).indices
+        chosen = (torch.arange(n, device=chosen.device)[:, None] * (classes - 1) + chosen).flatten()
+        many = many[chosen]
+    _, hit = yield from _last(search(many, leaving, toward, steps=settings.search, heat=settings.heat))
+    start = crossing(many, hit, leaving, at_query=at_query.repeat_interleave(kept), steps=5)
+    estimates, points = cutting_planes(many, start, leaving, steps=settings.planes, cuts=settings.cuts)
     yield "cutting planes"
     best, point = _least(estimates.view(n, kept), points.view(n, kept, -1))
-    if settings.restarts:
-        found = points.view(n, kept, -1)
-        again, start = mixtures(rows, found, point, leaving, count=settings.restarts, generator=generator)
-        yield "restarts"
-        start = crossing(again, start, leaving, steps=4)
+    for _ in range(settings.rounds):
+        again, start = turned(rows, point, count=settings.restarts, generator=generator)
+        _, hit = yield from _last(search(again, leaving, leaving, steps=settings.again, heat=2.0, start=start))
+        known = at_query.repeat_interleave(settings.restarts)
+        start = crossing(again, hit, leaving, at_query=known, steps=5)
         estimates, points = cutting_planes(again, start, leaving, steps=settings.planes, cuts=settings.cuts)
         yield "restarts"
         fresh, where = _least(estimates.view(n, -1), points.view(n, settings.restarts, -1))
@@ -257,31 +265,56 @@ def _nearest(
     return torch.where((fresh < best)[:, None], where, point)
 
 
-def _toward_target(
-    question: Question, rows: Rows, functions: tuple[Height, ...]
+def _from_afar(
+    settings: Settings, rows: Rows, classes: int, generator: torch.Generator
 ) -> Steps[str, None, Float[Tensor, "rows d"]]:
-    """For the boundary with one class: Newton steps from where several searches ended, and the best of them."""
+    """Some boundary point for each row: from a random direction toward a random class, and down from there."""
+    n = len(rows.x)
+    others = other_classes(rows.labels, classes)
+    drawn = torch.randint(classes - 1, (n, 1), generator=generator).to(others.device)
+    rows.targets = others.gather(1, drawn)
+    # the first hit down the gradient says how far away "afar" is
+    _, first = next(search(rows, leaving, toward, steps=1))
+    radius = (first - rows.origin).norm(dim=1, keepdim=True)
+    direction = torch.randn(rows.origin.shape, generator=generator).to(rows.origin)
+    direction = torch.where(rows.low < rows.high, direction, 0)
+    start = rows.clip(rows.origin + 2 * radius * direction / direction.norm(dim=1, keepdim=True))
+    _, hit = yield from _last(search(rows, leaving, toward, steps=settings.search, heat=1.0, start=start))
+    at_query = rows.value(rows.origin, leaving)
+    hit = crossing(rows, hit, leaving, at_query=at_query, steps=5)
+    _, point = cutting_planes(rows, hit, leaving, steps=2 * settings.planes, cuts=settings.cuts)
+    yield "cutting planes"
+    return point
+
+
+def _toward_target(
+    question: Question, rows: Rows, constraints: Constraints
+) -> Steps[str, None, Float[Tensor, "rows d"]]:
+    """For the boundary with given classes: Newton steps from where several searches ended, the best of them."""
     settings, change = question.settings, question.change
-    height: Height = reaching if change else pair
-    guides: tuple[Height, ...] = (reaching,) if change else (pair, between, toward)
+    height: Height = reaching if change else tied
+    guides: tuple[Height, ...] = (reaching,) if change else (tied, between, toward)
     best = torch.full_like(rows.origin[:, 0], torch.inf)
     point = rows.origin
     for guide in guides:
-        start = rows.origin
-        for _, hit in search(rows, height, guide, steps=settings.search):
-            start = hit
-            yield "search"
-        ended = start
-        for moved in newton(rows, start, functions, steps=settings.newton):
-            ended = moved
-            yield "Newton steps"
-        scores, values, _ = rows.heights(ended, *functions)
-        wrong = unmet(values) / scores.abs().amax(1).clamp_min(1)
+        _, start = yield from _last(search(rows, height, guide, steps=settings.search))
+        ended = yield from _last(newton(rows, start, constraints, steps=settings.newton), "Newton steps")
+        scores, values, _ = rows.heights(ended, *constraints.functions)
+        wrong = constraints.unmet(values) / scores.abs().amax(1).clamp_min(1)
         length = (ended - rows.origin).norm(dim=1)
         rank = torch.where(wrong <= 1e-4, length, 1e6 * (1 + wrong))  # any that holds before any that does not
         point = torch.where((rank < best)[:, None], ended, point)
         best = torch.minimum(rank, best)
     return point
+
+
+def _last(states: Iterator[T], text: str = "search") -> Steps[str, None, T]:
+    """The last state of some steps, each of which is told."""
+    state = next(states)
+    yield text
+    for state in states:  # noqa: B007
+        yield text
+    return state
 
 
 def _least(estimates: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.models.errors import ModelError
+from workbench.models.errors import ModelError, nearest_names
 
 
 def as_batch(value: Any, shape: tuple[int, ...], *, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -47,6 +47,24 @@ def as_single(
     if not torch.isfinite(tensor).all():
         raise ModelError(f"{name} holds NaN or infinity; every component must be finite")
     return tensor[0]
+
+
+def class_index(given: int | str, names: Sequence[str], *, of: str) -> int:
+    """The index of a class given by name or index.
+
+    Args:
+        of: the network's name, for the error.
+
+    Raises:
+        ModelError: no such class.
+    """
+    if isinstance(given, str):
+        if given not in names:
+            raise ModelError(f"{of} has no class {given!r}: {nearest_names(given, names)}")
+        return list(names).index(given)
+    if not 0 <= int(given) < len(names):
+        raise ModelError(f"class {int(given)} was asked for; {of} has classes 0 to {len(names) - 1}")
+    return int(given)
 
 
 def check_weights(module: nn.Module) -> None:

@@ -200,14 +200,7 @@ class Generator(Model):
         Raises:
             ModelError: no such class.
         """
-        names = self.class_names or []
-        if isinstance(name, str):
-            if name not in names:
-                raise ModelError(f"no class {name!r}: {nearest_names(name, names)}")
-            return names.index(name)
-        if not 0 <= name < len(names):
-            raise ModelError(f"class {name} was asked for; there are classes 0 to {len(names) - 1}")
-        return int(name)
+        return checks.class_index(name, self.class_names or [], of=self.name)
 
     def condition(self, given: Condition, batch: int) -> Tensor:
         """`given` as what the module takes: indices (batch,), or embeddings (batch, width)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Generator as Steps
 from pathlib import Path as FilePath
 from typing import Any
@@ -20,6 +19,7 @@ from workbench.subspaces.features import Features
 from workbench.subspaces.figures import highlight, spectrum_figure
 from workbench.subspaces.line import Line, Scale
 from workbench.subspaces.search import Path, Search
+from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.film_strip import Accepted, FilmStrip
 from workbench.ui.jobs import Jobs
@@ -100,11 +100,11 @@ class Panel(widgets.VBox):
         self._facts = widgets.HTML()
         self._spectrum = go.FigureWidget(spectrum_figure(width=_ASIDE))
         self._buttons = {
-            "another": _button(
+            "another": parts.button(
                 "Another direction", "Draw the next direction at this point (its Jacobian is kept)"
             ),
-            "back": _button("Step back", "Return to the point before; a line from there branches"),
-            "start": _button("New start", "Begin again at a new draw of the prior"),
+            "back": parts.button("Step back", "Return to the point before; a line from there branches"),
+            "start": parts.button("New start", "Begin again at a new draw of the prior"),
         }
         self._buttons["another"].on_click(lambda _: self.another_direction())
         self._buttons["back"].on_click(lambda _: self.step_back())
@@ -118,7 +118,7 @@ class Panel(widgets.VBox):
             style={"description_width": "36px"},
         )
         left = widgets.VBox(
-            [self.strip, widgets.HBox([*self._buttons.values(), self._seed], layout=_row())],
+            [self.strip, widgets.HBox([*self._buttons.values(), self._seed], layout=parts.row())],
             layout=widgets.Layout(flex="3 1 420px", min_width="320px"),
         )
         right = widgets.VBox(
@@ -138,7 +138,7 @@ class Panel(widgets.VBox):
         )
 
     def _starts_view(self) -> widgets.Widget:
-        show = _button("Show samples", f"Draw {_STARTS} samples of the prior to choose from")
+        show = parts.button("Show samples", f"Draw {_STARTS} samples of the prior to choose from")
         show.on_click(lambda _: self.show_starts())
         return widgets.VBox([show, self.starts])
 
@@ -157,10 +157,10 @@ class Panel(widgets.VBox):
         }
         buttons = []
         for name, (tooltip, action) in actions.items():
-            button = _button(name, tooltip)
+            button = parts.button(name, tooltip)
             button.on_click(lambda _, run=action: self._attempt(run))
             buttons.append(button)
-        return widgets.HBox([self._folder, *buttons], layout=_row())
+        return widgets.HBox([self._folder, *buttons], layout=parts.row())
 
     # -- what the user does --------------------------------------------------------------------
 
@@ -252,8 +252,7 @@ class Panel(widgets.VBox):
         if not hasattr(self, "jobs"):  # ipywidgets closes what was never finished, too
             return
         self.jobs.close()
-        for widget in _descendants(self):
-            widget.close()
+        parts.close_all(self)
         super().close()
 
     # -- what follows from it ------------------------------------------------------------------
@@ -288,7 +287,7 @@ class Panel(widgets.VBox):
     def _request_line(self, point: int, draw: int) -> None:
         known = self._ahead.get((point, draw))
         if known is not None:
-            self.jobs.cancel()
+            self.jobs.cancel(keep=False)
             self._show_line(point, draw, known)
             return
         self.jobs.submit(
@@ -335,7 +334,7 @@ class Panel(widgets.VBox):
             "singular value": f"{line.singular_value:.3g} · {place}",
             "spectrum": f"{spectrum.route}, {spectrum.passes.total} passes",
         }
-        self._facts.value = _table(rows)
+        self._facts.value = parts.table(rows)
         highlight(self._spectrum, spectrum.singular_values, index)
 
     def _show_history(self) -> None:
@@ -389,29 +388,3 @@ def _ordinal(number: int) -> str:
     if number % 100 in (11, 12, 13):
         return "th"
     return {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-
-
-def _table(rows: dict[str, str]) -> str:
-    """Names and values as quiet rows, in the theme's colours."""
-    name = "padding:1px 14px 1px 0;color:var(--jp-ui-font-color2,#656d76);white-space:nowrap"
-    value = "padding:1px 0;color:var(--jp-ui-font-color1,#1f2328)"
-    cells = "".join(
-        f'<tr><td style="{name}">{html.escape(k)}</td><td style="{value}">{html.escape(v)}</td></tr>'
-        for k, v in rows.items()
-    )
-    return f'<table style="font-size:13px;line-height:1.5;border-collapse:collapse">{cells}</table>'
-
-
-def _button(text: str, tooltip: str) -> widgets.Button:
-    return widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto"))
-
-
-def _row() -> widgets.Layout:
-    return widgets.Layout(flex_flow="row wrap", grid_gap="6px", align_items="center")
-
-
-def _descendants(widget: widgets.Widget) -> list[widgets.Widget]:
-    found = []
-    for child in getattr(widget, "children", ()):
-        found.extend([child, *_descendants(child)])
-    return found

@@ -11,7 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from workbench.progress import Step
+from workbench.progress import Cancelled, Step, stop
 
 #: Progress is shown at most this often: more would only fill the channel to the browser.
 _SHOW_EVERY = 0.05
@@ -31,6 +31,10 @@ class Jobs(widgets.HBox):
     A request replaces the one that waits and stops the one that runs at its next step: the latest
     wins, and none is queued. A background request (work ahead of need) runs only when nothing else
     does, and shows no progress. Nothing here blocks the kernel, and callbacks only set traits.
+
+    The Cancel button keeps what there is: where a method returns a partial result when it is cancelled
+    (see `workbench.progress.run`), the request's callback gets it. A request that gave way to a later
+    one is dropped with all that it has.
     """
 
     def __init__(self) -> None:
@@ -52,7 +56,7 @@ class Jobs(widgets.HBox):
         self._ahead: _Request | None = None
         self._running: _Request | None = None
         self._stop = threading.Event()
-        self._cancelled = False
+        self._cancelled = self._keep = False
         self._closed = False
         self._thread: threading.Thread | None = None
         self.on_busy: Callable[[bool], None] = lambda busy: None
@@ -77,16 +81,25 @@ class Jobs(widgets.HBox):
                 self._ahead = request
             else:
                 self._waiting, self._ahead = request, None
+                self._keep = False
                 if self._running is not None:
                     self._stop.set()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="workbench-jobs", daemon=True)
                 self._thread.start()
 
-    def cancel(self) -> None:
-        """Stop what runs at its next step, and forget what waits."""
+    def cancel(self, *, keep: bool = True) -> None:
+        """Stop what runs at its next step, and forget what waits.
+
+        Args:
+            keep: hand the partial result of what runs to its callback, where its method returns one.
+        """
         with self._changed:
-            self._cancelled = self._running is not None or self._waiting is not None
+            running = self._running
+            self._cancelled = running is not None or self._waiting is not None
+            # what was stopped before to make way for another request stays dropped
+            given_way = self._stop.is_set() and not self._keep
+            self._keep = keep and running is not None and not running.background and not given_way
             self._waiting = self._ahead = None
             self._stop.set()
 
@@ -105,6 +118,7 @@ class Jobs(widgets.HBox):
         """Stop the worker and close the widgets."""
         with self._changed:
             self._closed = True
+            self._keep = False
             self._waiting = self._ahead = None
             self._stop.set()
         super().close()
@@ -127,7 +141,7 @@ class Jobs(widgets.HBox):
                 self._ahead = self._ahead if request is not self._ahead else None
                 self._running = request
                 self._stop.clear()
-                self._cancelled = False
+                self._cancelled = self._keep = False
             try:
                 self._run(request)
             finally:
@@ -154,9 +168,7 @@ class Jobs(widgets.HBox):
                         self._finish_stopped(request)
                     return
                 if self._stop.is_set():
-                    steps.close()
-                    if shown:
-                        self._finish_stopped(request)
+                    self._end(request, steps, step)
                     return
                 if shown and time.monotonic() - shown_at > _SHOW_EVERY:
                     shown_at = time.monotonic()
@@ -164,7 +176,24 @@ class Jobs(widgets.HBox):
         except Exception as error:  # a worker's error must reach the person, not the void
             self.error = traceback.format_exc()
             if shown:
-                self._finish(f"{request.label} failed: {error}", failed=True)
+                self._finish(f"{request.label} failed: {error}", share=0, failed=True)
+
+    def _end(self, request: _Request, steps: Generator[Step, None, Any], step: Step) -> None:
+        """Stop a method after `step`; its partial result, if wanted and if it has one, is handed over."""
+        if self._keep:
+            try:
+                partial = stop(steps, step)
+            except Cancelled:
+                pass
+            else:
+                if self._keep:  # no later request came meanwhile
+                    request.on_done(partial)
+                    if self._waiting is None:
+                        self._finish(f"{request.label} stopped: kept what there is", share=self._bar.value)
+                    return
+        steps.close()
+        if not request.background:
+            self._finish_stopped(request)
 
     def _begin(self, label: str) -> None:
         self._bar.bar_style = ""
@@ -184,11 +213,11 @@ class Jobs(widgets.HBox):
 
     def _finish_stopped(self, request: _Request) -> None:
         if self._cancelled:
-            self._finish(f"{request.label} cancelled")
+            self._finish(f"{request.label} cancelled", share=0)
 
-    def _finish(self, text: str, *, failed: bool = False) -> None:
+    def _finish(self, text: str, *, share: float = 1, failed: bool = False) -> None:
         self._bar.bar_style = "danger" if failed else ""
-        self._bar.value = 0 if failed or "cancelled" in text else 1
+        self._bar.value = share
         self._cancel.disabled = True
         self.say(text)
         self.on_busy(False)

@@ -32,6 +32,7 @@ class SampleGrid(anywidget.AnyWidget):
     >>> grid.show(images, value_range=(-1, 1), values={"activation": a}, sort_by="activation", descending=True)
     >>> grid.append(more_images, values={"activation": b})
     >>> grid.on_select(lambda indices: print(indices))
+    >>> grid.filter([7, 3, 12])                                     # such as the points of a lasso
 
     ``SampleGrid(arrangement="strip")`` is one row with labels below the pictures: a history of steps.
     """
@@ -54,6 +55,7 @@ class SampleGrid(anywidget.AnyWidget):
     name = t.Unicode("samples", help="what the count and the exported file are called").tag(sync=True)
     empty_text = t.Unicode("No samples yet.", help="shown while there are none: say what to do").tag(sync=True)
     uid = t.Unicode(help="joins the views of this model in one page").tag(sync=True)
+    only = t.List(t.Int(), None, allow_none=True, help="samples in sight, in order; None: all").tag(sync=True)
 
     # Both ways.
     selected = t.List(t.Int(), help="indices of the selected samples, ascending").tag(sync=True)
@@ -118,7 +120,7 @@ class SampleGrid(anywidget.AnyWidget):
                 new_parents,
                 current,
             )
-            self.selected = []
+            self.selected, self.only = [], None
             self.sort = {"by": sort_by or "", "descending": bool(descending)}
             self._put(pictures, kept=[])
 
@@ -175,9 +177,29 @@ class SampleGrid(anywidget.AnyWidget):
         """Take all samples away and show ``empty_text`` again."""
         with self.hold_sync():
             self.selected, self.values, self.labels, self.parents, self.current = [], {}, [], [], -1
+            self.only = None
             self._tail = None
             self._keep_slots(0)
             self.sheets = []
+
+    def filter(self, indices: Sequence[int] | None) -> None:
+        """Show only these samples, in this order unless the grid is sorted by a value; None shows all again.
+
+        Samples keep their indices, and the selection stays. ``grid.selected = indices`` marks samples instead.
+
+        Raises:
+            ValueError: an index that no sample has, or one that comes twice.
+        """
+        if indices is None:
+            self.only = None
+            return
+        chosen = [int(i) for i in indices]
+        wrong = [i for i in chosen if not 0 <= i < self.count]
+        if wrong:
+            raise ValueError(f"filter needs indices of the {self.count} samples, got {wrong[0]}.")
+        if len(set(chosen)) < len(chosen):
+            raise ValueError("filter needs each index once.")
+        self.only = chosen
 
     def on_select(self, callback: Callable[[list[int]], object]) -> Callable[[], None]:
         """Call ``callback`` with the indices of the selected samples; returns a function that stops this."""

@@ -62,10 +62,10 @@ def to_uint8(images: Array, value_range: tuple[float, float] = (0.0, 1.0)) -> np
     Raises:
         ValueError: NaN or infinite values, or an empty or reversed range.
     """
-    array = _as_numpy(images)
+    array = as_numpy(images)
     if array.dtype == np.uint8:
         return array
-    low, high = _checked_range(value_range)
+    low, high = checked_range(value_range)
     array = array.astype(np.float32, copy=False)
     _refuse_non_finite(array)
     scaled = (array - np.float32(low)) * np.float32(255.0 / (high - low))
@@ -85,7 +85,7 @@ def frames(
     Raises:
         ValueError: another shape, no frames, NaN or infinite values.
     """
-    array = _as_numpy(values)
+    array = as_numpy(values)
     if array.ndim in (2, 3):
         return sparklines(array, value_range)
     if array.ndim != 4 or array.shape[1] not in (1, 3):
@@ -109,13 +109,13 @@ def sparklines(
     The paper is transparent and the colours read on light and on dark. ``value_range`` None takes the
     range of the whole batch, so that lines of one batch can be compared.
     """
-    array = _as_numpy(signals).astype(np.float32, copy=False)
+    array = as_numpy(signals).astype(np.float32, copy=False)
     if array.ndim == 2:
         array = array[:, None, :]
     _refuse_empty(array)
     _refuse_non_finite(array)
     if value_range is not None:
-        low, high = _checked_range(value_range)
+        low, high = checked_range(value_range)
     else:
         low, high = float(array.min()), float(array.max())
         if low == high:
@@ -189,7 +189,7 @@ def pack(pictures: np.ndarray, *, max_columns: int | None = None, format: Format
 
 def png(image: Array, value_range: tuple[float, float] = (0.0, 1.0)) -> bytes:
     """Encode one image (1 or 3, H, W) or (H, W), or one signal (L,), as PNG."""
-    array = _as_numpy(image)
+    array = as_numpy(image)
     batch = array[None, None] if array.ndim == 2 else array[None]
     return _save(_image(frames(batch, value_range)[0]), "png")
 
@@ -291,7 +291,8 @@ def _envelope(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(np.linspace(0, width, bins), 2), y
 
 
-def _as_numpy(values: Array | Sequence[Any]) -> np.ndarray:
+def as_numpy(values: Array | Sequence[Any]) -> np.ndarray:
+    """Return a tensor of any device, an array or a sequence as an array."""
     # Duck-typed, so that this module needs no torch: reports read saved arrays on machines without it.
     if hasattr(values, "detach"):
         tensor = values.detach().cpu()
@@ -299,7 +300,12 @@ def _as_numpy(values: Array | Sequence[Any]) -> np.ndarray:
     return np.asarray(values)
 
 
-def _checked_range(value_range: tuple[float, float]) -> tuple[float, float]:
+def checked_range(value_range: tuple[float, float]) -> tuple[float, float]:
+    """Return (low, high) as floats.
+
+    Raises:
+        ValueError: an empty or reversed range, or one that is not finite.
+    """
     low, high = (float(v) for v in value_range)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"value_range must be (low, high) with low < high, both finite; got {value_range}.")

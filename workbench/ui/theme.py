@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -64,3 +68,21 @@ def plotly_template(*, dark: bool = False) -> go.layout.Template:
             "legend": {"bgcolor": "rgba(0,0,0,0)"},
         }
     )
+
+
+def diverging(values: Float[Tensor, "*any"], limit: float) -> Float[Tensor, "*any"]:
+    """Signed numbers as colours with a neutral middle, red above and blue below zero.
+
+    Args:
+        values: (..., H, W).
+        limit: the size at which the colour is strongest; 0 gives the neutral one.
+
+    Returns:
+        (..., 3, H, W) in [0, 1].
+    """
+    from plotly.colors import sample_colorscale, unlabel_rgb
+
+    steps = [i / 255 for i in range(256)]
+    table = torch.tensor([unlabel_rgb(c) for c in sample_colorscale(f"{DIVERGING}_r", steps)]) / 255
+    share = (values / limit if limit > 0 else torch.zeros_like(values)).clamp(-1, 1)
+    return table[((share + 1) / 2 * 255).round().long()].movedim(-1, -3)

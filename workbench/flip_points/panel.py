@@ -1,0 +1,100 @@
+"""The panel of flip points: one query above, the whole set below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as widgets
+import torch
+from torch import Tensor
+
+from workbench.flip_points.closest import Effort
+from workbench.flip_points.problem import Bounds, FlipPointError, check_queries, make_space
+from workbench.flip_points.query_view import QueryView
+from workbench.flip_points.set_view import SetView
+from workbench.models import Classifier, LatentClassifier
+
+#: Latents that are drawn to choose from, where none were given.
+_DRAWN = 60
+
+
+class Panel(widgets.VBox):
+    """See where a classifier changes its mind: for one input that you draw or choose, and for a whole set.
+
+    Draw a digit or choose an image: the film strip goes from it to its closest flip point and beyond, the bars
+    show the distances to all classes (click one), and what is painted under "Keep fixed" stays as it is.
+    Below, the flip points of the whole set: their principal directions, how far to trust each
+    classification, a table; a lasso selects, and the samples and their mean flip follow.
+
+    Args:
+        classifier: the classifier, perhaps on a generator's latents (`C.on(G)`).
+        x: (n, *input) the set, or one input; None for a blank image to draw on, or draws of the generator's
+            prior.
+        truth: (n,) the right classes by index, where they are known.
+        effort, bounds, basis, seed: as for `wb.flip_points.closest`.
+        height: of the large picture, in CSS pixels.
+
+    Attributes:
+        one: the view of one query, with `nearest`, `every` and `mask`.
+        many: the view of the set, with `found`, `directions`, `trust` and `selected`.
+
+    Raises:
+        FlipPointError, ModelError: inputs that `closest` would refuse, or `truth` of another length.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        x: Any = None,
+        truth: Any = None,
+        *,
+        effort: Effort = "accurate",
+        bounds: Bounds = "range",
+        basis: Any = None,
+        seed: int = 0,
+        height: int = 280,
+    ) -> None:
+        settings = {"bounds": bounds, "basis": basis, "seed": seed}
+        defaults: dict[str, Any] = {"bounds": "range", "basis": None}
+        self._space = make_space(classifier, bounds=bounds, basis=basis)
+        self.x = check_queries(classifier, self._given(classifier, x, seed), self._space).to(classifier.dtype)
+        if truth is not None:
+            truth = torch.as_tensor(truth).cpu().long().flatten()
+            if len(truth) != len(self.x):
+                raise FlipPointError(f"{len(truth)} right classes were given for {len(self.x)} inputs")
+        settings = {name: value for name, value in settings.items() if value is not defaults.get(name, ...)}
+        self.one = QueryView(classifier, settings=settings, effort=effort, height=height)
+        self.many = SetView(
+            classifier, self.x, truth=truth, settings=settings, ask=self.ask, query=lambda: self.one.query
+        )
+        super().__init__([self.one, self.many], layout=widgets.Layout(grid_gap="18px", width="100%"))
+        self.ask(0)
+
+    @staticmethod
+    def _given(classifier: Classifier, x: Any, seed: int) -> Any:
+        if x is not None:
+            return x
+        if isinstance(classifier, LatentClassifier):
+            return classifier.generator.latents(_DRAWN, seed=seed)
+        return torch.full(classifier.input_shape, classifier.value_range[0])
+
+    def ask(self, index: int) -> None:
+        """Make input `index` of the set the query."""
+        self.one.ask(self.x[index], f"x[{index}]")
+
+    @property
+    def query(self) -> Tensor | None:
+        """(1, *input) what is asked about, drawn or chosen."""
+        return self.one.query
+
+    @property
+    def mask(self) -> Tensor | None:
+        """(*input) True where the query may change; None where all of it may."""
+        return self.one.mask
+
+    def close(self) -> None:
+        """Stop the workers and close every widget of the panel."""
+        if hasattr(self, "one"):
+            self.one.close()
+            self.many.close()
+        super().close()

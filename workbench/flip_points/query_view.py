@@ -1,0 +1,265 @@
+"""The part of the panel about one query: draw or choose it, its flip point, the way there, all classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import ipywidgets as widgets
+import plotly.graph_objects as go
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.flip_points import figures
+from workbench.flip_points.closest import Effort, closest_steps
+from workbench.flip_points.pictures import Pictures
+from workbench.flip_points.result import FlipPoints
+from workbench.models import Classifier
+from workbench.ui import parts
+from workbench.ui.canvas import Canvas
+from workbench.ui.code_line import CodeLine
+from workbench.ui.film_strip import FilmStrip
+from workbench.ui.jobs import Jobs
+from workbench.ui.sample_grid import SampleGrid
+from workbench.ui.theme import diverging
+
+#: Frames of the strip from the query to the flip point, and of its part beyond, where the other class decides.
+_FRAMES, _BEYOND = 32, 8
+#: Width of the column beside the film strip, in CSS pixels.
+_ASIDE = 320
+
+
+class QueryView(widgets.VBox):
+    """Ask for the flip points of one input, and see them.
+
+    Args:
+        classifier: the classifier, perhaps on a generator's latents.
+        settings: what `closest` takes besides query, targets, mask and effort.
+        effort: of `closest`.
+        height: of the large picture, in CSS pixels.
+
+    Attributes:
+        query: (1, *input) what is asked about.
+        mask: (*input) True where the query may change, or None.
+        nearest: the flip point on the nearest of all boundaries.
+        every: the flip points toward all classes, once they are there.
+    """
+
+    def __init__(
+        self, classifier: Classifier, *, settings: Mapping[str, Any], effort: Effort, height: int = 280
+    ) -> None:
+        self.classifier, self._settings = classifier, dict(settings)
+        self._pictures = Pictures(classifier)
+        self.query: Tensor | None = None
+        self.mask: Tensor | None = None
+        self.nearest: FlipPoints | None = None
+        self.every: FlipPoints | None = None
+        self._source = ""
+        self._build(effort, height)
+
+    # -- what it looks like --------------------------------------------------------------------
+
+    def _build(self, effort: Effort, height: int) -> None:
+        self.jobs = Jobs()
+        self.code = CodeLine()
+        self.strip = FilmStrip(
+            height=height,
+            empty_text="Draw a digit, or choose an image below."
+            if self._pictures.drawable
+            else "Choose a picture below.",
+            status="Drag from the query to its flip point and beyond",
+            accept_on_release=False,
+        )
+        self.jobs.on_busy = lambda busy: setattr(self.strip, "busy", busy)
+        self.trio = SampleGrid(arrangement="strip", name="pictures", tile=112, empty_text="")
+        self._facts = widgets.HTML()
+        self.bars = go.FigureWidget(layout={"width": _ASIDE, "height": 270})
+        self.effort = widgets.Dropdown(
+            options=["fast", "accurate", "thorough"],
+            value=effort,
+            description="effort",
+            layout=widgets.Layout(width="170px"),
+            style={"description_width": "44px"},
+        )
+        self.effort.observe(lambda _: self._request(), names="value")
+        columns = [
+            widgets.VBox(
+                [self.strip, self.trio], layout=widgets.Layout(flex="3 1 380px", min_width="320px", grid_gap="4px")
+            ),
+            widgets.VBox(
+                [self._facts, self.bars], layout=widgets.Layout(flex=f"0 1 {_ASIDE}px", min_width="240px")
+            ),
+        ]
+        if self._pictures.drawable:
+            columns.insert(0, self._canvases())
+        super().__init__(
+            [
+                widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap", grid_gap="20px")),
+                widgets.HBox([self.effort, self.jobs], layout=parts.row()),
+                self.code,
+            ],
+            layout=widgets.Layout(grid_gap="6px", width="100%"),
+        )
+
+    def _canvases(self) -> widgets.Widget:
+        channels, *sides = self._pictures.shape
+        self.pen = Canvas(shape=tuple(sides), mode="draw")
+        self.cover = Canvas(shape=tuple(sides), mode="mask")
+        self.pen.on_draw(lambda _: self._drawn())
+        self.cover.on_mask(lambda _: self._covered())
+        both = widgets.Tab([self.pen, self.cover], layout=widgets.Layout(flex="0 0 auto"))
+        both.titles = ("Draw", "Keep fixed")
+        return both
+
+    # -- what the user does --------------------------------------------------------------------
+
+    def ask(self, x: Float[Tensor, " *input"], source: str) -> None:
+        """Show the flip points of `x`; `source` is the Python expression that gives it."""
+        self.query, self._source = x[None], source
+        if self._pictures.drawable:
+            picture = self._pictures(x[None])[0]
+            self.pen.show(picture, value_range=self._pictures.value_range)
+            self.cover.show(picture, value_range=self._pictures.value_range)
+        self._request()
+
+    def show_class(self, target: int) -> None:
+        """Show the flip point toward one class."""
+        if self.every is not None:
+            rows = (self.every.targets == target).nonzero()[:, 0]
+            if len(rows):
+                self._show(self.every, int(rows[0]))
+
+    def _drawn(self) -> None:
+        drawn = torch.as_tensor(self.pen.image).reshape(1, *self.classifier.input_shape)
+        self.query, self._source = drawn, "panel.query"
+        self.cover.show(drawn[0], value_range=self._pictures.value_range)
+        self._request()
+
+    def _covered(self) -> None:
+        kept = torch.as_tensor(self.cover.mask)
+        self.mask = (~kept).expand(self.classifier.input_shape) if bool(kept.any()) else None
+        self._request()
+
+    # -- what follows from it ------------------------------------------------------------------
+
+    def _request(self) -> None:
+        if self.query is None:
+            return
+        query, options = self.query, self._options()
+        self.jobs.submit(
+            lambda: closest_steps(self.classifier, query, **options), self._nearest_found, label="Flip point"
+        )
+
+    def _options(self) -> dict[str, Any]:
+        return {**self._settings, "mask": self.mask, "effort": self.effort.value}
+
+    def _nearest_found(self, found: FlipPoints) -> None:
+        self.nearest, self.every = found, None
+        self._show(found, 0)
+        query, options = self.query, self._options()
+        self.jobs.submit(
+            lambda: closest_steps(self.classifier, query, "all", **options),
+            self._every_found,
+            label="All classes",
+            background=True,
+        )
+
+    def _every_found(self, found: FlipPoints) -> None:
+        self.every = found
+        row = int(found.distances.argmin())
+        nearest = self.nearest
+        if nearest is not None and float(found.distances[row]) < float(nearest.distances[0]):
+            self._show(found, row)
+        elif nearest is not None:
+            self._draw_bars(int(nearest.targets[0]))
+
+    def _show(self, found: FlipPoints, row: int) -> None:
+        target = int(found.targets[row])
+        if bool(found.found[row]):
+            self._show_way(found, row)
+        else:
+            self.strip.clear()
+            self.strip.empty_text = found.reasons[row].capitalize() + "."
+            self.trio.clear()
+        self._facts.value = parts.table(self._facts_of(found, row))
+        self._draw_bars(target)
+        self.code.code = self._line(found, target)
+
+    def _show_way(self, found: FlipPoints, row: int) -> None:
+        x, flip = found.inputs[found.query[row]], found.points[row]
+        positions = torch.arange(_FRAMES + _BEYOND + 1, dtype=torch.float64) / _FRAMES
+        points = self._pictures.way(x, flip, positions)
+        chances = self.classifier.probabilities(points.to(self.classifier.dtype)).cpu()
+        names = found.class_names
+        i, j, distance = int(found.labels[row]), int(found.targets[row]), float(found.distances[row])
+        self.strip.show(
+            self._pictures(points),
+            positions=(positions * distance).tolist(),
+            value_range=self._pictures.value_range,
+            captions=[
+                {"decision": names[int(p.argmax())], names[i]: f"{p[i]:.1%}", names[j]: f"{p[j]:.1%}"}
+                for p in chances
+            ],
+            ends=(names[i], f"beyond the flip to {names[j]}"),
+            line_id=f"{self._source} to {j}",
+            start=_FRAMES,
+        )
+        pictures = self._pictures(torch.stack([x.to(flip), flip]))
+        change = pictures[1] - pictures[0]
+        if change.ndim == 3:  # images
+            limit = float(change.abs().max())
+            coloured = diverging(change.mean(0), limit)
+            low, high = self._pictures.value_range
+            shown = ((pictures - low) / (high - low)).expand(2, 3, *pictures.shape[2:])
+            three, value_range = torch.cat([shown, coloured[None]]), (0.0, 1.0)
+        else:
+            three = torch.cat([pictures, change[None]])
+            value_range = (float(three.min()), float(three.max()))
+        labels = [f"query: {names[i]}", f"flip: {names[j]}", "difference"]
+        self.trio.show(three, value_range=value_range, labels=labels)
+
+    def _facts_of(self, found: FlipPoints, row: int) -> dict[str, str]:
+        i, j = int(found.labels[row]), int(found.targets[row])
+        names = found.class_names
+        chance = float(self.classifier.probabilities(found.inputs[found.query[row]][None])[0, i])
+        facts = {"class": f"{names[i]} ({chance:.1%})"}
+        if bool(found.found[row]):
+            facts |= {
+                "flips to": names[j],
+                "distance": f"{float(found.distances[row]):.4g}",
+                "|z_i − z_j|": f"{float(found.gap[row]):.1e}",
+                "angle to the normal": f"{math.degrees(float(found.angle[row])):.2g}°",
+            }
+        return {**facts, "status": found.reasons[row]}
+
+    def _draw_bars(self, target: int) -> None:
+        found = self.every if self.every is not None else self.nearest
+        if found is None:
+            return
+        figure = figures.distances(found, shown=target)
+        figure.update_layout(width=_ASIDE, height=270)
+        parts.redraw(self.bars, figure)
+        for trace in self.bars.data:
+            trace.on_click(lambda _trace, points, _state: self._bar_clicked(points.point_inds))
+
+    def _bar_clicked(self, places: list[int]) -> None:
+        if places and self.every is not None:
+            self.show_class(int(self.every.targets[places[0]]))
+
+    def _line(self, found: FlipPoints, target: int) -> str:
+        mask = "" if self.mask is None else ", mask=panel.mask"
+        extra = "".join(f", {name}={value!r}" for name, value in self._settings.items() if name != "seed")
+        targets = f", {target}" if found.targeted else ""
+        return (
+            f"wb.flip_points.closest(C, {self._source}{targets}, effort={self.effort.value!r}{mask}{extra}, "
+            f"seed={self._settings.get('seed', 0)})"
+        )
+
+    def close(self) -> None:
+        """Stop the worker and close every widget of the view."""
+        if hasattr(self, "jobs"):
+            self.jobs.close()
+            parts.close_all(self)
+        super().close()

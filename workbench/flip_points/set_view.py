@@ -1,0 +1,354 @@
+"""The part of the panel about many flip points: their principal directions, trust, a table, linked samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+import plotly.graph_objects as go
+import torch
+from itables.widget import ITable
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from workbench.flip_points import figures
+from workbench.flip_points.around import boundary_points_steps
+from workbench.flip_points.closest import closest_steps
+from workbench.flip_points.directions import Directions, directions
+from workbench.flip_points.pictures import Pictures
+from workbench.flip_points.result import FlipPoints
+from workbench.flip_points.trust import Trust, trust
+from workbench.models import Classifier
+from workbench.ui import parts
+from workbench.ui.code_line import CodeLine
+from workbench.ui.jobs import Jobs
+from workbench.ui.sample_grid import SampleGrid
+from workbench.ui.theme import diverging
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Principal components that are computed, and those whose pictures are shown.
+_COMPONENTS, _SHOWN = 8, 4
+#: Boundary points around one query.
+_AROUND = 200
+
+
+class SetView(widgets.VBox):
+    """Flip points of a whole set, or many around one query: select some, see their images and mean flip.
+
+    Args:
+        classifier: the classifier.
+        x: (n, *input) the set.
+        truth: (n,) the right classes, or None where they are not known.
+        settings: what `closest` takes besides query, targets, mask and effort.
+        ask: called with the index of an input that the user chose.
+        query: gives the present query (1, *input), or None.
+
+    Attributes:
+        found: the flip points that are shown, one row a point of the plots.
+        directions: their principal directions.
+        trust: distance beside confidence, where the right classes are known.
+        selected: rows that are selected, all when none is.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        x: Float[Tensor, "n *input"],
+        *,
+        truth: Int[Tensor, " n"] | None,
+        settings: Mapping[str, Any],
+        ask: Callable[[int], object],
+        query: Callable[[], Tensor | None],
+    ) -> None:
+        self.classifier, self.x, self.truth = classifier, x, truth
+        self._settings, self._ask, self._query = dict(settings), ask, query
+        self._pictures = Pictures(classifier)
+        self.found: FlipPoints | None = None
+        self.directions: Directions | None = None
+        self.trust: Trust | None = None
+        self.selected: list[int] = []
+        self._around = False
+        self._build()
+        self._show_images()
+
+    # -- what it looks like --------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.jobs, self.code = Jobs(), CodeLine()
+        count = f"all {len(self.x):,}" if len(self.x) > 1 else "this one"
+        self.analyse = parts.button(f"Flip points of {count}", "Find the flip point of every input of the set")
+        self.analyse.on_click(lambda _: self.find_all())
+        self.around = parts.button("Boundary around the query", f"Find {_AROUND} boundary points around the query")
+        self.around.on_click(lambda _: self.find_around())
+        self.effort = widgets.Dropdown(
+            options=["fast", "accurate", "thorough"],
+            description="effort",
+            layout=widgets.Layout(width="170px"),
+            style={"description_width": "44px"},
+        )
+        self.scatter = go.FigureWidget(layout={"height": 420})
+        self.axes = [
+            widgets.Dropdown(
+                options=[],
+                description=name,
+                layout=widgets.Layout(width="130px"),
+                style={"description_width": "20px"},
+            )
+            for name in ("x", "y")
+        ]
+        for axis in self.axes:
+            axis.observe(lambda _: self._draw_scatter(), names="value")
+        self.means = SampleGrid(arrangement="strip", name="directions", tile=104, empty_text="")
+        self.trust_plot = go.FigureWidget(layout={"height": 420})
+        self._trust_facts = widgets.HTML()
+        self.table = ITable(select=True, maxBytes=0, showIndex=False, classes="display compact nowrap")
+        self.table.observe(self._table_row_chosen, names="selected_rows")
+        self.tabs = widgets.Tab(
+            [
+                widgets.VBox([widgets.HBox(self.axes, layout=parts.row()), self.scatter, self.means]),
+                widgets.VBox([self._trust_facts, self.trust_plot]),
+                self.table,
+            ],
+            layout=widgets.Layout(display="none"),
+        )
+        self.tabs.titles = ("Directions (PCA)", "Trust", "Table")
+        self._selection = widgets.HTML()
+        self._everything = parts.button("Show all", "Undo the selection")
+        self._everything.on_click(lambda _: self.select([]))
+        self._everything.layout.display = "none"
+        self.selection_means = SampleGrid(arrangement="strip", name="means", tile=104, empty_text="")
+        self.grid = SampleGrid(name="inputs", multiple=False, height=300)
+        self.grid.on_select(self._grid_chosen)
+        super().__init__(
+            [
+                widgets.HBox([self.analyse, self.around, self.effort, self.jobs], layout=parts.row()),
+                self.code,
+                self.tabs,
+                widgets.HBox([self._selection, self._everything], layout=parts.row()),
+                self.selection_means,
+                self.grid,
+            ],
+            layout=widgets.Layout(grid_gap="6px", width="100%"),
+        )
+
+    # -- what the user does --------------------------------------------------------------------
+
+    def find_all(self) -> None:
+        """Find the flip point of every input of the set; what there is stays when it is stopped."""
+        effort = self.effort.value
+
+        def done(found: FlipPoints) -> None:
+            self._around = False
+            self._show(found)
+            self.code.code = self._line("wb.flip_points.closest(C, x", f", effort={effort!r}")
+
+        self.jobs.submit(
+            lambda: closest_steps(self.classifier, self.x, effort=effort, **self._settings),
+            done,
+            label="Flip points",
+        )
+
+    def find_around(self) -> None:
+        """Find many boundary points around the present query."""
+        query = self._query()
+        if query is None:
+            self.jobs.say("There is no query yet: choose or draw one above.")
+            return
+        effort = self.effort.value
+
+        def done(found: FlipPoints) -> None:
+            self._around = True
+            self._show(found)
+            self.code.code = self._line(
+                "wb.flip_points.boundary_points(C, panel.query", f", n={_AROUND}, effort={effort!r}"
+            )
+
+        self.jobs.submit(
+            lambda: boundary_points_steps(self.classifier, query, _AROUND, effort=effort, **self._settings),
+            done,
+            label="Boundary points",
+        )
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Show only these rows' samples below, with their mean flip; none of them shows all."""
+        self.selected = sorted(rows)
+        self._everything.layout.display = None if self.selected else "none"
+        self._show_images()
+
+    # -- what follows from it ------------------------------------------------------------------
+
+    def _show(self, found: FlipPoints) -> None:
+        self.found, self.selected = found, []
+        self.tabs.layout.display = None
+        self.directions = directions(found, _COMPONENTS) if int(found.found.sum()) > 1 else None
+        names = [] if self.directions is None else [str(k + 1) for k in range(len(self.directions.components))]
+        for place, axis in enumerate(self.axes):
+            with axis.hold_trait_notifications():
+                axis.options = [(name, k) for k, name in enumerate(names)]
+                axis.value = min(place, len(names) - 1) if names else None
+        self._draw_scatter()
+        self._show_components()
+        self._show_trust(found)
+        self.table.update(self._frame(found))
+        self.select([])
+
+    def _draw_scatter(self) -> None:
+        i, j = (axis.value for axis in self.axes)
+        if self.directions is None or i is None or j is None:
+            return
+        figure = figures.pca_scatter(self.directions, i, j)
+        figure.update_layout(height=420, dragmode="lasso", uirevision=f"{i}/{j}")
+        parts.redraw(self.scatter, figure)
+        self._listen(self.scatter)
+
+    def _show_trust(self, found: FlipPoints) -> None:
+        self.trust = None
+        if self._around or self.truth is None:
+            self._trust_facts.value = parts.table(
+                {"trust": "Give the right classes, wb.flip_points.Panel(C, x, truth=y), and find all flip points."}
+            )
+            return
+        self.trust = trust(self.classifier, self.x, self.truth, found)
+        self._trust_facts.value = parts.table(self._facts_of(self.trust))
+        figure = figures.trust(self.trust)
+        figure.update_layout(height=420, dragmode="lasso")
+        parts.redraw(self.trust_plot, figure)
+        self._listen(self.trust_plot)
+
+    def _show_components(self) -> None:
+        found = self.directions
+        if found is None or not self._pictures.drawable:
+            self.means.clear()
+            return
+        shown = torch.stack([found.mean, *found.components[:_SHOWN]]).float()
+        names = [f"{k + 1}: {share:.0%}" for k, share in enumerate(found.explained.tolist()[:_SHOWN])]
+        coloured = torch.stack([diverging(one.mean(0), float(one.abs().max())) for one in shown])
+        self.means.show(coloured, labels=["mean flip", *names])
+
+    def _listen(self, plot: go.FigureWidget) -> None:
+        """Gather what a lasso holds: every trace tells its own part, one after another."""
+        chosen: dict[int, list[int]] = {}
+
+        def part(place: int, rows: Sequence[int]) -> None:
+            chosen[place] = [int(r) for r in rows]
+            if len(chosen) == len(plot.data):
+                gathered = [row for one in chosen.values() for row in one]
+                chosen.clear()
+                self.select(gathered)
+
+        for place, trace in enumerate(plot.data):
+            trace.on_selection(
+                lambda trace, points, _selector, place=place: part(
+                    place, [trace.customdata[k][0] for k in points.point_inds]
+                )
+            )
+            trace.on_deselect(lambda _trace, _points: self.select([]))
+            trace.on_click(
+                lambda trace, points, _state: [
+                    self._row_chosen(int(trace.customdata[k][0])) for k in points.point_inds
+                ]
+            )
+
+    def _show_images(self) -> None:
+        """The samples of the selected rows; of the whole set before there are flip points."""
+        if self.found is None:
+            self._rows = list(range(len(self.x)))
+            inputs, values = self.x, {}
+        else:
+            self._rows = self.selected or list(range(len(self.found)))
+            rows = torch.tensor(self._rows)
+            found = self.found[rows]
+            inputs = found.points if self._around else found.inputs[found.query]
+            values = {"distance": found.distances.tolist()}
+        self.grid.show(
+            self._pictures(inputs),
+            value_range=self._pictures.value_range,
+            values=values,
+            labels=self._labels(),
+            sort_by="distance" if values else None,
+        )
+        self._show_selection()
+
+    def _labels(self) -> list[str]:
+        names = self.classifier.class_names
+        if self.found is not None:
+            pairs = zip(self.found.labels.tolist(), self.found.targets.tolist(), strict=True)
+            flips = [f"{names[i]} → {names[j]}" for i, j in pairs]
+            return [flips[row] for row in self._rows]
+        if self.truth is not None:
+            return [names[int(self.truth[row])] for row in self._rows]
+        return []
+
+    def _show_selection(self) -> None:
+        if self.found is None or not self.selected:
+            self._selection.value = ""
+            self.selection_means.clear()
+            return
+        found = self.found[torch.tensor(self.selected)]
+        found = found[found.found]
+        what = "boundary points" if self._around else "inputs"
+        self._selection.value = f"{len(self.selected)} of {len(self.found)} {what} selected, with their mean:"
+        if not len(found):
+            self.selection_means.clear()
+            return
+        queries, flips = self._pictures(found.inputs[found.query]), self._pictures(found.points)
+        means = torch.stack([queries.mean(0), flips.mean(0)])
+        change = means[1] - means[0]
+        low, high = self._pictures.value_range
+        if change.ndim == 3:
+            shown = ((means - low) / (high - low)).expand(2, 3, *means.shape[2:])
+            self.selection_means.show(
+                torch.cat([shown, diverging(change.mean(0), float(change.abs().max()))[None]]),
+                labels=["queries", "flip points", "difference"],
+            )
+        else:
+            self.selection_means.show(
+                torch.cat([means, change[None]]),
+                value_range=(low, high),
+                labels=["queries", "flip points", "difference"],
+            )
+
+    def _facts_of(self, found: Trust) -> dict[str, str]:
+        mistakes = int((~found.correct).sum())
+        facts = {"inputs": str(found)}
+        if 0 < mistakes < len(found):
+            for measure, name in (("distance", "distance finds mistakes"), ("softmax", "softmax finds mistakes")):
+                facts[name] = f"area under ROC {found.auc(measure):.3f}"
+            facts["closest class"] = f"is the right one for {float(found.alternative):.0%} of the mistakes"
+        return facts
+
+    def _frame(self, found: FlipPoints) -> pd.DataFrame:
+        """What the table shows of each row."""
+        table = found.frame()
+        if self.trust is not None:
+            table.insert(2, "truth", self.trust.frame()["truth"])
+            table.insert(4, "softmax", self.trust.confidence.numpy())
+        return table.drop(columns=["violation", "outside", "found", "converged"])
+
+    # -- what is chosen ------------------------------------------------------------------------
+
+    def _grid_chosen(self, places: Sequence[int]) -> None:
+        if places:
+            self._row_chosen(self._rows[places[-1]])
+
+    def _table_row_chosen(self, change: Mapping[str, Any]) -> None:
+        if change["new"]:
+            self._row_chosen(change["new"][-1])
+
+    def _row_chosen(self, row: int) -> None:
+        if not self._around:
+            self._ask(row)
+
+    def _line(self, call: str, rest: str) -> str:
+        extra = "".join(f", {name}={value!r}" for name, value in self._settings.items())
+        return f"{call}{rest}{extra})"
+
+    def close(self) -> None:
+        """Stop the worker and close every widget of the view."""
+        if hasattr(self, "jobs"):
+            self.jobs.close()
+            parts.close_all(self)
+        super().close()
