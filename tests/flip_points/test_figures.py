@@ -35,35 +35,41 @@ def trusted(classifier, found) -> Trust:
     return trust(classifier, found.inputs.float(), truth, found.closest())
 
 
-def test_distances_are_one_bar_a_class_and_the_nearest_is_marked(found):
+def test_distances_are_one_bar_a_class_in_the_order_of_the_rows_and_the_nearest_is_marked(found):
     own = found[found.query == 3]
-    (bars,) = figures.distances(found, 3).data
+    bars, _ = figures.distances(found, query=3).data
     assert list(bars.y) == own.distances.tolist()
     assert list(bars.x) == [PLAIN[int(t)] for t in own.targets]
-    marked = [colour != bars.marker.color[1 - k] for k, colour in enumerate(bars.marker.color)]
-    assert all(marked)
-    again = figures.distances(replace(found, distances=-found.distances), 3).data[0]
-    assert again.marker.color == bars.marker.color[::-1]
+    nearest = int(own.distances.argmin())
+    assert bars.marker.color[nearest] != bars.marker.color[1 - nearest]
+    other = figures.distances(found, query=3, shown=int(own.targets[1 - nearest])).data[0]
+    assert other.marker.color == bars.marker.color[::-1]
 
 
 def test_a_class_without_a_flip_point_says_so_and_has_no_bar(found):
     status = found.status.clone()
-    rows = (found.query == 2).nonzero()[:, 0]
-    status[rows[0]] = MISSING
-    figure = figures.distances(replace(found, status=status), 2)
-    assert len(figure.data[0].x) == 1
-    assert [(a.text, a.x) for a in figure.layout.annotations] == [
-        ("none found", PLAIN[int(found.targets[rows[0]])])
-    ]
+    row = int((found.query == 2).nonzero()[0])
+    status[row] = MISSING
+    figure = figures.distances(replace(found, status=status), query=2)
+    assert list(figure.data[0].y) == [None, float(found.distances[row + 1])]
+    assert [(a.text, a.x) for a in figure.layout.annotations] == [("none found", PLAIN[int(found.targets[row])])]
+
+
+def test_lower_bounds_are_drawn_where_there_are_any(found):
+    own = (found.query == 3).nonzero()[:, 0]
+    lower = torch.full_like(found.distances, math.nan)
+    lower[own[1]] = 0.01
+    bars, bounds = figures.distances(replace(found, lower=lower), query=3).data
+    assert list(bounds.y) == [None, 0.01] and list(bounds.x) == list(bars.x)
 
 
 def test_a_query_that_is_not_there_is_refused(found):
     with pytest.raises(IndexError, match="0 to 14"):
-        figures.distances(found, 15)
+        figures.distances(found, query=15)
 
 
 def test_the_trust_figure_has_every_input_once_and_mistakes_apart(trusted):
-    correct, mistakes = figures.trust_figure(trusted).data
+    correct, mistakes = figures.trust(trusted).data
     assert sorted(row[0] for trace in (correct, mistakes) for row in trace.customdata) == list(range(15))
     rows = [row[0] for row in mistakes.customdata]
     assert rows == (~trusted.correct).nonzero()[:, 0].tolist()
@@ -75,7 +81,7 @@ def test_figures_say_how_many_inputs_they_cannot_show(trusted):
     status = trusted.status.clone()
     status[:2] = MISSING
     lost = replace(trusted, status=status)
-    for figure in (figures.trust_figure(lost), figures.distance_histogram(lost)):
+    for figure in (figures.trust(lost), figures.distance_histogram(lost)):
         assert "2 of 15 without a flip point" in figure.layout.title.text
         assert sum(len(trace.x) for trace in figure.data) == 13
 
@@ -143,7 +149,7 @@ def test_subsets_show_every_network_and_the_means():
 def test_class_names_are_text_and_never_markup(found, trusted):
     drawn = [
         figures.distances(found),
-        figures.trust_figure(trusted),
+        figures.trust(trusted),
         figures.pca_scatter(directions(found, 2)),
     ]
     for figure in drawn:
@@ -156,6 +162,6 @@ def test_without_any_flip_point_the_figures_still_draw(found, trusted):
     none = torch.full_like(trusted.status, MISSING)
     lost = replace(trusted, status=none, distances=torch.full_like(trusted.distances, math.inf))
     assert all(len(trace.x) == 0 for trace in figures.distance_histogram(lost).data)
-    assert all(len(trace.x) == 0 for trace in figures.trust_figure(lost).data)
+    assert all(len(trace.x) == 0 for trace in figures.trust(lost).data)
     rows = torch.full_like(found.status, MISSING)
-    assert len(figures.distances(replace(found, status=rows)).data[0].x) == 0
+    assert set(figures.distances(replace(found, status=rows)).data[0].y) == {None}

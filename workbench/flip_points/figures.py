@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,14 +24,16 @@ _FAINT = "rgba(128,128,128,0.18)"
 _SYMBOLS = ("circle", "diamond", "square")
 
 
-def distances(found: FlipPoints, query: int = 0, *, height: int = 260) -> go.Figure:
-    """Distances from one query to its flip points toward the other classes, as bars, the nearest one marked.
+def distances(found: FlipPoints, *, query: int = 0, shown: int | None = None, height: int = 260) -> go.Figure:
+    """Distances from one query to its flip points toward the other classes, as bars in the order of its rows.
 
-    A class toward which none was found has no bar, and says so.
+    A class toward which none was found has no bar, and says so. Where `certify` gave lower bounds, a line across
+    the bar is the distance up to which there is proved to be no flip point. A bar's custom data is its class.
 
     Args:
         found: flip points with targets, such as `closest(C, x, targets="all")`.
         query: which of its queries.
+        shown: the class whose bar is marked; by default the nearest one.
 
     Raises:
         IndexError: no row belongs to that query.
@@ -38,44 +41,46 @@ def distances(found: FlipPoints, query: int = 0, *, height: int = 260) -> go.Fig
     own = found[found.query == query]
     if not len(own):
         raise IndexError(f"query {query} was asked for; the flip points belong to 0 to {len(found.inputs) - 1}")
-    there = own.found
     plain = _plain(found.class_names)
     names = [plain[int(j)] for j in own.targets]
-    nearest = int(own.distances.argmin()) if bool(there.any()) else -1
+    marked = int(own.targets[own.distances.argmin()]) if shown is None else shown
     figure = go.Figure(
         go.Bar(
-            x=[name for name, f in zip(names, there, strict=True) if f],
-            y=own.distances[there].tolist(),
-            marker={"color": [_MISTAKE if r == nearest else _CORRECT for r in there.nonzero()[:, 0].tolist()]},
-            customdata=[[int(j)] for j in own.targets[there]],
+            x=names,
+            y=[d if f else None for d, f in zip(own.distances.tolist(), own.found.tolist(), strict=True)],
+            marker={"color": [_MISTAKE if int(j) == marked else _CORRECT for j in own.targets]},
+            customdata=[[int(j)] for j in own.targets],
             hovertemplate="class %{x}<br>distance %{y:.4g}<extra></extra>",
         )
     )
-    for name, f in zip(names, there, strict=True):
-        if not f:
-            figure.add_annotation(x=name, y=0, text="none found", textangle=-90, showarrow=False, yanchor="bottom")
-    _lay_out(
-        figure,
-        f"From class {plain[int(own.labels[0])]} to the boundary with each class",
-        "class",
-        "distance",
-        height=height,
+    figure.add_scatter(
+        x=names,
+        y=[bound if math.isfinite(bound) else None for bound in own.lower.tolist()],
+        mode="markers",
+        marker={"symbol": "line-ew-open", "size": 16, "color": NEUTRAL_AXIS, "line": {"width": 3}},
+        hovertemplate="class %{x}<br>none nearer than %{y:.4g}<extra></extra>",
     )
+    for name, there in zip(names, own.found.tolist(), strict=True):
+        if not there:
+            figure.add_annotation(x=name, y=0, text="none found", textangle=-90, showarrow=False, yanchor="bottom")
+    title = f"From class {plain[int(own.labels[0])]} to the boundary with each class"
+    _lay_out(figure, title, "class", "distance", height=height)
+    figure.update_layout(showlegend=False)
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
     figure.update_yaxes(rangemode="tozero")
     return figure
 
 
-def trust_figure(trust: Trust, *, height: int = 380) -> go.Figure:
+def trust(trust: Trust, *, height: int = 380) -> go.Figure:
     """The paper's figure 3: distance to the closest flip point against softmax, one dot an input, mistakes marked.
 
-    Each dot carries its row as the first of its custom data.
+    Each dot's custom data begins with its row.
     """
     figure, plain = go.Figure(), _plain(trust.class_names)
     for mistakes in (False, True):
         rows = ((trust.correct != mistakes) & trust.found).nonzero()[:, 0]
         classes = (trust.labels, trust.truth, trust.closest)
-        names = [[int(r), *(plain[int(of[r])] for of in classes)] for r in rows]
+        told = [[int(r), *(plain[int(of[r])] for of in classes)] for r in rows]
         figure.add_scatter(
             x=trust.distances[rows].tolist(),
             y=trust.confidence[rows].tolist(),
@@ -87,7 +92,7 @@ def trust_figure(trust: Trust, *, height: int = 380) -> go.Figure:
                 "symbol": "x" if mistakes else "circle",
                 "opacity": 0.9 if mistakes else 0.5,
             },
-            customdata=names,
+            customdata=told,
             hovertemplate=(
                 "row %{customdata[0]}: read as %{customdata[1]}, is %{customdata[2]}, closest %{customdata[3]}<br>"
                 "distance %{x:.4g}, softmax %{y:.4f}<extra></extra>"
@@ -157,7 +162,7 @@ def pca_scatter(directions: Directions, i: int = 0, j: int = 1, *, height: int =
     """Flip directions on two of their principal components, one dot a direction, one trace a class.
 
     The class is that of the query, or where all directions start from one class, that beyond the boundary.
-    Each dot carries its row among the flip points as the first of its custom data.
+    Each dot's custom data begins with its row among the flip points.
 
     Args:
         i, j: components, from 0.

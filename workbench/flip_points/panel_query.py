@@ -238,7 +238,7 @@ class QueryView(widgets.VBox):
         found = self.every if self.every is not None else self.nearest
         if found is None:
             return
-        figure = figures.distances(found)
+        figure = figures.distances(found, shown=target)
         figure.update_layout(width=_ASIDE, height=270, title=None)
         self.bars.draw(figure)
 

@@ -231,7 +231,7 @@ class SetView(widgets.VBox):
             return
         self.trust = trust(self.classifier, self.x, self.truth, found)
         self._trust_facts.value = parts.table(self._facts_of(self.trust))
-        figure = figures.trust_figure(self.trust)
+        figure = figures.trust(self.trust)
         figure.update_layout(**_PLOT, dragmode="lasso")
         self.trust_plot.draw(figure)
 
