@@ -130,7 +130,7 @@ def test_a_given_change_of_a_linear_output_is_a_step_along_its_weights():
 
 def test_all_classes_of_a_linear_classifier_meet_in_the_point_that_linear_algebra_gives():
     C = linear(classes=3)
-    x = torch.randn(30, 6, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(90, 6, generator=torch.Generator().manual_seed(1))
     x = x[C.scores(x).argmax(1) == 0]
     w, b = weights(C)
     found = closest_meeting(C, x, [1, 2])

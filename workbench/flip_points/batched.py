@@ -106,25 +106,27 @@ class Settings:
         cuts: linearisations that are kept.
         rounds: of restarts, each from the best point so far; `restarts` are how many a round, each a search of
             `again` steps.
-        newton: Newton steps; toward a given target also from the end of every search.
+        newton: Newton steps from the end of every search toward a given target.
+        exact: Newton steps in double precision, for all.
     """
 
-    scout: int = 16
+    scout: int = 12
     starts: int = 2
     search: int = 100
     heat: float = 4.0
     planes: int = 12
     cuts: int = 5
-    rounds: int = 3
+    rounds: int = 2
     restarts: int = 3
     again: int = 60
     newton: int = 50
+    exact: int = 12
 
 
 EFFORTS = {
-    "fast": Settings(scout=8, starts=2, search=30, planes=8, rounds=0, newton=15),
+    "fast": Settings(scout=8, starts=2, search=30, planes=8, rounds=0, newton=15, exact=8),
     "accurate": Settings(),
-    "thorough": Settings(starts=5, search=400, planes=20, cuts=8, rounds=10, newton=100),
+    "thorough": Settings(starts=5, search=400, planes=20, cuts=8, rounds=10, newton=100, exact=50),
 }
 
 
@@ -352,7 +354,7 @@ def cutting_planes(
 def turned(
     rows: Rows, best: Float[Tensor, "rows d"], *, count: int, generator: torch.Generator
 ) -> tuple[Rows, Float[Tensor, "rows*count d"]]:
-    """Where the restarts begin: as far from the query as the best point, its direction turned half a right angle."""
+    """Where restarts begin: as far from the query as the best point, its direction turned half a right angle."""
     many = rows.repeated(count)
     away = (best - rows.origin).repeat_interleave(count, 0)
     length = away.norm(dim=1, keepdim=True)

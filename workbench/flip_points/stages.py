@@ -214,7 +214,7 @@ def _stages(
     point = point.to(final.origin)
     if not question.targeted:
         final.targets = without(final.evaluate(point), final.labels[:, None]).argmax(1, keepdim=True)
-    steps = newton(final, point, constraints, steps=question.settings.newton)
+    steps = newton(final, point, constraints, steps=question.settings.exact)
     solved = yield from _last(steps, "double precision")
     proof = prove(final, solved, constraints)
     on_boundary = proof.on_boundary
@@ -250,16 +250,22 @@ def _nearest(
     estimates, points = cutting_planes(many, start, leaving, steps=settings.planes, cuts=settings.cuts)
     yield "cutting planes"
     best, point = _least(estimates.view(n, kept), points.view(n, kept, -1))
+    going = torch.arange(n, device=point.device)
     for _ in range(settings.rounds):
-        again, start = turned(rows, point, count=settings.restarts, generator=generator)
+        again, start = turned(rows[going], point[going], count=settings.restarts, generator=generator)
         _, hit = yield from _last(search(again, leaving, leaving, steps=settings.again, heat=2.0, start=start))
-        known = at_query.repeat_interleave(settings.restarts)
+        known = at_query[going].repeat_interleave(settings.restarts)
         start = crossing(again, hit, leaving, at_query=known, steps=5)
         estimates, points = cutting_planes(again, start, leaving, steps=settings.planes, cuts=settings.cuts)
         yield "restarts"
-        fresh, where = _least(estimates.view(n, -1), points.view(n, settings.restarts, -1))
-        point = torch.where((fresh < best)[:, None], where, point)
-        best = torch.minimum(fresh, best)
+        estimates = estimates.view(-1, settings.restarts)
+        fresh, where = _least(estimates, points.view(*estimates.shape, -1))
+        point[going] = torch.where((fresh < best[going])[:, None], where, point[going])
+        best[going] = torch.minimum(fresh, best[going])
+        # where all restarts come back to one distance, further ones would too
+        going = going[estimates.amax(1) > 1.001 * best[going]]
+        if not len(going):
+            break
     fresh, where = cutting_planes(rows, point, leaving, steps=2 * settings.planes, cuts=settings.cuts, radius=0.05)
     yield "cutting planes"
     return torch.where((fresh < best)[:, None], where, point)
