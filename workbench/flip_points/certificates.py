@@ -98,8 +98,8 @@ def certify(
     Args:
         classifier: the one that `found` is of.
         found: what `closest` or `homotopy` returned.
-        evaluations: how many radii are tried for each query, at least 1; the bound's precision doubles
-            with each, until the relaxations are what limits it.
+        evaluations: how many radii are tried for each query, at least 1; the ratio of the interval that
+            holds the largest certified radius starts at 1,000, and each but the first takes its square root.
         progress: told each step; when it returns False, what is there comes back, marked as partial.
 
     Returns:
