@@ -90,17 +90,17 @@ def test_what_was_not_measured_is_asked_for(tmp_path):
 
 def test_an_interrupted_measurement_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "_BLOCK", 2)
-    whole = measure(Results(tmp_path / "whole"), CASE, most=5, report=quiet)
+    whole = measure(Results(tmp_path / "whole"), CASE, most=3, report=quiet)
     results = Results(tmp_path / "parts")
-    measure(results, CASE, most=2, report=quiet)
+    measure(results, CASE, most=1, report=quiet)
     said: list[str] = []
-    again = measure(results, CASE, most=5, report=said.append)
-    assert said == [f"{CASE.name}: 4 of 5 distances", f"{CASE.name}: 5 of 5 distances"]
+    again = measure(results, CASE, most=3, report=said.append)
+    assert said == [f"{CASE.name}: 3 of 3 distances"]
     assert again.frame().equals(whole.frame())
     assert again.provenance.passes == whole.provenance.passes
     monkeypatch.setattr(study, "closest", None)
-    measure(results, CASE, most=5, report=quiet)  # nothing is missing, so nothing is computed
-    for other in ({"most": 4}, {"most": 5, "effort": "accurate"}):
+    measure(results, CASE, most=3, report=quiet)  # nothing is missing, so nothing is computed
+    for other in ({"most": 2}, {"most": 3, "effort": "accurate"}):
         with pytest.raises(ValueError, match="give another folder"):
             measure(results, CASE, report=quiet, **other)
 
@@ -108,9 +108,9 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(tmp_path, monkeypat
 def test_measured_along_the_wavelets_distances_are_what_closest_gives(tmp_path):
     from workbench.flip_points import closest
 
-    found = measure(Results(tmp_path), CASE, most=4, report=quiet)
+    found = measure(Results(tmp_path), CASE, most=2, report=quiet)
     classifier, wavelets = classifier_of(CASE.network)
-    images, truth = digits("sample", 4)
+    images, truth = digits("sample", 2)
     expected = closest(classifier, images, effort="fast", basis=wavelets)
     torch.testing.assert_close(found.distances, expected.distances.float())
     assert torch.equal(found.truth, truth)
@@ -254,7 +254,7 @@ def test_claims_about_distances_follow_the_numbers(tmp_path):
 
 def test_the_command_line_runs_resumes_and_says_what_made_its_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mnist, "load", lambda split: mnist.sample())
-    sizes = ["--images", "12", "--subset", "4", "--seeds", "2", "--epochs", "1", "--whole-seeds", "1"]
+    sizes = ["--images", "6", "--subset", "3", "--seeds", "2", "--epochs", "1", "--whole-seeds", "1"]
     monkeypatch.setattr(sys, "argv", ["study", "--out", str(tmp_path), *sizes, "--whole-epochs", "1"])
     study.main()
     assert "networks learn most from" in capsys.readouterr().out
@@ -275,4 +275,4 @@ def test_the_command_line_runs_resumes_and_says_what_made_its_results(tmp_path, 
     assert (tmp_path / "claims.csv").read_text() == before
     first, second = json.loads((tmp_path / "runs.json").read_text())
     assert first["finished"] and second["finished"]
-    assert first["settings"]["subset"] == 4 and "--subset 4" in first["command"]
+    assert first["settings"]["subset"] == 3 and "--subset 3" in first["command"]
