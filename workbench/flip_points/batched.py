@@ -106,27 +106,29 @@ class Settings:
         cuts: linearisations that are kept.
         rounds: of restarts, each from the best point so far; `restarts` are how many a round, each a search of
             `again` steps.
+        mixtures: restarts close to the best point, from mixtures of the directions found, without a search.
         newton: Newton steps from the end of every search toward a given target.
         exact: Newton steps in double precision, for all.
     """
 
     scout: int = 12
-    starts: int = 2
-    search: int = 100
+    starts: int = 4
+    search: int = 60
     heat: float = 4.0
     planes: int = 12
     cuts: int = 5
     rounds: int = 2
     restarts: int = 3
     again: int = 60
+    mixtures: int = 8
     newton: int = 50
     exact: int = 12
 
 
 EFFORTS = {
-    "fast": Settings(scout=8, starts=2, search=30, planes=8, rounds=0, newton=15, exact=8),
+    "fast": Settings(scout=8, starts=2, search=30, planes=8, rounds=0, mixtures=0, newton=15, exact=8),
     "accurate": Settings(),
-    "thorough": Settings(starts=5, search=400, planes=20, cuts=8, rounds=10, newton=100, exact=50),
+    "thorough": Settings(starts=5, search=400, planes=20, cuts=8, rounds=10, mixtures=24, newton=100, exact=50),
 }
 
 
@@ -361,6 +363,33 @@ def turned(
     aside = torch.randn(away.shape, generator=generator).to(away)
     away = away + length * aside / aside.norm(dim=1, keepdim=True)
     return many, many.clip(many.origin + length * away / away.norm(dim=1, keepdim=True).clamp_min(1e-12))
+
+
+def mixed(
+    rows: Rows,
+    found: Float[Tensor, "rows starts d"],
+    best: Float[Tensor, "rows d"],
+    height: Height,
+    *,
+    count: int,
+    generator: torch.Generator,
+) -> tuple[Rows, Float[Tensor, "rows*count d"]]:
+    """Where close restarts begin: the best direction and half its length along random mixtures of all found.
+
+    Each is followed outward until it is a hit; where it never is, the best one stands in.
+    """
+    away = found - rows.origin[:, None]
+    units = away / away.norm(dim=2, keepdim=True).clamp_min(1e-12)
+    weights = torch.randn(len(found), count, found.shape[1], generator=generator).to(best)
+    aside = weights @ units
+    direction = (best - rows.origin)[:, None]
+    turn = direction + 0.5 * direction.norm(dim=2, keepdim=True) * aside / aside.norm(dim=2, keepdim=True)
+    many, turn = rows.repeated(count), turn.flatten(0, 1)
+    hit = many.clip(many.origin + 1.02 * direction.expand(-1, count, -1).flatten(0, 1))
+    for share in (2.2, 1.7, 1.3, 1.0):
+        at = many.clip(many.origin + share * turn)
+        hit = torch.where((many.value(at, height) <= 0)[:, None], at, hit)
+    return many, hit
 
 
 def newton(

@@ -65,7 +65,12 @@ class Panel(widgets.VBox):
         settings = {name: value for name, value in settings.items() if value is not defaults.get(name, ...)}
         self.one = QueryView(classifier, settings=settings, effort=effort, height=height)
         self.many = SetView(
-            classifier, self.x, truth=truth, settings=settings, ask=self.ask, query=lambda: self.one.query
+            classifier,
+            self.x,
+            truth=truth,
+            settings=settings,
+            ask=self.ask,
+            query=lambda: (self.one.query, self.one.mask),
         )
         super().__init__([self.one, self.many], layout=widgets.Layout(grid_gap="18px", width="100%"))
         self.ask(0)

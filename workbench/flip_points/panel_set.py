@@ -45,7 +45,7 @@ class SetView(widgets.VBox):
         truth: (n,) the right classes, or None where they are not known.
         settings: what `closest` takes besides query, targets, mask and effort.
         ask: called with the index of an input that the user chose.
-        query: gives the present query (1, *input), or None.
+        query: gives the present query (1, *input), or None, and the mask of what may change in it, or None.
 
     Attributes:
         found: the flip points that are shown, one row a point of the plots.
@@ -62,7 +62,7 @@ class SetView(widgets.VBox):
         truth: Int[Tensor, " n"] | None,
         settings: Mapping[str, Any],
         ask: Callable[[int], object],
-        query: Callable[[], Tensor | None],
+        query: Callable[[], tuple[Tensor | None, Tensor | None]],
     ) -> None:
         self.classifier, self.x, self.truth = classifier, x, truth
         self._settings, self._ask, self._query = dict(settings), ask, query
@@ -164,21 +164,24 @@ class SetView(widgets.VBox):
 
     def find_around(self) -> None:
         """Find many boundary points around the present query."""
-        query = self._query()
+        query, mask = self._query()
         if query is None:
             self.jobs.say("There is no query yet: choose or draw one above.")
             return
         effort = self.effort.value
+        kept = "" if mask is None else ", mask=panel.mask"
 
         def done(found: FlipPoints) -> None:
             self._around = True
             self._show(found)
             self.code.code = self._line(
-                "wb.flip_points.boundary_points(C, panel.query", f", n={_AROUND}, effort={effort!r}"
+                "wb.flip_points.boundary_points(C, panel.query", f", n={_AROUND}, effort={effort!r}{kept}"
             )
 
         self.jobs.submit(
-            lambda: boundary_points_steps(self.classifier, query, _AROUND, effort=effort, **self._settings),
+            lambda: boundary_points_steps(
+                self.classifier, query, _AROUND, effort=effort, mask=mask, **self._settings
+            ),
             done,
             label="Boundary points",
         )

@@ -21,6 +21,7 @@ from workbench.flip_points.batched import (
     crossing,
     cutting_planes,
     leaving,
+    mixed,
     newton,
     reaching,
     search,
@@ -249,26 +250,34 @@ def _nearest(
     start = crossing(many, hit, leaving, at_query=at_query.repeat_interleave(kept), steps=5)
     estimates, points = cutting_planes(many, start, leaving, steps=settings.planes, cuts=settings.cuts)
     yield "cutting planes"
-    best, point = _least(estimates.view(n, kept), points.view(n, kept, -1))
-    going = torch.arange(n, device=point.device)
+    found = points.view(n, kept, -1)
+    best, point = _least(estimates.view(n, kept), found)
     for _ in range(settings.rounds):
-        again, start = turned(rows[going], point[going], count=settings.restarts, generator=generator)
+        again, start = turned(rows, point, count=settings.restarts, generator=generator)
         _, hit = yield from _last(search(again, leaving, leaving, steps=settings.again, heat=2.0, start=start))
-        known = at_query[going].repeat_interleave(settings.restarts)
-        start = crossing(again, hit, leaving, at_query=known, steps=5)
-        estimates, points = cutting_planes(again, start, leaving, steps=settings.planes, cuts=settings.cuts)
+        known = at_query.repeat_interleave(settings.restarts)
+        best, point, more = _restarted(settings, again, hit, known, best, point)
+        found = torch.cat([found, more], 1)
         yield "restarts"
-        estimates = estimates.view(-1, settings.restarts)
-        fresh, where = _least(estimates, points.view(*estimates.shape, -1))
-        point[going] = torch.where((fresh < best[going])[:, None], where, point[going])
-        best[going] = torch.minimum(fresh, best[going])
-        # where all restarts come back to one distance, further ones would too
-        going = going[estimates.amax(1) > 1.001 * best[going]]
-        if not len(going):
-            break
+    if settings.mixtures:
+        again, start = mixed(rows, found, point, leaving, count=settings.mixtures, generator=generator)
+        known = at_query.repeat_interleave(settings.mixtures)
+        best, point, _ = _restarted(settings, again, start, known, best, point)
+        yield "restarts"
     fresh, where = cutting_planes(rows, point, leaving, steps=2 * settings.planes, cuts=settings.cuts, radius=0.05)
     yield "cutting planes"
     return torch.where((fresh < best)[:, None], where, point)
+
+
+def _restarted(
+    settings: Settings, again: Rows, hit: Tensor, at_query: Tensor, best: Tensor, point: Tensor
+) -> tuple[Tensor, Tensor, Float[Tensor, "rows restarts d"]]:
+    """Cutting planes from the hits of several restarts a row: the new best, its points, and all found."""
+    start = crossing(again, hit, leaving, at_query=at_query, steps=5)
+    estimates, points = cutting_planes(again, start, leaving, steps=settings.planes, cuts=settings.cuts)
+    points = points.view(len(best), -1, points.shape[1])
+    fresh, where = _least(estimates.view(len(best), -1), points)
+    return torch.minimum(fresh, best), torch.where((fresh < best)[:, None], where, point), points
 
 
 def _from_afar(

@@ -1,0 +1,131 @@
+"""The panel of flip points in a real JupyterLab: draw, keep fixed, lasso, choose, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator
+
+from tests.browser.harness import NotebookPage
+
+pytestmark = pytest.mark.browser
+
+DIGITS = [
+    """
+import torch, workbench as wb
+from workbench.datasets import mnist
+torch.set_num_threads(1)
+digits = mnist.sample()
+C = wb.load("mnist-erf-1", device="cpu")
+x, truth = digits.tensor()[::17], digits.labels[::17]
+""",
+    'panel = wb.flip_points.Panel(C, x, truth, effort="fast")\npanel',
+]
+
+
+@pytest.fixture
+def notebook(open_notebook: Callable[..., NotebookPage]) -> NotebookPage:
+    opened = open_notebook(DIGITS, width=1400, height=1900)
+    rest(opened)
+    return opened
+
+
+def rest(notebook: NotebookPage) -> None:
+    """Wait until both workers are done and the page has drawn."""
+    for view in ("one", "many"):
+        notebook.until(f"panel.{view}.jobs._thread is None", True, timeout=90)
+    notebook.settle(600)
+
+
+def stroke(notebook: NotebookPage, canvas: Locator, *points: tuple[float, float]) -> None:
+    """A stroke through points given as shares of the canvas."""
+    box = canvas.bounding_box()
+    assert box is not None
+    at = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in points]
+    notebook.page.mouse.move(*at[0])
+    notebook.page.mouse.down()
+    for x, y in at[1:]:
+        notebook.page.mouse.move(x, y, steps=10)
+    notebook.page.mouse.up()
+
+
+def plot(notebook: NotebookPage, index: int) -> Locator:
+    found = notebook.page.locator(".js-plotly-plot .nsewdrag").nth(index)
+    found.wait_for()
+    return found
+
+
+def bars(notebook: NotebookPage) -> int:
+    return notebook.page.locator(".js-plotly-plot").first.locator(".barlayer .point").count()
+
+
+def test_the_flip_point_of_the_first_digit_and_the_distances_to_all_classes_are_there(notebook: NotebookPage):
+    assert bars(notebook) == 9
+    assert notebook.page.get_by_role("slider", name="Position on the line").is_visible()
+    shown = notebook.page.locator(".wb-code-line code").first.inner_text()
+    assert notebook.kernel.value(f"bool(({shown}).points.equal(panel.one.nearest.points))") is True
+
+
+def test_a_drawn_digit_becomes_the_query_and_what_is_painted_stays(notebook: NotebookPage):
+    canvas = notebook.page.locator(".wb-canvas canvas:visible").first
+    notebook.page.get_by_role("button", name="Clear", exact=True).first.click()
+    stroke(notebook, canvas, (0.3, 0.2), (0.7, 0.2), (0.5, 0.8))
+    notebook.until("float(panel.query.max()) > 0.9", True)
+    rest(notebook)
+    assert notebook.kernel.value("C.class_names[int(panel.one.nearest.labels[0])]") == "7"
+    notebook.page.get_by_role("tab", name="Keep fixed").click()
+    stroke(notebook, notebook.page.locator(".wb-canvas canvas:visible").first, (0.1, 0.25), (0.9, 0.25))
+    notebook.until("panel.mask is not None", True)
+    rest(notebook)
+    kept = "bool((panel.one.nearest.points[0][~panel.mask].float() == panel.query[0][~panel.mask]).all())"
+    assert notebook.kernel.value(kept) is True
+    notebook.screenshot("flip-point-panel", notebook.page.locator(".jp-OutputArea-output").last)
+
+
+def test_a_lasso_shows_the_samples_inside_and_a_click_makes_one_the_query(notebook: NotebookPage):
+    notebook.page.get_by_role("button", name="Flip points of all 59").click()
+    notebook.until("panel.many.found is not None", True, timeout=90)
+    rest(notebook)
+    area = plot(notebook, 1)
+    area.scroll_into_view_if_needed()
+    stroke(notebook, area, (0.3, 0.3), (0.9, 0.3), (0.9, 0.8), (0.3, 0.8), (0.3, 0.33))
+    notebook.until("0 < len(panel.many.selected) < 59", True)
+    rest(notebook)
+    count = notebook.kernel.value("len(panel.many.selected)")
+    assert notebook.page.get_by_text(f"{count} of 59 inputs selected").is_visible()
+    inside = """sorted(int(r) for r, s in zip(panel.many.directions.rows, panel.many.directions.scores)
+        if min(u[0] for u in corners) < s[0] < max(u[0] for u in corners)) """
+    notebook.kernel.run(
+        "from workbench.ui.plot import _corners\ncorners = _corners(panel.many.scatter._outlines[0])"
+    )
+    assert set(notebook.kernel.value("panel.many.selected")) <= set(notebook.kernel.value(inside))
+    panel = notebook.page.locator(".jp-OutputArea-output").last
+    notebook.screenshot("flip-point-panel-set", panel)
+    notebook.set_theme("JupyterLab Dark")
+    notebook.screenshot("flip-point-panel-set-dark", panel)
+    notebook.set_theme("JupyterLab Light")
+    notebook.page.get_by_role("button", name="Show all").click()
+    notebook.until("panel.many.selected", [])
+    notebook.page.get_by_role("tab", name="Trust").click()
+    notebook.settle(600)
+    assert notebook.page.get_by_text("59 inputs, 3 mistakes").is_visible()
+    notebook.page.get_by_role("tab", name="Table", exact=True).click()
+    notebook.page.locator("table.dataTable tbody tr").nth(4).click()
+    notebook.until("panel.many.table.selected_rows", [4])
+    notebook.until("bool(panel.query.equal(panel.x[4:5]))", True)
+    rest(notebook)
+
+
+def test_cancelling_the_whole_set_keeps_what_was_found(open_notebook: Callable[..., NotebookPage]):
+    sources = [DIGITS[0].replace("[::17]", "[:400]"), DIGITS[1]]
+    notebook = open_notebook(sources, width=1400, height=1900)
+    rest(notebook)
+    notebook.page.get_by_role("button", name="Flip points of all 400").click()
+    notebook.until("panel.many.jobs._bar.value > 0.3", True, timeout=90)
+    notebook.page.get_by_role("button", name="Cancel").nth(1).click()
+    notebook.until("panel.many.jobs.busy", False, timeout=60)
+    assert "kept what there is" in notebook.kernel.value("panel.many.jobs._label.value")
+    found = notebook.kernel.value("(int(panel.many.found.found.sum()), len(panel.many.found))")
+    assert 128 <= found[0] < found[1] == 400
+    rest(notebook)
