@@ -7,7 +7,8 @@ Four stages, none of which is the paper's (whose homotopy is the reference that 
    all targets, a long one toward the nearest ones;
 2. *cutting planes* in a trust region (a bundle method): the nearest point of the polyhedron of the last
    linearisations is tried, which finds corners of piecewise linear networks as well as smooth optima;
-3. *restarts* of both in rounds, each from the best point so far with its direction turned at random;
+3. *restarts* of both in rounds, each from the best point so far with its direction turned at random, then of the
+   cutting planes alone from mixtures of the directions that were found;
 4. *Newton steps* (sequential quadratic programming with Barzilai and Borwein's step) for the pair of
    classes in double precision, and a landing on the boundary itself.
 """
