@@ -1,7 +1,7 @@
 """Cost of flip points against their number, and the batched solver beside the homotopy.
 
-`python -m benchmarks.flip_point_scaling` writes `benchmarks/results/flip-point-scaling.json`. The homotopy runs along
-the paper's wavelets, without pixel bounds, toward the class of the nearest boundary of each image.
+`python -m benchmarks.flip_point_scaling` writes `benchmarks/results/flip-point-scaling.json`. The homotopy runs
+along the paper's wavelets, without pixel bounds, toward the class of the nearest boundary of each image.
 """
 
 from __future__ import annotations

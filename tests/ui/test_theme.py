@@ -50,3 +50,13 @@ def test_signed_numbers_become_red_above_zero_blue_below_and_neutral_at_zero():
     assert below[2] > 2 * below[0] and above[0] > 2 * above[2]
     assert float(zero.max() - zero.min()) < 0.02
     assert torch.equal(theme.diverging(torch.zeros(1, 1), 0.0)[:, 0, 0], zero)
+
+
+def test_a_difference_stands_beside_its_two_pictures():
+    pair = torch.stack([torch.zeros(1, 2, 2), torch.tensor([[[1.0, 0.0], [0.0, -1.0]]])])
+    three, value_range = theme.with_difference(pair, (-1.0, 1.0))
+    assert three.shape == (3, 3, 2, 2) and value_range == (0.0, 1.0)
+    assert torch.equal(three[:2], ((pair + 1) / 2).expand(2, 3, 2, 2))
+    assert torch.equal(three[2], theme.diverging(pair[1, 0], 1.0))
+    signals, limits = theme.with_difference(torch.tensor([[0.0, 2.0], [1.0, -1.0]]), (0.0, 1.0))
+    assert torch.equal(signals[2], torch.tensor([1.0, -3.0])) and limits == (-3.0, 2.0)

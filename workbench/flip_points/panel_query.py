@@ -23,7 +23,7 @@ from workbench.ui.film_strip import FilmStrip
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
-from workbench.ui.theme import diverging
+from workbench.ui.theme import with_difference
 
 #: Frames of the strip from the query to the flip point, and of its part beyond, where the other class decides.
 _FRAMES, _BEYOND = 32, 8
@@ -207,16 +207,7 @@ class QueryView(widgets.VBox):
             start=_FRAMES,
         )
         pictures = self._pictures(torch.stack([x.to(flip), flip]))
-        change = pictures[1] - pictures[0]
-        if change.ndim == 3:  # images
-            limit = float(change.abs().max())
-            coloured = diverging(change.mean(0), limit)
-            low, high = self._pictures.value_range
-            shown = ((pictures - low) / (high - low)).expand(2, 3, *pictures.shape[2:])
-            three, value_range = torch.cat([shown, coloured[None]]), (0.0, 1.0)
-        else:
-            three = torch.cat([pictures, change[None]])
-            value_range = (float(three.min()), float(three.max()))
+        three, value_range = with_difference(pictures, self._pictures.value_range)
         labels = [f"query: {names[i]}", f"flip: {names[j]}", "difference"]
         self.trio.show(three, value_range=value_range, labels=labels)
 

@@ -23,7 +23,7 @@ from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
-from workbench.ui.theme import diverging
+from workbench.ui.theme import diverging, with_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -281,20 +281,9 @@ class SetView(widgets.VBox):
             return
         queries, flips = self._pictures(found.inputs[found.query]), self._pictures(found.points)
         means = torch.stack([queries.mean(0), flips.mean(0)])
-        change = means[1] - means[0]
-        low, high = self._pictures.value_range
-        if change.ndim == 3:
-            shown = ((means - low) / (high - low)).expand(2, 3, *means.shape[2:])
-            self.selection_means.show(
-                torch.cat([shown, diverging(change.mean(0), float(change.abs().max()))[None]]),
-                labels=["queries", "flip points", "difference"],
-            )
-        else:
-            self.selection_means.show(
-                torch.cat([means, change[None]]),
-                value_range=(low, high),
-                labels=["queries", "flip points", "difference"],
-            )
+        three, value_range = with_difference(means, self._pictures.value_range)
+        labels = ["queries", "flip points", "difference"]
+        self.selection_means.show(three, value_range=value_range, labels=labels)
 
     def _facts_of(self, found: Trust) -> dict[str, str]:
         mistakes = int((~found.correct).sum())

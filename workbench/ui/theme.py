@@ -86,3 +86,20 @@ def diverging(values: Float[Tensor, "*any"], limit: float) -> Float[Tensor, "*an
     table = torch.tensor([unlabel_rgb(c) for c in sample_colorscale(f"{DIVERGING}_r", steps)]) / 255
     share = (values / limit if limit > 0 else torch.zeros_like(values)).clamp(-1, 1)
     return table[((share + 1) / 2 * 255).round().long()].movedim(-1, -3)
+
+
+def with_difference(
+    pair: Float[Tensor, "two *picture"], value_range: tuple[float, float]
+) -> tuple[Float[Tensor, "three *picture"], tuple[float, float]]:
+    """Two pictures and the second less the first, with the value range to show the three in.
+
+    The difference of images is coloured by `diverging`, its channels averaged; that of signals is a signal.
+    """
+    change = pair[1] - pair[0]
+    if change.ndim != 3:
+        three = torch.cat([pair, change[None]])
+        return three, (float(three.min()), float(three.max()))
+    low, high = value_range
+    coloured = diverging(change.mean(0), float(change.mean(0).abs().max()))
+    shown = ((pair - low) / (high - low)).expand(2, 3, *pair.shape[2:])
+    return torch.cat([shown, coloured[None]]), (0.0, 1.0)
