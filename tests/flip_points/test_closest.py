@@ -254,7 +254,8 @@ def test_the_nearest_of_all_targets_is_the_nearest_of_all_boundaries(cnn, digits
     nearest, every = closest(cnn, digits[:3]), closest(cnn, digits[:3], "all")
     assert every.found.float().mean() > 0.95
     ratio = every.closest().distances / nearest.distances
-    assert (ratio - 1).abs().max() < 0.05  # both are local solutions of a problem that is not convex
+    # both are local solutions of a problem that is not convex; the search for the nearest has more restarts
+    assert ratio.min() > 0.97 and ratio.max() < 1.1
     assert every.closest().query.tolist() == [0, 1, 2]
 
 

@@ -20,6 +20,7 @@ from workbench.flip_points.batched import (
     between,
     crossing,
     cutting_planes,
+    landed,
     leaving,
     mixed,
     newton,
@@ -205,12 +206,13 @@ def _stages(
     """One chunk's stages; fills its place in `columns` and yields what is being done."""
     classes = len(rows.scores.classifier.class_names)
     constraints = Constraints((reaching,)) if question.change else Constraints.tie(classes, rows.targets.shape[1])
+    hit = None
     if question.targeted:
         point = yield from _toward_target(question, rows, constraints)
     elif question.around:
         point = yield from _from_afar(question.settings, rows, classes, generator)
     else:
-        point = yield from _nearest(question.settings, rows, classes, generator)
+        point, hit = yield from _nearest(question.settings, rows, classes, generator)
     final = question.exactly(rows)
     point = point.to(final.origin)
     if not question.targeted:
@@ -218,6 +220,16 @@ def _stages(
     steps = newton(final, point, constraints, steps=question.settings.exact)
     solved = yield from _last(steps, "double precision")
     proof = prove(final, solved, constraints)
+    if not question.targeted:
+        hit = point if hit is None else hit.to(point)
+        beaten = (solved - final.origin).norm(dim=1) > 1.0001 * (hit - final.origin).norm(dim=1)
+        lost = (~proof.on_boundary | beaten).nonzero()[:, 0]
+        if len(
+            lost
+        ):  # at corners an estimate can mislead, and Newton's steps can fail; the way to a hit still ends
+            solved = solved.index_copy(0, lost, landed(final[lost], hit[lost]))
+            final.targets = without(final.evaluate(solved), final.labels[:, None]).argmax(1, keepdim=True)
+            proof = prove(final, solved, constraints)
     on_boundary = proof.on_boundary
     status = torch.where(proof.angle <= STRAIGHT, CONVERGED, CORNER)
     status = torch.where(on_boundary, status, MISSING)
@@ -235,8 +247,8 @@ def _stages(
 
 def _nearest(
     settings: Settings, rows: Rows, classes: int, generator: torch.Generator
-) -> Steps[str, None, Float[Tensor, "rows d"]]:
-    """Stages 1 to 3 for the nearest of all boundaries."""
+) -> Steps[str, None, tuple[Float[Tensor, "rows d"], Float[Tensor, "rows d"]]]:
+    """Stages 1 to 3 for the nearest of all boundaries: the point, and the nearest hit that was seen for sure."""
     n, kept = len(rows.x), min(settings.starts, classes - 1)
     at_query = rows.value(rows.origin, leaving)
     many = rows.repeated(classes - 1)
@@ -252,6 +264,7 @@ def _nearest(
     yield "cutting planes"
     found = points.view(n, kept, -1)
     best, point = _least(estimates.view(n, kept), found)
+    near, sure = _least((start - many.origin).norm(dim=1).view(n, kept), start.view(n, kept, -1))
     for _ in range(settings.rounds):
         again, start = turned(rows, point, count=settings.restarts, generator=generator)
         _, hit = yield from _last(search(again, leaving, leaving, steps=settings.again, heat=2.0, start=start))
@@ -266,7 +279,10 @@ def _nearest(
         yield "restarts"
     fresh, where = cutting_planes(rows, point, leaving, steps=2 * settings.planes, cuts=settings.cuts, radius=0.05)
     yield "cutting planes"
-    return torch.where((fresh < best)[:, None], where, point)
+    point = torch.where((fresh < best)[:, None], where, point)
+    end = landed(rows, point)
+    nearer = ((end - rows.origin).norm(dim=1) < near) & (rows.value(end, leaving) <= 0)
+    return point, torch.where(nearer[:, None], end, sure)
 
 
 def _restarted(
