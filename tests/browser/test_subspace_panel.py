@@ -54,7 +54,8 @@ def test_scrubbing_asks_the_kernel_nothing_and_release_brings_the_next_line(
 ) -> None:
     notebook = open_notebook(FACES, height=1200)
     slider(notebook)
-    notebook.settle(500)
+    notebook.page.locator(".js-plotly-plot .barlayer .point").first.wait_for()
+    notebook.settle(1500)  # Plotly tells the kernel once what it has drawn
     before = notebook.watch.comm_messages()
     drag(notebook, 0.5, 0.95, release=False)
     drag_back = notebook.page.locator("[data-index]").first.get_attribute("data-index")
