@@ -297,13 +297,16 @@ def crossing(
     return rows.origin + far * (v - rows.origin)
 
 
-def landed(rows: Rows, v: Float[Tensor, "rows d"]) -> Float[Tensor, "rows d"]:
-    """The boundary on the way from the query to `v` or somewhat beyond it; `v` itself where none is met."""
+def landed(rows: Rows, v: Float[Tensor, "rows d"], *, steps: int) -> Float[Tensor, "rows d"]:
+    """A hit on the way from the query to `v` or somewhat beyond it: with enough steps, the boundary itself.
+
+    `v` itself where there is none.
+    """
     hit = v
     for share in (2.0, 1.3, 1.1, 1.02, 1.0):
         at = rows.clip(rows.origin + share * (v - rows.origin))
         hit = torch.where((rows.value(at, leaving) <= 0)[:, None], at, hit)
-    return crossing(rows, hit, leaving, at_query=rows.value(rows.origin, leaving), steps=120)
+    return crossing(rows, hit, leaving, at_query=rows.value(rows.origin, leaving), steps=steps)
 
 
 def cutting_planes(

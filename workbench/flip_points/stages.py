@@ -206,30 +206,26 @@ def _stages(
     """One chunk's stages; fills its place in `columns` and yields what is being done."""
     classes = len(rows.scores.classifier.class_names)
     constraints = Constraints((reaching,)) if question.change else Constraints.tie(classes, rows.targets.shape[1])
-    hit = None
     if question.targeted:
-        point = yield from _toward_target(question, rows, constraints)
+        point = hit = yield from _toward_target(question, rows, constraints)
     elif question.around:
-        point = yield from _from_afar(question.settings, rows, classes, generator)
+        point = hit = yield from _from_afar(question.settings, rows, classes, generator)
     else:
         point, hit = yield from _nearest(question.settings, rows, classes, generator)
     final = question.exactly(rows)
-    point = point.to(final.origin)
+    point, hit = point.to(final.origin), hit.to(final.origin)
     if not question.targeted:
-        final.targets = without(final.evaluate(point), final.labels[:, None]).argmax(1, keepdim=True)
+        final.targets = _met(final, point)
     steps = newton(final, point, constraints, steps=question.settings.exact)
     solved = yield from _last(steps, "double precision")
     proof = prove(final, solved, constraints)
-    if not question.targeted:
-        hit = point if hit is None else hit.to(point)
-        beaten = (solved - final.origin).norm(dim=1) > 1.0001 * (hit - final.origin).norm(dim=1)
-        lost = (~proof.on_boundary | beaten).nonzero()[:, 0]
-        if len(
-            lost
-        ):  # at corners an estimate can mislead, and Newton's steps can fail; the way to a hit still ends
-            solved = solved.index_copy(0, lost, landed(final[lost], hit[lost]))
-            final.targets = without(final.evaluate(solved), final.labels[:, None]).argmax(1, keepdim=True)
-            proof = prove(final, solved, constraints)
+    # at corners an estimate can mislead, and Newton's steps can fail; the way to a hit still ends
+    beaten = (solved - final.origin).norm(dim=1) > 1.0001 * (hit - final.origin).norm(dim=1)
+    lost = (~proof.on_boundary | beaten).nonzero()[:, 0]
+    if not question.targeted and len(lost):
+        solved = solved.index_copy(0, lost, landed(final[lost], hit[lost], steps=120))
+        final.targets = _met(final, solved)
+        proof = prove(final, solved, constraints)
     on_boundary = proof.on_boundary
     status = torch.where(proof.angle <= STRAIGHT, CONVERGED, CORNER)
     status = torch.where(on_boundary, status, MISSING)
@@ -243,6 +239,11 @@ def _stages(
         columns.targets[part] = final.targets[:, 0].cpu()
     for name, column in columns.numbers.items():
         column[part] = getattr(proof, name).cpu()
+
+
+def _met(rows: Rows, v: Float[Tensor, "rows d"]) -> Int[Tensor, "rows 1"]:
+    """The class with the highest score at `v` besides each row's own."""
+    return without(rows.evaluate(v), rows.labels[:, None]).argmax(1, keepdim=True)
 
 
 def _nearest(
@@ -280,7 +281,7 @@ def _nearest(
     fresh, where = cutting_planes(rows, point, leaving, steps=2 * settings.planes, cuts=settings.cuts, radius=0.05)
     yield "cutting planes"
     point = torch.where((fresh < best)[:, None], where, point)
-    end = landed(rows, point)
+    end = landed(rows, point, steps=20)  # to compare lengths with
     nearer = ((end - rows.origin).norm(dim=1) < near) & (rows.value(end, leaving) <= 0)
     return point, torch.where(nearer[:, None], end, sure)
 
