@@ -25,10 +25,10 @@ from workbench.flip_points.claims import TABLE_1, claims, training_table, trust_
 from workbench.flip_points.closest import Effort, closest
 from workbench.flip_points.measurements import Case, Digits, Results, classifier_of, digits
 from workbench.flip_points.training import farthest_rows, nearest_rows, random_rows, training_data
-from workbench.flip_points.trust import Trust
+from workbench.flip_points.trust import COLUMNS, Trust
 from workbench.models import Classifier
 from workbench.progress import Step
-from workbench.runs import record
+from workbench.results import record_run
 from workbench.zoo.recipes.mnist_cnn import accuracy
 from workbench.zoo.recipes.mnist_erf import fit
 
@@ -104,16 +104,7 @@ def measure(
             return kept
     for some in rows[0 if kept is None else len(kept) :].split(_BLOCK):
         found = closest(classifier, images[some], effort=effort, basis=wavelets, progress=_quiet)
-        fresh = Trust(
-            provenance=found.provenance,
-            distances=found.distances,
-            confidence=confidence[some],
-            labels=found.labels,
-            truth=truth[some],
-            closest=found.targets,
-            status=found.status,
-            class_names=found.class_names,
-        )
+        fresh = Trust.of(found, confidence[some], truth[some])
         kept = fresh if kept is None else _joined(kept, fresh)
         results.keep(case, kept)
         report(f"{case.name}: {len(kept)} of {len(rows)} distances")
@@ -152,8 +143,7 @@ def alternatives(results: Results, case: Case, *, effort: Effort = "fast", most:
 
 
 def _joined(a: Trust, b: Trust) -> Trust:
-    names = ("distances", "confidence", "labels", "truth", "closest", "status")
-    columns: dict[str, Any] = {name: torch.cat([getattr(a, name), getattr(b, name)]) for name in names}
+    columns: dict[str, Any] = {name: torch.cat([getattr(a, name), getattr(b, name)]) for name in COLUMNS}
     passes = {name: a.provenance.passes.get(name, 0) + count for name, count in b.provenance.passes.items()}
     provenance = replace(b.provenance, seconds=a.provenance.seconds + b.provenance.seconds, passes=passes)
     return replace(a, provenance=provenance, **columns)
@@ -318,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finished = True
     finally:
         seconds = time.perf_counter() - started
-        record(folder, "workbench.flip_points.study", asdict(settings), seconds=seconds, finished=finished)
+        record_run(folder, "workbench.flip_points.study", asdict(settings), seconds=seconds, finished=finished)
         for name, table in (("trust", trust_table), ("training", training_table), ("claims", claims)):
             results.write(name, table(results))
     print(claims(results).to_string(index=False))

@@ -19,6 +19,8 @@ from workbench.results import Result
 if TYPE_CHECKING:
     import pandas as pd
 
+#: The columns of a `Trust`, one entry a row.
+COLUMNS = ("distances", "confidence", "labels", "truth", "closest", "status")
 #: What a classification is judged by.
 Measure = Literal["distance", "softmax"]
 
@@ -44,6 +46,20 @@ class Trust(Result):
     closest: Int[Tensor, " n"]
     status: Int[Tensor, " n"]
     class_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, found: FlipPoints, confidence: Float[Tensor, " n"], truth: Int[Tensor, " n"]) -> Trust:
+        """Flip points, one row a query, beside softmax and the right classes."""
+        return cls(
+            provenance=found.provenance,
+            distances=found.distances,
+            confidence=confidence,
+            labels=found.labels,
+            truth=truth,
+            closest=found.targets,
+            status=found.status,
+            class_names=found.class_names,
+        )
 
     def __len__(self) -> int:
         return len(self.distances)
@@ -113,8 +129,7 @@ class Trust(Result):
 
     def __getitem__(self, rows: Tensor) -> Trust:
         """Some of the rows: indices or a mask."""
-        names = ("distances", "confidence", "labels", "truth", "closest", "status")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
 
     def frame(self) -> pd.DataFrame:
         """One row an input: classes by name, distance and softmax, and what is to be said of it."""
@@ -182,16 +197,7 @@ def trust(
         )
     if not torch.allclose(found.inputs.double(), x.cpu().double(), atol=1e-5):
         raise FlipPointError("the flip points are of other inputs than x; give the x that they were computed for")
-    return Trust(
-        provenance=found.provenance,
-        distances=found.distances,
-        confidence=classifier.probabilities(x).amax(1).cpu(),
-        labels=found.labels,
-        truth=truth,
-        closest=found.targets,
-        status=found.status,
-        class_names=found.class_names,
-    )
+    return Trust.of(found, classifier.probabilities(x).amax(1).cpu(), truth)
 
 
 def within(found: FlipPoints, tolerance: float | Float[Tensor, " n"]) -> FlipPoints:

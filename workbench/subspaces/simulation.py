@@ -23,8 +23,7 @@ from scipy.stats import binomtest, wilcoxon
 from torch import Tensor
 
 from workbench.models import Generator
-from workbench.results import replace_file
-from workbench.runs import record
+from workbench.results import record_run, replace_file
 from workbench.subspaces.baselines import (
     DifferentialSubspaceSearch,
     EmbeddedLineSearch,
@@ -470,7 +469,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         finished = True
     finally:
-        record(
+        record_run(
             options.out,
             "workbench.subspaces.simulation",
             settings,
