@@ -54,15 +54,16 @@ class Panel(widgets.VBox):
         seed: int = 0,
         height: int = 280,
     ) -> None:
-        settings = {"bounds": bounds, "basis": basis, "seed": seed}
-        defaults: dict[str, Any] = {"bounds": "range", "basis": None}
-        self._space = make_space(classifier, bounds=bounds, basis=basis)
-        self.x = check_queries(classifier, self._given(classifier, x, seed), self._space).to(classifier.dtype)
+        space = make_space(classifier, bounds=bounds, basis=basis)
+        self.x = check_queries(classifier, self._given(classifier, x, seed), space).to(classifier.dtype)
         if truth is not None:
             truth = torch.as_tensor(truth).cpu().long().flatten()
             if len(truth) != len(self.x):
                 raise FlipPointError(f"{len(truth)} right classes were given for {len(self.x)} inputs")
-        settings = {name: value for name, value in settings.items() if value is not defaults.get(name, ...)}
+        # only what differs from `closest`'s defaults, as the shown code says no more
+        differing = {} if isinstance(bounds, str) else {"bounds": bounds}
+        differing |= {} if basis is None else {"basis": basis}
+        settings = {**differing, "seed": seed}
         self.one = QueryView(classifier, settings=settings, effort=effort, height=height)
         self.many = SetView(
             classifier,

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.flip_points import figures
+from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.closest import Effort, closest_steps
 from workbench.flip_points.pictures import Pictures
 from workbench.flip_points.result import FlipPoints
@@ -77,13 +78,7 @@ class QueryView(widgets.VBox):
         self._facts = widgets.HTML()
         self.bars = Plot()
         self.bars.on_click(self.show_class)
-        self.effort = widgets.Dropdown(
-            options=["fast", "accurate", "thorough"],
-            value=effort,
-            description="effort",
-            layout=widgets.Layout(width="170px"),
-            style={"description_width": "44px"},
-        )
+        self.effort = parts.choice("effort", EFFORTS, width=170, value=effort)
         self.effort.observe(lambda _: self._request(), names="value")
         columns = [
             widgets.VBox(
@@ -234,13 +229,10 @@ class QueryView(widgets.VBox):
         self.bars.draw(figure)
 
     def _line(self, found: FlipPoints, target: int) -> str:
-        mask = "" if self.mask is None else ", mask=panel.mask"
-        extra = "".join(f", {name}={value!r}" for name, value in self._settings.items() if name != "seed")
-        targets = f", {target}" if found.targeted else ""
-        return (
-            f"wb.flip_points.closest(C, {self._source}{targets}, effort={self.effort.value!r}{mask}{extra}, "
-            f"seed={self._settings.get('seed', 0)})"
-        )
+        target_class = [str(target)] if found.targeted else []
+        kept = [] if self.mask is None else ["mask=panel.mask"]
+        arguments = ("C", self._source, *target_class, *kept)
+        return parts.call("wb.flip_points.closest", *arguments, effort=self.effort.value, **self._settings)
 
     def close(self) -> None:
         """Stop the worker and close every widget of the view."""

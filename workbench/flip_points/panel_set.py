@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.flip_points import figures
+from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.closest import boundary_points_steps, closest_steps
 from workbench.flip_points.directions import Directions, directions
 from workbench.flip_points.pictures import Pictures
@@ -84,22 +85,9 @@ class SetView(widgets.VBox):
         self.analyse.on_click(lambda _: self.find_all())
         self.around = parts.button("Boundary around the query", f"Find {_AROUND} boundary points around the query")
         self.around.on_click(lambda _: self.find_around())
-        self.effort = widgets.Dropdown(
-            options=["fast", "accurate", "thorough"],
-            description="effort",
-            layout=widgets.Layout(width="170px"),
-            style={"description_width": "44px"},
-        )
+        self.effort = parts.choice("effort", EFFORTS, width=170)
         self.scatter = Plot()
-        self.axes = [
-            widgets.Dropdown(
-                options=[],
-                description=name,
-                layout=widgets.Layout(width="130px"),
-                style={"description_width": "20px"},
-            )
-            for name in ("x", "y")
-        ]
+        self.axes = [parts.choice(name, [], width=130) for name in ("x", "y")]
         for axis in self.axes:
             axis.observe(lambda _: self._draw_scatter(), names="value")
         self.means = SampleGrid(arrangement="strip", name="directions", tile=88, empty_text="")
@@ -154,7 +142,7 @@ class SetView(widgets.VBox):
         def done(found: FlipPoints) -> None:
             self._around = False
             self._show(found)
-            self.code.code = self._line("wb.flip_points.closest(C, x", f", effort={effort!r}")
+            self.code.code = parts.call("wb.flip_points.closest", "C", "x", effort=effort, **self._settings)
 
         self.jobs.submit(
             lambda: closest_steps(self.classifier, self.x, effort=effort, **self._settings),
@@ -169,13 +157,14 @@ class SetView(widgets.VBox):
             self.jobs.say("There is no query yet: choose or draw one above.")
             return
         effort = self.effort.value
-        kept = "" if mask is None else ", mask=panel.mask"
+        kept = [] if mask is None else ["mask=panel.mask"]
 
         def done(found: FlipPoints) -> None:
             self._around = True
             self._show(found)
-            self.code.code = self._line(
-                "wb.flip_points.boundary_points(C, panel.query", f", n={_AROUND}, effort={effort!r}{kept}"
+            arguments = ("C", "panel.query", str(_AROUND), *kept)
+            self.code.code = parts.call(
+                "wb.flip_points.boundary_points", *arguments, effort=effort, **self._settings
             )
 
         self.jobs.submit(
@@ -316,10 +305,6 @@ class SetView(widgets.VBox):
     def _row_chosen(self, row: int) -> None:
         if not self._around:
             self._ask(row)
-
-    def _line(self, call: str, rest: str) -> str:
-        extra = "".join(f", {name}={value!r}" for name, value in self._settings.items())
-        return f"{call}{rest}{extra})"
 
     def close(self) -> None:
         """Stop the worker and close every widget of the view."""

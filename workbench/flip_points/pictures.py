@@ -45,4 +45,4 @@ class Pictures:
         """Inputs on the line from `start` (position 0) through `end` (position 1), images clipped to range."""
         t = positions.reshape(-1, *[1] * start.ndim).to(start)
         points = start + t * (end.to(start) - start)
-        return points.clamp(*self.value_range) if self._generator is None and self.drawable else points
+        return points.clamp(*self.value_range) if self.drawable else points

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -11,6 +12,23 @@ import ipywidgets as widgets
 def button(text: str, tooltip: str) -> widgets.Button:
     """A button as wide as its text."""
     return widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto"))
+
+
+def choice(name: str, options: Iterable[str], *, width: int, **traits: Any) -> widgets.Dropdown:
+    """A drop-down list with its name before it, `width` CSS pixels wide."""
+    return widgets.Dropdown(
+        options=list(options),
+        description=name,
+        layout=widgets.Layout(width=f"{width}px"),
+        style={"description_width": "initial"},
+        **traits,
+    )
+
+
+def call(function: str, *arguments: str, **options: Any) -> str:
+    """The line of Python that calls `function`: `arguments` as they are written, then options by their values."""
+    named = (f"{name}={value!r}" for name, value in options.items())
+    return f"{function}({', '.join([*arguments, *named])})"
 
 
 def row() -> widgets.Layout:

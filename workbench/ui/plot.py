@@ -26,7 +26,6 @@ class Plot(widgets.Box):
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
         self._widget: go.FigureWidget | None = None
-        self._figure: go.Figure | None = None
         self._rendered = False
         self._outlines: list[dict[str, Any]] = []
         self._select: Callable[[list[int]], object] = lambda rows: None
@@ -38,13 +37,12 @@ class Plot(widgets.Box):
         Raises:
             ValueError: another number of traces than before.
         """
-        self._figure = figure
         if self._widget is None:
             self._widget = go.FigureWidget(figure)
             self._listen(self._widget)
             self.children = [self._widget]
         else:
-            self._redraw(self._widget)
+            self._redraw(self._widget, figure)
 
     def on_select(self, callback: Callable[[list[int]], object]) -> None:
         """Call `callback` with the rows inside a lasso or box, none of them when the selection is undone."""
@@ -60,9 +58,8 @@ class Plot(widgets.Box):
             self._outlines = []
             self._widget.plotly_relayout({"selections": []})
 
-    def _redraw(self, widget: go.FigureWidget) -> None:
-        figure = self._figure
-        if figure is None or len(figure.data) != len(widget.data):
+    def _redraw(self, widget: go.FigureWidget, figure: go.Figure) -> None:
+        if len(figure.data) != len(widget.data):
             raise ValueError(f"this plot has {len(widget.data)} traces; every figure drawn in it needs as many")
         self.unselect()
         with widget.batch_update():
