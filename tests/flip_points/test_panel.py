@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -175,6 +176,33 @@ def test_boundary_points_around_the_query(panel):
     assert panel.many.grid.count == len(panel.many.found) > 1
     assert panel.many.trust is None
     assert same(run(panel.many.code.code, panel), panel.many.found)
+
+
+def test_trust_of_the_set_is_out_of_sight_while_boundary_points_are_shown(panel):
+    panel.many.find_all()
+    finish(panel)
+    assert panel.many.trust_plot.layout.display is None
+    panel.many.find_around()
+    finish(panel)
+    assert panel.many.trust_plot.layout.display == "none"
+    assert "whole set" in panel.many._trust_facts.value
+    panel.many.find_all()
+    finish(panel)
+    assert panel.many.trust_plot.layout.display is None
+
+
+@pytest.mark.parametrize("tried", [0, 1, 4, 8], ids="{} tried".format)
+def test_what_was_found_before_a_cancel_is_shown_wherever_the_mistakes_lie(panel, tried: int):
+    """The first four are mistakes, so that of the rows tried none, all or some are."""
+    found = wb.flip_points.closest(panel.one.classifier, panel.x, effort="fast")
+    status = found.status.clone()
+    status[tried:] = 3
+    points, distances = found.points.clone(), found.distances.clone()
+    points[tried:], distances[tried:] = torch.nan, torch.inf
+    panel.many._show(replace(found, status=status, points=points, distances=distances))
+    assert len(panel.many.table.df) == 12 and panel.many.grid.count == 12
+    assert ("ROC" in panel.many._trust_facts.value) == (tried == 8)
+    assert ("right one" in panel.many._trust_facts.value) == (tried > 0)
 
 
 def test_a_panel_on_latents_has_pictures_of_them_and_nothing_to_draw_on():

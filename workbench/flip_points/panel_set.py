@@ -16,7 +16,7 @@ from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.closest import boundary_points_steps, closest_steps
 from workbench.flip_points.directions import Directions, directions
 from workbench.flip_points.pictures import Pictures
-from workbench.flip_points.result import FlipPoints
+from workbench.flip_points.result import SKIPPED, FlipPoints
 from workbench.flip_points.trust import Trust, trust
 from workbench.models import Classifier
 from workbench.ui import parts
@@ -193,6 +193,7 @@ class SetView(widgets.VBox):
         self.found, self.selected = found, []
         self.tabs.layout.display = self.code.layout.display = None
         self.directions = directions(found, _COMPONENTS) if int(found.found.sum()) > 1 else None
+        self.scatter.layout.display = None if self.directions is not None else "none"
         names = [] if self.directions is None else [str(k + 1) for k in range(len(self.directions.components))]
         self._setting = True
         for place, axis in enumerate(self.axes):
@@ -217,10 +218,13 @@ class SetView(widgets.VBox):
     def _show_trust(self, found: FlipPoints) -> None:
         self.trust = None
         if self._around or self.truth is None:
-            self._trust_facts.value = parts.table(
-                {"trust": "Give the right classes, wb.flip_points.Panel(C, x, truth=y), and find all flip points."}
-            )
+            self.trust_plot.layout.display = "none"  # the rows of an earlier one are no longer these
+            missing = "Give the right classes, wb.flip_points.Panel(C, x, truth=y), and find all flip points."
+            if self.truth is not None:
+                missing = "This is about the whole set: find all flip points."
+            self._trust_facts.value = parts.table({"trust": missing})
             return
+        self.trust_plot.layout.display = None
         self.trust = trust(self.classifier, self.x, self.truth, found)
         self._trust_facts.value = parts.table(self._facts_of(self.trust))
         figure = figures.trust(self.trust)
@@ -275,12 +279,13 @@ class SetView(widgets.VBox):
         self.selection_means.show(three, value_range=value_range, labels=labels)
 
     def _facts_of(self, found: Trust) -> dict[str, str]:
-        mistakes = int((~found.correct).sum())
         facts = {"inputs": str(found)}
-        if 0 < mistakes < len(found):
-            facts["distance finds mistakes"] = f"area under ROC {found.auc('distance'):.3f}"
-            facts["softmax finds mistakes"] = f"area under ROC {found.auc('softmax'):.3f}"
-            facts["closest class"] = f"is the right one for {float(found.alternative):.0%} of the mistakes"
+        tried = found[found.status != SKIPPED]
+        if 0 < int(tried.correct.sum()) < len(tried):
+            facts["distance finds mistakes"] = f"area under ROC {tried.auc('distance'):.3f}"
+            facts["softmax finds mistakes"] = f"area under ROC {tried.auc('softmax'):.3f}"
+        if bool((~tried.correct & tried.found).any()):
+            facts["closest class"] = f"is the right one for {float(tried.alternative):.0%} of the mistakes"
         return facts
 
     def _frame(self, found: FlipPoints) -> pd.DataFrame:
