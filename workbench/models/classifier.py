@@ -97,10 +97,11 @@ class Classifier(Model):
 
         return LatentClassifier(self, generator)
 
-    def until(self, layer: str | int | Layer) -> Callable[[Any], Tensor]:
-        """The function from inputs to the output of `layer`; what lies behind it is not run."""
+    def until(self, layer: str | int | Layer, *, before: bool = False) -> Callable[[Any], Tensor]:
+        """The function from inputs to the output of `layer`, or (`before`) to its input; the rest is not run."""
         wanted = self._resolve_layer(layer)
-        return lambda x: self._until(wanted, self._as_inputs(x))
+        read = self._before if before else self._until
+        return lambda x: read(wanted, self._as_inputs(x))
 
     def read(self, x: Any, layers: Sequence[str | int | Layer]) -> dict[str, Tensor]:
         """The outputs of several layers from one pass, by name."""

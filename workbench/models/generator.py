@@ -149,13 +149,14 @@ class Generator(Model):
         z = self._as_latents(z)
         return self._forward(z, *self._conditions(condition, len(z)))
 
-    def until(self, layer: str | int | Layer) -> Callable[..., Tensor]:
-        """The function from latents to the output of `layer`; what lies behind it is not run."""
+    def until(self, layer: str | int | Layer, *, before: bool = False) -> Callable[..., Tensor]:
+        """The function from latents to the output of `layer`, or (`before`) to its input; the rest is not run."""
         wanted = self._resolve_layer(layer)
+        read = self._before if before else self._until
 
         def run(z: Any, condition: Condition = None) -> Tensor:
             z = self._as_latents(z)
-            return self._until(wanted, z, *self._conditions(condition, len(z)))
+            return read(wanted, z, *self._conditions(condition, len(z)))
 
         return run
 

@@ -17,12 +17,14 @@ from workbench.models.errors import LayerError, nearest_names
 class Layer:
     """One call of a submodule: its dotted name (`#2`, `#3` … for repeated calls), class and output shape.
 
-    `shape` is without the batch dimension.
+    `shape` is without the batch dimension; `feeds` are the layers that take the output as it is, among
+    those with no layers inside.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...]
+    feeds: tuple[str, ...] = ()
 
     @property
     def units(self) -> int:
@@ -96,6 +98,7 @@ class _Tape:
     record: frozenset[str] = frozenset()
     replace: dict[str, Tensor] = field(default_factory=dict)
     stop: str | None = None
+    stop_before: str | None = None
     trace: bool = False
     counts: dict[str, int] = field(default_factory=dict)
     recorded: dict[str, Tensor] = field(default_factory=dict)
@@ -103,6 +106,10 @@ class _Tape:
     calls: list[_Call] = field(default_factory=list)
     stack: list[tuple[str, tuple[tuple[int, int], ...]]] = field(default_factory=list)
     alive: list[Any] = field(default_factory=list)
+
+
+def _called(name: str, count: int) -> str:
+    return name if count == 1 else f"{name}#{count}"
 
 
 def _identity(tensor: Tensor) -> tuple[int, int]:
@@ -130,7 +137,12 @@ class LayerAccess:
     def _before(self, name: str) -> Any:
         def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
             tape = self._tape()
-            if tape is not None and tape.trace:
+            if tape is None:
+                return
+            if tape.stop_before is not None and tape.stop_before == _called(name, tape.counts.get(name, 0) + 1):
+                tape.recorded[tape.stop_before] = args[0]
+                raise _Stop
+            if tape.trace:
                 tensors = tuple(_identity(a) for a in args if isinstance(a, Tensor))
                 tape.stack.append((name, tensors))
 
@@ -142,7 +154,7 @@ class LayerAccess:
             if tape is None:
                 return None
             count = tape.counts[name] = tape.counts.get(name, 0) + 1
-            called = name if count == 1 else f"{name}#{count}"
+            called = _called(name, count)
             if tape.trace:
                 self._note(tape, called, module, args, output)
             replaced = None
@@ -177,15 +189,26 @@ class LayerAccess:
         tape = _Tape(frozenset([*record, *([stop] if stop else [])]), replace or {}, stop)
         return self._run(tape, args), tape.recorded
 
-    def trace(self, *args: Any) -> tuple[Any, list[tuple[str, str, Any]], list[tuple[str, nn.Module]]]:
-        """One pass that notes every call: the output, `(name, class, output)` in the order of
-        finishing, and the chain of steps if the network is plain sequential (else an empty list)."""
+    def input_of(self, name: str, *args: Any) -> Tensor:
+        """The first argument of the layer `name` in a pass that stops there."""
+        tape = _Tape(stop_before=name)
+        self._run(tape, args)
+        return tape.recorded[name]
+
+    def trace(
+        self, *args: Any
+    ) -> tuple[Any, list[tuple[str, str, Any]], list[tuple[str, nn.Module]], dict[str, tuple[str, ...]]]:
+        """One pass that notes every call.
+
+        Returns the output, `(name, class, output)` in the order of finishing, the chain of steps if the
+        network is plain sequential (else an empty list), and by layer the layers that take its output.
+        """
         tape = _Tape(trace=True)
         output = self._run(tape, args)
         chain: list[tuple[str, nn.Module]] = []
         if len(args) == 1 and isinstance(args[0], Tensor) and isinstance(output, Tensor):
             chain = _chain(tape.calls, None, _identity(args[0]), _identity(output)) or []
-        return output, tape.order, chain
+        return output, tape.order, chain, _feeds(tape.calls)
 
     def _run(self, tape: _Tape, args: tuple[Any, ...]) -> Any:
         outer = self._tape()
@@ -196,6 +219,17 @@ class LayerAccess:
             return None
         finally:
             self._local.tape = outer
+
+
+def _feeds(calls: list[_Call]) -> dict[str, tuple[str, ...]]:
+    """By layer, the innermost calls whose input is that layer's untouched output."""
+    parents = {call.parent for call in calls}
+    inner = [call for call in calls if call.name.partition("#")[0] not in parents]
+    return {
+        call.name: tuple(other.name for other in inner if call.output in other.inputs)
+        for call in calls
+        if call.output is not None
+    }
 
 
 def _chain(

@@ -80,7 +80,7 @@ class Model:
         """Run two samples once: learn the layers, the chain and the memory that a sample takes."""
         try:
             with torch.no_grad():
-                raw, order, chain = self._access.trace(*inputs)
+                raw, order, chain, feeds = self._access.trace(*inputs)
         except ModelError:
             raise
         except Exception as error:
@@ -98,7 +98,7 @@ class Model:
             )
         check_finite_output(output, order)
         layers = [
-            Layer(name, kind, tuple(value.shape[1:]))
+            Layer(name, kind, tuple(value.shape[1:]), feeds.get(name, ()))
             for name, kind, value in order
             if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] == batch
         ]
@@ -142,6 +142,9 @@ class Model:
     def _until(self, layer: Layer, *inputs: Tensor) -> Tensor:
         return self._access.run(*inputs, stop=layer.name)[1][layer.name]
 
+    def _before(self, layer: Layer, *inputs: Tensor) -> Tensor:
+        return self._access.input_of(layer.name, *inputs)
+
     def _read(self, names: Sequence[str], *inputs: Tensor) -> dict[str, Tensor]:
         last = max(names, key=self.layers.names.index)
         return self._access.run(*inputs, record=tuple(names), stop=last)[1]
@@ -162,11 +165,10 @@ class Model:
 
         None where the rest also depends on something else (skip connections, conditions).
         """
-        wanted = self._resolve_layer(layer).name
-        ends = [i for i, (name, _) in enumerate(self._chain) if name == wanted or name.startswith(wanted + ".")]
-        if not ends:
+        end = self._chain_end(layer)
+        if end is None:
             return None
-        steps = [module for _, module in self._chain[ends[-1] + 1 :]]
+        steps = [module for _, module in self._chain[end + 1 :]]
 
         def run(activation: Tensor) -> Tensor:
             for module in steps:
@@ -174,6 +176,16 @@ class Model:
             return activation
 
         return run
+
+    def head(self, layer: str | int | Layer) -> tuple[nn.Module, ...] | None:
+        """The steps from the input to `layer`'s output in plain sequential networks, else None."""
+        end = self._chain_end(layer)
+        return None if end is None or self._hooked else tuple(module for _, module in self._chain[: end + 1])
+
+    def _chain_end(self, layer: str | int | Layer) -> int | None:
+        wanted = self._resolve_layer(layer).name
+        ends = [i for i, (name, _) in enumerate(self._chain) if name == wanted or name.startswith(wanted + ".")]
+        return ends[-1] if ends else None
 
     def _check_activation(self, layer: Layer, activation: Tensor, batch: int | None) -> Tensor:
         if tuple(activation.shape[1:]) != layer.shape or (batch is not None and len(activation) != batch):

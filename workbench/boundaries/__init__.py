@@ -1,0 +1,1 @@
+"""Generative boundaries: what carries an image in a layer, and samples inside its region."""

@@ -1,0 +1,283 @@
+"""Layers whose units have a sign, and how their pre-activations are read, masked and cut down to few units."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from workbench.models import Classifier, Erf, Generator, LatentClassifier, Layer, WorkbenchError
+from workbench.models.generator import Condition
+
+#: Modules that decide by the sign of their input, or pass smoothly from one side of it to the other.
+ACTIVATIONS = (
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.RReLU,
+    nn.ReLU6,
+    nn.ELU,
+    nn.CELU,
+    nn.SELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Hardtanh,
+    nn.Hardswish,
+    nn.Tanh,
+    nn.Softsign,
+    nn.Sigmoid,
+    nn.LogSigmoid,
+    nn.Hardsigmoid,
+    nn.Softplus,
+    Erf,
+)
+#: Points drawn to see whether a layer's units change their sign at all.
+_DRAWS = 64
+
+AnyModel = Generator | Classifier
+
+
+class BoundaryError(WorkbenchError, ValueError):
+    """A question about generative boundaries that has no answer: a layer without signs, an empty set, …"""
+
+
+@dataclass(frozen=True)
+class SignLayer:
+    """A layer of a model, read before its non-linearity.
+
+    The boundary of unit i is where its pre-activation is zero (Definition 1). The paper reads it after the
+    activation; after a ReLU that is never negative, so that the definition makes sense on the pre-activation only.
+
+    Attributes:
+        model: the network.
+        layer: the layer that gives the pre-activation or takes it.
+        before: the pre-activation is the input of `layer`, else its output.
+        mask_at: the layer whose output stands for the units behind the non-linearity; the pre-activation
+            itself where the non-linearity is a function in the network's `forward`.
+        shape: (*units) of the pre-activation.
+    """
+
+    model: AnyModel
+    layer: Layer
+    before: bool
+    mask_at: Layer
+    shape: tuple[int, ...]
+    condition: Condition = None
+
+    @property
+    def units(self) -> int:
+        """How many units the layer has."""
+        return math.prod(self.shape)
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return self.layer.name
+
+    def pre_activations(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch units"]:
+        """Pre-activations at `points`, one batch, differentiable."""
+        read = self.model.until(self.layer, before=self.before)
+        values = read(points, self.condition) if isinstance(self.model, Generator) else read(points)
+        return values.flatten(1)
+
+    def output(
+        self, point: Float[Tensor, " *point"], activation: Float[Tensor, "batch *units"]
+    ) -> Float[Tensor, "batch *output"]:
+        """What the network makes of `point` when the units behind the non-linearity are `activation`."""
+        points = point.expand(len(activation), *point.shape)
+        if isinstance(self.model, Generator):
+            return self.model.replay(points, self.mask_at, activation, self.condition)
+        return self.model.replay(points, self.mask_at, activation)
+
+    def activation(self, pre: Float[Tensor, "batch units"]) -> Float[Tensor, "batch *units"]:
+        """The units behind the non-linearity; the pre-activation itself where the non-linearity is a function."""
+        shaped = pre.reshape(len(pre), *self.shape)
+        module = self._module(self.mask_at) if self.masks_behind else None
+        return shaped if module is None else module(shaped)
+
+    @property
+    def masks_behind(self) -> bool:
+        """Whether masks act behind the non-linearity, which is a module of its own."""
+        return isinstance(self._module(self.mask_at), ACTIVATIONS)
+
+    def _module(self, layer: Layer) -> nn.Module:
+        return self.model.module.get_submodule(layer.name.partition("#")[0])
+
+    def reader(
+        self, units: Int[Tensor, " kept"]
+    ) -> Callable[[Float[Tensor, "batch *point"]], Float[Tensor, "batch kept"]]:
+        """The pre-activations of some units alone, without gradients.
+
+        Where the layer is an affine step of a plain sequential network, only these units (of a convolution:
+        their channels) are computed; the rounding may differ from `pre_activations` in the last digits.
+        """
+        steps = self._steps()
+        shorter = None if steps is None else _cut_down(steps, units, self.shape)
+        if shorter is None:
+            whole = self.pre_activations
+            return lambda points: whole(points)[:, units]
+        return shorter
+
+    def _steps(self) -> list[nn.Module] | None:
+        """The modules from the input to the pre-activation, in plain sequential networks."""
+        steps = self.model.head(self.layer)
+        if steps is None:
+            return None
+        return list(steps[:-1] if self.before else steps)
+
+
+def dimensions(model: AnyModel) -> tuple[int, ...]:
+    """The shape of a point: of a latent for a generator, of an input for a classifier."""
+    return model.latent_shape if isinstance(model, Generator) else model.input_shape
+
+
+def draws(model: AnyModel, n: int, *, seed: int) -> Float[Tensor, "n *point"]:
+    """`n` points: latents of the prior, or inputs that are uniform in the classifier's value range."""
+    if isinstance(model, Generator):
+        return model.latents(n, seed=seed)
+    if isinstance(model, LatentClassifier):
+        return model.generator.latents(n, seed=seed)
+    low, high = model.value_range
+    drawn = torch.rand(n, *model.input_shape, generator=torch.Generator().manual_seed(seed))
+    return (low + (high - low) * drawn).to(device=model.device, dtype=model.dtype)
+
+
+def sign_layers(model: AnyModel) -> list[str]:
+    """The names of the layers whose boundaries can be asked for, in execution order: the activations.
+
+    In a network whose activations are functions in its `forward`, the layers that feed no other layer directly.
+    """
+    activations = [la.name for la in model.layers if isinstance(_submodule(model, la), ACTIVATIONS)]
+    return activations or [la.name for la in model.layers if not la.feeds and not _has_children(model, la)]
+
+
+def sign_layer(model: AnyModel, layer: str | int | Layer, *, condition: Condition = None) -> SignLayer:
+    """`layer` with its pre-activation: an activation (its input is read), or what stands right before one.
+
+    Raises:
+        LayerError: no such layer.
+        BoundaryError: its output goes into another affine layer, or no unit ever changes its sign, as behind
+            a softmax.
+    """
+    wanted: Layer = model.layers[layer]
+    if isinstance(model, Generator) and condition is None and model.class_names is not None:
+        condition = model.bound
+    module = _submodule(model, wanted)
+    behind = [
+        model.layers[name]
+        for name in wanted.feeds
+        if isinstance(_submodule(model, model.layers[name]), ACTIVATIONS)
+    ]
+    if isinstance(module, ACTIVATIONS):
+        before, mask_at = True, wanted
+    elif behind:
+        before, mask_at = False, behind[0]
+    elif wanted.feeds and not _has_children(model, wanted):
+        following = [name for name in sign_layers(model) if _place(model, name) > _place(model, wanted.name)]
+        hint = f"; the next one is {following[0]!r}" if following else ""
+        raise BoundaryError(
+            f"layer {wanted.name!r} ({wanted.kind}) goes straight into {wanted.feeds[0]!r}, which does not depend "
+            f"on its sign. Boundaries are read right before a non-linearity{hint}; "
+            f"layers with boundaries: {', '.join(map(repr, sign_layers(model)))}"
+        )
+    else:
+        before, mask_at = False, wanted
+    found = SignLayer(model, wanted, before, mask_at, wanted.shape, condition)
+    with torch.no_grad():
+        values = found.pre_activations(draws(model, _DRAWS, seed=0))
+    if not bool(((values > 0).any(0) & (values < 0).any(0)).any()):
+        raise BoundaryError(
+            f"no unit of layer {wanted.name!r} ({wanted.kind}) has both signs over {_DRAWS} draws, so it has no "
+            f"boundaries, as behind a ReLU or a softmax; choose one of {', '.join(map(repr, sign_layers(model)))}"
+        )
+    return found
+
+
+def _place(model: AnyModel, name: str) -> int:
+    return model.layers.names.index(name)
+
+
+def _submodule(model: AnyModel, layer: Layer) -> nn.Module:
+    return model.module.get_submodule(layer.name.partition("#")[0])
+
+
+def _has_children(model: AnyModel, layer: Layer) -> bool:
+    return any(True for _ in _submodule(model, layer).children())
+
+
+def _cut_down(
+    steps: list[nn.Module], units: Int[Tensor, " kept"], shape: tuple[int, ...]
+) -> Callable[[Tensor], Tensor] | None:
+    """The network up to the pre-activation with its last affine module cut down to what `units` need."""
+    tail = 0
+    while tail < len(steps) and isinstance(
+        steps[-1 - tail],
+        (nn.modules.batchnorm._BatchNorm, nn.Flatten, nn.Unflatten, nn.Identity, nn.modules.dropout._DropoutNd),
+    ):
+        tail += 1
+    if tail == len(steps):
+        return None
+    head, affine, rest = steps[: len(steps) - tail - 1], steps[-1 - tail], steps[len(steps) - tail :]
+    norms = [m for m in rest if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if len(norms) > 1 or any(n.running_mean is None for n in norms):
+        return None
+    width = shape[0]
+    scale, shift = _as_scale(norms[0], width) if norms else (None, None)
+    positions = math.prod(shape[1:])
+    channel = units // positions
+    with torch.no_grad():
+        if isinstance(affine, nn.Linear):
+            rows = affine.weight[units]
+            bias = affine.bias[units] if affine.bias is not None else rows.new_zeros(len(units))
+            if scale is not None and shift is not None:
+                if affine.out_features != math.prod(shape):
+                    return None
+                rows, bias = rows * scale[channel, None], bias * scale[channel] + shift[channel]
+
+            def linear(points: Tensor) -> Tensor:
+                return nn.functional.linear(_through(head, points), rows, bias)
+
+            return linear
+        if type(affine) in (nn.Conv2d, nn.ConvTranspose2d, nn.Conv1d, nn.ConvTranspose1d) and affine.groups == 1:
+            channels = channel.unique()
+            if len(channels) == width or any(isinstance(m, (nn.Flatten, nn.Unflatten)) for m in rest):
+                return None
+            cut = copy.deepcopy(affine)
+            along = 1 if isinstance(affine, (nn.ConvTranspose1d, nn.ConvTranspose2d)) else 0
+            cut.weight = nn.Parameter(affine.weight.index_select(along, channels), requires_grad=False)
+            if affine.bias is not None:
+                cut.bias = nn.Parameter(affine.bias[channels], requires_grad=False)
+            cut.out_channels = len(channels)
+            norm = None if scale is None or shift is None else (scale[channels], shift[channels])
+            flat = torch.searchsorted(channels, channel) * positions + units % positions
+
+            def convolution(points: Tensor) -> Tensor:
+                values = cut(_through(head, points)).flatten(2)
+                if norm is not None:
+                    values = values * norm[0][:, None] + norm[1][:, None]
+                return values.flatten(1)[:, flat]
+
+            return convolution
+    return None
+
+
+def _as_scale(norm: Any, width: int) -> tuple[Tensor, Tensor]:
+    """A batch norm in eval mode as a scale and a shift a channel."""
+    scale = 1 / torch.sqrt(norm.running_var + norm.eps)
+    if norm.weight is not None:
+        scale = scale * norm.weight
+    shift = -norm.running_mean * scale
+    return scale, shift if norm.bias is None else shift + norm.bias
+
+
+def _through(steps: list[nn.Module], values: Tensor) -> Tensor:
+    for step in steps:
+        values = step(values)
+    return values
