@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from workbench.models import Classifier, Erf, Generator, LatentClassifier, Layer, WorkbenchError
+from workbench.models import Classifier, Erf, Generator, LatentClassifier, Layer, Uniform, WorkbenchError, checks
 from workbench.models.generator import Condition
 
 #: Modules that decide by the sign of their input, or pass smoothly from one side of it to the other.
@@ -136,6 +136,35 @@ class SignLayer:
 def dimensions(model: AnyModel) -> tuple[int, ...]:
     """The shape of a point: of a latent for a generator, of an input for a classifier."""
     return model.latent_shape if isinstance(model, Generator) else model.input_shape
+
+
+def point_of(model: AnyModel, z: Any, *, name: str = "z") -> Float[Tensor, " *point"]:
+    """One point of the model's input space, checked: finite, of the right shape, where inputs are allowed.
+
+    Raises:
+        ModelError: another shape, or not finite.
+        BoundaryError: outside the bounds of the classifier's inputs or of a uniform prior.
+    """
+    point = checks.as_single(z, dimensions(model), name=name, device=model.device, dtype=model.dtype).detach()
+    low, high = limits(model)
+    slack = 1e-6 * max(1.0, high - low) if math.isfinite(high - low) else 0.0
+    outside = (point < low - slack) | (point > high + slack)
+    if bool(outside.any()):
+        raise BoundaryError(
+            f"{name} has values from {float(point.min()):.4g} to {float(point.max()):.4g}, outside the box "
+            f"[{low:g}, {high:g}] that {model.name} was made for; clip or rescale it"
+        )
+    return point.clamp(low, high)
+
+
+def limits(model: AnyModel) -> tuple[float, float]:
+    """Lowest and highest value of a point's components: of a uniform prior or of a classifier's inputs."""
+    if isinstance(model, LatentClassifier):
+        return limits(model.generator)
+    if isinstance(model, Generator):
+        prior = model.prior
+        return (prior.low, prior.high) if isinstance(prior, Uniform) else (-math.inf, math.inf)
+    return model.input_bounds or (-math.inf, math.inf)
 
 
 def draws(model: AnyModel, n: int, *, seed: int) -> Float[Tensor, "n *point"]:
