@@ -1,0 +1,556 @@
+"""GB-RRT: a tree that grows from a query and never leaves the region of its supporting set.
+
+Section 3.4 (Algorithms 2 and 3) of Jeon, Jeong and Choi, AAAI 2020. The tree is that of the paper's loop, which
+tries one target at a time, whatever the batch: a batch of targets is extended as if the outcome of each were
+known, and what turns out to rest on a wrong guess is extended again before it is kept.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from collections.abc import Generator as Steps
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from workbench.boundaries.sign_layer import AnyModel, BoundaryError, limits, point_of, sign_layer
+from workbench.boundaries.supporting_set import SupportingSet
+from workbench.models.generator import Condition
+from workbench.progress import Cancelled, Progress, Step, run
+from workbench.results import Provenance, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Points count as `step` apart down to this share of it: a step of that length is rounded, and as printed, with
+#: "more than" a step, the paper's test would be decided by the rounding.
+SPACING = 1 - 1e-4
+#: Targets are drawn in blocks of this size, so that the sequence does not depend on the batches.
+_BLOCK = 1024
+#: Targets tried together: at the start, and at most.
+_FIRST, _MOST = 32, 512
+#: Where the default step looks for the boundary, in latent units.
+_NEAREST, _FARTHEST = 1e-6, 1e4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploration(Result):
+    """The tree of accepted points, and what was rejected.
+
+    Attributes:
+        layer: name of the layer.
+        query: (*point) the root.
+        units, signs: (kept,) the boundaries that were respected.
+        points: (n, *point) accepted, in the order in which they were; the first is the query.
+        parents: (n,) index of the point that each was extended from; -1 for the query.
+        tries: (n,) which try (from 1) each came from; 0 for the query.
+        rejected: (r, *point) in the order of the tries.
+        left_region: (r,) whether each lay outside the region; the others were too near to the tree.
+        step, interval: the settings δ and I.
+        tried: number of tries.
+        reason: why the tree ended.
+    """
+
+    layer: str
+    query: Float[Tensor, " *point"]
+    units: Int[Tensor, " kept"]
+    signs: Float[Tensor, " kept"]
+    points: Float[Tensor, "n *point"]
+    parents: Int[Tensor, " n"]
+    tries: Int[Tensor, " n"]
+    rejected: Float[Tensor, "r *point"]
+    left_region: Bool[Tensor, " r"]
+    step: float
+    interval: float
+    tried: int
+    reason: str
+
+    @property
+    def acceptance(self) -> float:
+        """Share of the tries that were accepted."""
+        return (len(self.points) - 1) / self.tried if self.tried else math.nan
+
+    @property
+    def samples(self) -> Float[Tensor, "n *point"]:
+        """The accepted points without the query."""
+        return self.points[1:]
+
+    @property
+    def radii(self) -> Float[Tensor, " n"]:
+        """Distance of each sample from the query."""
+        return (self.samples - self.query).flatten(1).norm(dim=1)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a point: parent, try, distance from the query, depth in the tree."""
+        import pandas as pd
+
+        parents = self.parents.tolist()
+        depth = [0] * len(parents)
+        for i, parent in enumerate(parents[1:], 1):
+            depth[i] = depth[parent] + 1
+        return pd.DataFrame(
+            {
+                "parent": pd.array([None if p < 0 else p for p in parents], dtype="Int64"),
+                "try": self.tries.tolist(),
+                "distance": [0.0, *self.radii.tolist()],
+                "depth": depth,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Growth(Step):
+    """A step that shows the tree as it stands."""
+
+    so_far: Callable[[], Exploration] | None = field(default=None, compare=False)
+
+
+class Tree:
+    """The tree of Algorithm 2 over points relative to the query, grown by batches of targets.
+
+    Args:
+        inside: whether each row (batch, d) lies in the region.
+        step: δ.
+        low, high: (d,) the box that targets are drawn from and that no point leaves, in the tree's precision.
+        seed: of the targets.
+        most: targets tried together.
+
+    Attributes:
+        parents, tries: of each node, as in `Exploration`.
+        left_region: of each rejected point.
+        tried: number of targets so far.
+        evaluated: number of points that `inside` was asked about.
+    """
+
+    def __init__(
+        self,
+        inside: Callable[[Float[Tensor, "batch d"]], Bool[Tensor, " batch"]],
+        *,
+        step: float,
+        low: Float[Tensor, " d"],
+        high: Float[Tensor, " d"],
+        seed: int,
+        most: int = _MOST,
+    ) -> None:
+        self._inside, self.step, self._low, self._high = inside, step, low, high
+        self._generator = torch.Generator().manual_seed(seed)
+        self._targets = low.new_zeros(0, len(low))
+        self._nodes, self._rejected = _Rows(len(low), low), _Rows(len(low), low)
+        self._nodes.append(low.new_zeros(1, len(low)))
+        self.parents, self.tries, self.left_region = [-1], [0], list[bool]()
+        self.tried = self.evaluated = self._in_region = 0
+        self._most = max(1, most)
+        self._batch = min(_FIRST, self._most)
+
+    def __len__(self) -> int:
+        return len(self.parents)
+
+    @property
+    def nodes(self) -> Float[Tensor, "n d"]:
+        """The accepted points; the first is the origin."""
+        return self._nodes.rows
+
+    @property
+    def rejected(self) -> Float[Tensor, "r d"]:
+        """The rejected points."""
+        return self._rejected.rows
+
+    def grow(self, tries: int, nodes: int) -> None:
+        """Try the next targets: at most `tries`, and none after the tree has `nodes` nodes."""
+        count = min(self._batch, tries)
+        before = self.evaluated
+        batch = _Batch(self, self._next_targets(count))
+        batch.settle()
+        self._keep(batch, nodes)
+        # a wrong guess costs evaluations: larger batches for as long as few are wasted
+        waste = (self.evaluated - before) / count
+        if waste < 1.15:
+            self._batch = min(self._most, 2 * self._batch)
+        elif waste > 1.4:
+            self._batch = max(min(_FIRST, self._most), self._batch // 2)
+
+    @property
+    def guess(self) -> bool:
+        """Whether a point that was not asked about is likely to lie in the region."""
+        return 2 * self._in_region >= self.evaluated
+
+    def inside(self, rows: Float[Tensor, "batch d"]) -> Bool[Tensor, " batch"]:
+        """Whether each row lies in the region; counted."""
+        found = self._inside(rows)
+        self.evaluated += len(rows)
+        self._in_region += int(found.sum())
+        return found
+
+    def extend(
+        self, origins: Float[Tensor, "batch d"], targets: Float[Tensor, "batch d"]
+    ) -> Float[Tensor, "batch d"]:
+        """A step from each origin toward its target, kept in the box."""
+        way = targets - origins
+        length = way.norm(dim=1, keepdim=True).clamp_min(torch.finfo(way.dtype).tiny)
+        return (origins + way * (self.step / length)).clamp(self._low, self._high)
+
+    @property
+    def least(self) -> float:
+        """The least squared distance between two nodes."""
+        return (SPACING * self.step) ** 2
+
+    def _next_targets(self, count: int) -> Tensor:
+        while len(self._targets) < count:
+            drawn = torch.rand(_BLOCK, len(self._low), generator=self._generator, dtype=torch.float64)
+            drawn = drawn.to(self._low)
+            self._targets = torch.cat([self._targets, self._low + drawn * (self._high - self._low)])
+        taken, self._targets = self._targets[:count], self._targets[count:]
+        return taken
+
+    def _keep(self, batch: _Batch, nodes: int) -> None:
+        accepted = batch.accepted.tolist()
+        end, total = 0, len(self)
+        while end < len(accepted) and total < nodes:
+            total += accepted[end]
+            end += 1
+        place: dict[int, int] = {}
+        for j, parent in enumerate(batch.parent[:end].tolist()):
+            if accepted[j]:
+                place[j] = len(self.parents)
+                self.parents.append(parent if parent < batch.nodes else place[parent - batch.nodes])
+                self.tries.append(self.tried + j + 1)
+        chosen = batch.accepted[:end]
+        self._nodes.append(batch.points[:end][chosen])
+        self._rejected.append(batch.points[:end][~chosen])
+        self.left_region.extend((batch.region[:end][~chosen] == 0).tolist())
+        self.tried += end
+
+
+class _Batch:
+    """Targets that are tried together and come out as if they had been tried one after another.
+
+    Each target's nearest node may be a point that an earlier target of the batch adds, or not, which only the
+    network can tell. Unknown outcomes are guessed; the pass over the batch is repeated until it agrees with
+    itself, what is unknown is asked of the network at once, and so on until nothing rests on a guess. A target
+    depends on earlier ones alone, so that what is left is what trying them in turn would give.
+
+    Attributes:
+        nodes: number of nodes in the tree before.
+        parent: (w,) for each target the node it extends, or nodes + i for the point of target i.
+        points: (w, d) where it leads.
+        region: (w,) 1 in the region, 0 outside, -1 not asked.
+        accepted: (w,).
+    """
+
+    def __init__(self, tree: Tree, targets: Float[Tensor, "w d"]) -> None:
+        self._tree, self._targets, self.nodes = tree, targets, len(tree)
+        distance, self._nearest = _nearest(targets, tree.nodes)
+        self._distance, self.parent = distance, self._nearest
+        self.points = tree.extend(tree.nodes[self._nearest], targets)
+        self.region = torch.full_like(self._nearest, -1)
+        self._crowded = self._near_tree(self.points)
+        self._to_targets = _squared(targets, self.points)  # [j, i]: of target j from point i
+        self._between = _squared(self.points, self.points)
+        w = len(targets)
+        self._earlier = torch.ones(w, w, dtype=torch.bool, device=targets.device).tril(-1)
+        self._crowded_here = torch.zeros_like(self._crowded)
+        self.accepted = self._likely()
+
+    def settle(self) -> None:
+        """Decide every target."""
+        while True:
+            while self._repeat():
+                pass
+            unknown = (self.region < 0) & ~self._crowded & ~self._crowded_here
+            if not bool(unknown.any()):
+                return
+            self.region[unknown] = self._tree.inside(self.points[unknown]).to(self.region.dtype)
+            self.accepted = self._likely()
+
+    def _repeat(self) -> bool:
+        """One pass over all targets with the outcomes as they are taken to be; whether anything changed."""
+        visible = self._earlier & self.accepted
+        nearest, index = self._to_targets.masked_fill(~visible, math.inf).min(1)
+        here = nearest < self._distance
+        parent = torch.where(here, index + self.nodes, self._nearest)
+        origins = torch.where(here[:, None], self.points[index], self._tree.nodes[self._nearest])
+        points = self._tree.extend(origins, self._targets)
+        moved = (points != self.points).any(1).nonzero()[:, 0]
+        self.parent = parent
+        if len(moved):
+            self.points = points
+            self.region[moved] = -1
+            self._crowded[moved] = self._near_tree(points[moved])
+            self._to_targets[:, moved] = _squared(self._targets, points[moved])
+            self._between[:, moved] = _squared(points, points[moved])
+            self._between[moved] = self._between[:, moved].T
+        self._crowded_here = ((self._between < self._tree.least) & visible).any(1)
+        accepted = self._likely()
+        changed = bool(len(moved)) or bool((accepted != self.accepted).any())
+        self.accepted = accepted
+        return changed
+
+    def _likely(self) -> Tensor:
+        inside = (self.region != 0) if self._tree.guess else (self.region == 1)
+        return inside & ~self._crowded & ~self._crowded_here
+
+    def _near_tree(self, points: Tensor) -> Tensor:
+        return _nearest(points, self._tree.nodes)[0] < self._tree.least
+
+
+class _Rows:
+    """Rows that are appended to, in memory that doubles."""
+
+    def __init__(self, width: int, like: Tensor) -> None:
+        self._held = like.new_empty(_BLOCK, width)
+        self._count = 0
+
+    @property
+    def rows(self) -> Tensor:
+        return self._held[: self._count]
+
+    def append(self, rows: Tensor) -> None:
+        needed = self._count + len(rows)
+        if needed > len(self._held):
+            more = self._held.new_empty(max(needed, 2 * len(self._held)), self._held.shape[1])
+            more[: self._count] = self.rows
+            self._held = more
+        self._held[self._count : needed] = rows
+        self._count = needed
+
+
+def _squared(a: Float[Tensor, "a d"], b: Float[Tensor, "b d"]) -> Float[Tensor, "a b"]:
+    """Squared distances; the rows are near the origin, so that little cancels."""
+    return torch.addmm((a * a).sum(1)[:, None] + (b * b).sum(1), a, b.T, alpha=-2)
+
+
+def _nearest(
+    points: Float[Tensor, "w d"], nodes: Float[Tensor, "n d"]
+) -> tuple[Float[Tensor, " w"], Int[Tensor, " w"]]:
+    """Squared distance to the nearest node, and which it is."""
+    distance, index = torch.addmm((nodes * nodes).sum(1), points, nodes.T, alpha=-2).min(1)
+    return distance + (points * points).sum(1), index
+
+
+def explore_steps(
+    model: AnyModel,
+    z: Any,
+    supporting_set: SupportingSet,
+    *,
+    seed: int = 0,
+    samples: int = 500,
+    tries: int | None = None,
+    step: float | None = None,
+    interval: float = 2.0,
+    batch: int | None = None,
+    condition: Condition = None,
+) -> Steps[Growth, None, Exploration]:
+    """The steps of `explore`, one a batch of targets; cancelled, it returns the tree so far."""
+    started = time.perf_counter()
+    query = point_of(model, z)
+    region = Region(model, supporting_set, query, condition=condition)
+    most_tries = 20 * samples if tries is None else tries
+    _check_settings(samples, most_tries, step, interval, batch)
+    call_step = step
+    if step is None:
+        step = region.scale(seed=seed) / 2 * samples ** (-1 / query.numel())
+    low, high = region.box(interval)
+    tree = Tree(
+        region.holds, step=step, low=low, high=high, seed=seed, most=min(batch or _MOST, model.batches.size)
+    )
+    spent = region.passes
+
+    def so_far(reason: str = "", partial: bool = True) -> Exploration:
+        made = f"samples={samples}, tries={most_tries}, step={call_step}, interval={interval}"
+        return Exploration(
+            provenance=Provenance.of(
+                model,
+                call=f"wb.boundaries.explore(G, z, supporting_set, seed={seed}, {made})",
+                seed=seed,
+                passes={"forward to the layer": spent + tree.evaluated},
+                started=started,
+                partial=partial,
+            ),
+            layer=supporting_set.layer,
+            query=query,
+            units=supporting_set.units,
+            signs=supporting_set.signs,
+            points=region.points(tree.nodes),
+            parents=torch.tensor(tree.parents),
+            tries=torch.tensor(tree.tries),
+            rejected=region.points(tree.rejected),
+            left_region=torch.tensor(tree.left_region, dtype=torch.bool),
+            step=step,
+            interval=interval,
+            tried=tree.tried,
+            reason=reason,
+        )
+
+    while len(tree) <= samples and tree.tried < most_tries:
+        tree.grow(most_tries - tree.tried, samples + 1)
+        try:
+            yield Growth(len(tree) - 1, samples, f"samples of {tree.tried} tries,", so_far=so_far)
+        except Cancelled:
+            return so_far(f"stopped after {tree.tried} tries")
+    return so_far(_reason(tree, samples, interval), partial=False)
+
+
+def explore(
+    model: AnyModel,
+    z: Any,
+    supporting_set: SupportingSet,
+    *,
+    seed: int = 0,
+    samples: int = 500,
+    tries: int | None = None,
+    step: float | None = None,
+    interval: float = 2.0,
+    batch: int | None = None,
+    condition: Condition = None,
+    progress: Progress | None = None,
+) -> Exploration:
+    """Samples inside the region of a supporting set, by a rapidly exploring random tree (Algorithm 2, GB-RRT).
+
+    Targets are drawn uniformly from the box z ± I. Each extends the nearest node by one step toward it, and
+    the point is kept if the signs of all kept units are the query's there and no node is nearer than a step.
+    A step that would leave the box is clipped to it. The tree is the same for every batch size.
+
+    Args:
+        model: a generator, or a classifier (then `z` is an input).
+        z: the query, (*point) or (1, *point); the supporting set's own, or another point of its region.
+        supporting_set: whose boundaries bound the region.
+        seed: of the targets.
+        samples: accepted points that are wanted.
+        tries: N, at most; by default 20 times `samples`.
+        step: δ; by default half the median distance from the query to the region's boundary along random
+            directions, times samples^(-1/d), so that so many fit into a region of few dimensions d.
+        interval: I, half the side of the box, which is cut to where latents or inputs may lie. In many
+            dimensions targets are far away whatever it is, and `step` and `samples` set the radius.
+        batch: targets that are tried together, at most; 512 by default, and no more than fit in memory.
+        condition: class or embedding of a class-conditional generator.
+        progress: told each batch (a `Growth`, which shows the tree as it stands); returning False stops, and
+            what there is is returned, marked partial.
+
+    Returns:
+        The tree. Where no step could be made it holds the query alone, and `reason` says why.
+
+    Raises:
+        BoundaryError: settings out of range, or a query outside the region or the box.
+        ModelError: `z` of another shape.
+    """
+    steps = explore_steps(
+        model,
+        z,
+        supporting_set,
+        seed=seed,
+        samples=samples,
+        tries=tries,
+        step=step,
+        interval=interval,
+        batch=batch,
+        condition=condition,
+    )
+    return run(steps, progress)
+
+
+class Region:
+    """The region of a supporting set around a query, for flat points relative to the query.
+
+    Raises:
+        BoundaryError: the set is of another network, or the query lies outside its region.
+    """
+
+    def __init__(
+        self,
+        model: AnyModel,
+        supporting_set: SupportingSet,
+        query: Float[Tensor, " *point"],
+        *,
+        condition: Condition,
+    ) -> None:
+        self.model, self.query = model, query
+        at = sign_layer(model, supporting_set.layer, condition=condition)
+        if at.shape != tuple(supporting_set.shape) or supporting_set.query.shape != query.shape:
+            raise BoundaryError(
+                f"the supporting set is of layer {supporting_set.layer!r} with {tuple(supporting_set.shape)} units "
+                f"and points of shape {tuple(supporting_set.query.shape)}, but {model.name} has {at.shape} there "
+                f"and points of shape {tuple(query.shape)}; make one for this network"
+            )
+        self._read = at.reader(supporting_set.units.to(model.device))
+        self._signs = supporting_set.signs.to(query)
+        self._exact = torch.float32 if model.device.type == "mps" else torch.float64
+        self.passes = 1
+        if not torch.equal(query, supporting_set.query.to(query)) and not bool(self._agree(query[None])):
+            raise BoundaryError(
+                "z lies outside the region of the supporting set, which was made for another query; make a set "
+                "for z, or start at supporting_set.query"
+            )
+
+    def points(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n *point"]:
+        """The points that flat relative rows stand for, in the network's precision."""
+        moved = self.query.flatten().to(self._exact) + rows
+        return moved.to(self.query.dtype).reshape(len(rows), *self.query.shape)
+
+    def holds(self, rows: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
+        """Whether each row lies in the region."""
+        with torch.no_grad():
+            return self.model.batches.map(self._agree, self.points(rows))
+
+    def _agree(self, points: Tensor) -> Tensor:
+        with torch.no_grad():
+            return (self._read(points) * self._signs >= 0).all(1)
+
+    def box(self, interval: float) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
+        """The box query ± interval within the limits of the model's points, relative to the query."""
+        centre = self.query.flatten().to(self._exact)
+        lowest, highest = limits(self.model)
+        low, high = (centre - interval).clamp_min(lowest), (centre + interval).clamp_max(highest)
+        return low - centre, high - centre
+
+    def scale(self, *, seed: int, directions: int = 32) -> float:
+        """Median distance from the query to the region's boundary along random directions, within a fifth."""
+        generator = torch.Generator().manual_seed(seed)
+        rays = torch.randn(directions, self.query.numel(), generator=generator, dtype=torch.float64)
+        rays = (rays / rays.norm(dim=1, keepdim=True)).to(device=self.query.device, dtype=self._exact)
+        low, high = _NEAREST, _FARTHEST
+        length = 1.0
+        while high > 1.2 * low:
+            within = float(self.holds(length * rays).double().mean()) > 0.5
+            self.passes += directions
+            low, high = (length, high) if within else (low, length)
+            if high == _FARTHEST:
+                length = min(2 * length, high / 1.1)
+            elif low == _NEAREST:
+                length = max(length / 2, 1.1 * low)
+            else:
+                length = math.sqrt(low * high)
+        return low
+
+
+def _reason(tree: Tree, samples: int, interval: float) -> str:
+    if len(tree) > samples:
+        return f"{samples} samples were wanted and found"
+    if len(tree) > 1:
+        return f"{len(tree) - 1} of {samples} samples after {tree.tried} tries; give more tries or a smaller step"
+    left = sum(tree.left_region)
+    if 2 * left >= tree.tried:
+        return (
+            f"no step of {tree.step:.3g} stays in the region: {left} of {tree.tried} tries left it. Give a "
+            f"smaller step, such as {tree.step / 10:.2g}, or keep fewer boundaries by a higher threshold"
+        )
+    return (
+        f"no point of the box is a step of {tree.step:.3g} away from the query: give a smaller step, or a larger "
+        f"interval than {interval:.3g}"
+    )
+
+
+def _check_settings(samples: int, tries: int, step: float | None, interval: float, batch: int | None) -> None:
+    for name, value, holds, expected in (
+        ("samples", samples, samples >= 1, "at least one"),
+        ("tries", tries, tries >= 1, "at least one"),
+        ("step", step, step is None or 0 < step < math.inf, "a positive length in latent units, or None"),
+        ("interval", interval, 0 < interval < math.inf, "a positive length in latent units, such as 2"),
+        ("batch", batch, batch is None or batch >= 1, "at least one, or None"),
+    ):
+        if not holds:
+            raise BoundaryError(f"{name}={value!r}; expected {expected}")
