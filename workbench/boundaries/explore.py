@@ -33,7 +33,11 @@ SPACING = 1 - 1e-4
 #: Targets are drawn in blocks of this size, so that the sequence does not depend on the batches.
 _BLOCK = 1024
 #: Targets tried together: at the start, and at most.
-_FIRST, _MOST = 32, 512
+_FIRST, _MOST = 32, 256
+#: On a CPU, batches beyond this size leave the cache and are slower by the sample.
+_CACHED = 128
+#: From this share of points in the region on, it pays to ask about points that rest on unknown ones.
+_SURE = 0.95
 #: Where the default step looks for the boundary, in latent units.
 _NEAREST, _FARTHEST = 1e-6, 1e4
 
@@ -163,21 +167,22 @@ class Tree:
     def grow(self, tries: int, nodes: int) -> None:
         """Try the next targets: at most `tries`, and none after the tree has `nodes` nodes."""
         count = min(self._batch, tries)
-        before = self.evaluated
         batch = _Batch(self, self._next_targets(count))
         batch.settle()
         self._keep(batch, nodes)
-        # a wrong guess costs evaluations: larger batches for as long as few are wasted
-        waste = (self.evaluated - before) / count
-        if waste < 1.15:
-            self._batch = min(self._most, 2 * self._batch)
-        elif waste > 1.4:
-            self._batch = max(min(_FIRST, self._most), self._batch // 2)
+        # the more nodes a batch may add to those that there are, the more of it rests on guesses
+        adding = 1.0 if self.optimistic else max(self.rate, 0.02)
+        self._batch = min(self._most, max(_FIRST, int(len(self) / (4 * adding))))
 
     @property
-    def guess(self) -> bool:
-        """Whether a point that was not asked about is likely to lie in the region."""
-        return 2 * self._in_region >= self.evaluated
+    def rate(self) -> float:
+        """Share of the points asked about so far that lie in the region; 1 before the first."""
+        return self._in_region / self.evaluated if self.evaluated else 1.0
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether points that were not asked about are taken to be accepted."""
+        return self.rate >= 0.2
 
     def inside(self, rows: Float[Tensor, "batch d"]) -> Bool[Tensor, " batch"]:
         """Whether each row lies in the region; counted."""
@@ -193,11 +198,6 @@ class Tree:
         way = targets - origins
         length = way.norm(dim=1, keepdim=True).clamp_min(torch.finfo(way.dtype).tiny)
         return (origins + way * (self.step / length)).clamp(self._low, self._high)
-
-    @property
-    def least(self) -> float:
-        """The least squared distance between two nodes."""
-        return (SPACING * self.step) ** 2
 
     def _next_targets(self, count: int) -> Tensor:
         while len(self._targets) < count:
@@ -230,9 +230,10 @@ class _Batch:
     """Targets that are tried together and come out as if they had been tried one after another.
 
     Each target's nearest node may be a point that an earlier target of the batch adds, or not, which only the
-    network can tell. Unknown outcomes are guessed; the pass over the batch is repeated until it agrees with
-    itself, what is unknown is asked of the network at once, and so on until nothing rests on a guess. A target
-    depends on earlier ones alone, so that what is left is what trying them in turn would give.
+    network can tell. Points that were not asked about are taken to be added, unless few are; the pass over
+    the batch is repeated until it agrees with itself, and the network is asked about all that is unknown and
+    rests on nothing unknown, at once. A target depends on earlier ones alone, so that what is left in the
+    end is what trying them in turn would give.
 
     Attributes:
         nodes: number of nodes in the tree before.
@@ -244,58 +245,65 @@ class _Batch:
 
     def __init__(self, tree: Tree, targets: Float[Tensor, "w d"]) -> None:
         self._tree, self._targets, self.nodes = tree, targets, len(tree)
-        distance, self._nearest = _nearest(targets, tree.nodes)
-        self._distance, self.parent = distance, self._nearest
-        self.points = tree.extend(tree.nodes[self._nearest], targets)
-        self.region = torch.full_like(self._nearest, -1)
-        self._crowded = self._near_tree(self.points)
+        self._distance, self._nearest = _nearest(targets, tree.nodes)
+        self._origins = tree.nodes[self._nearest]
+        self._reach = self._distance
+        self.parent = self._nearest
+        self.points = tree.extend(self._origins, targets)
+        self.region = torch.full_like(self.parent, -1)
         self._to_targets = _squared(targets, self.points)  # [j, i]: of target j from point i
-        self._between = _squared(self.points, self.points)
         w = len(targets)
         self._earlier = torch.ones(w, w, dtype=torch.bool, device=targets.device).tril(-1)
-        self._crowded_here = torch.zeros_like(self._crowded)
-        self.accepted = self._likely()
+        self._crowded = torch.zeros(w, dtype=torch.bool, device=targets.device)
+        self._optimistic = tree.optimistic
+        self.accepted = torch.full_like(self._crowded, self._optimistic)
 
     def settle(self) -> None:
         """Decide every target."""
         while True:
             while self._repeat():
                 pass
-            unknown = (self.region < 0) & ~self._crowded & ~self._crowded_here
+            unknown = (self.region < 0) & ~self._crowded
             if not bool(unknown.any()):
                 return
+            if self._optimistic and self._tree.rate < _SURE:
+                waits = self.parent >= self.nodes
+                waits[waits.clone()] = unknown[self.parent[waits] - self.nodes]
+                unknown &= ~waits
             self.region[unknown] = self._tree.inside(self.points[unknown]).to(self.region.dtype)
-            self.accepted = self._likely()
 
     def _repeat(self) -> bool:
         """One pass over all targets with the outcomes as they are taken to be; whether anything changed."""
         visible = self._earlier & self.accepted
         nearest, index = self._to_targets.masked_fill(~visible, math.inf).min(1)
         here = nearest < self._distance
-        parent = torch.where(here, index + self.nodes, self._nearest)
-        origins = torch.where(here[:, None], self.points[index], self._tree.nodes[self._nearest])
-        points = self._tree.extend(origins, self._targets)
+        self._reach = torch.where(here, nearest, self._distance)
+        self.parent = torch.where(here, index + self.nodes, self._nearest)
+        points = self._tree.extend(torch.where(here[:, None], self.points[index], self._origins), self._targets)
         moved = (points != self.points).any(1).nonzero()[:, 0]
-        self.parent = parent
         if len(moved):
             self.points = points
             self.region[moved] = -1
-            self._crowded[moved] = self._near_tree(points[moved])
             self._to_targets[:, moved] = _squared(self._targets, points[moved])
-            self._between[:, moved] = _squared(points, points[moved])
-            self._between[moved] = self._between[:, moved].T
-        self._crowded_here = ((self._between < self._tree.least) & visible).any(1)
-        accepted = self._likely()
-        changed = bool(len(moved)) or bool((accepted != self.accepted).any())
+        self._crowded = self._too_near(visible)
+        accepted = ((self.region != 0) if self._optimistic else (self.region == 1)) & ~self._crowded
+        changed = bool(len(moved)) or not torch.equal(accepted, self.accepted)
         self.accepted = accepted
         return changed
 
-    def _likely(self) -> Tensor:
-        inside = (self.region != 0) if self._tree.guess else (self.region == 1)
-        return inside & ~self._crowded & ~self._crowded_here
+    def _too_near(self, visible: Bool[Tensor, "w w"]) -> Bool[Tensor, " w"]:
+        """Whether each point is nearer than a step to a node.
 
-    def _near_tree(self, points: Tensor) -> Tensor:
-        return _nearest(points, self._tree.nodes)[0] < self._tree.least
+        By the triangle inequality only one that overshoots its target can be: no node is nearer to the target
+        than the one that was extended, so that none is nearer to a point on the way there than a step.
+        """
+        short = (self._reach < self._tree.step**2).nonzero()[:, 0]
+        found = torch.zeros_like(self.accepted)
+        if len(short):
+            least, points = (SPACING * self._tree.step) ** 2, self.points[short]
+            here = ((_squared(points, self.points) < least) & visible[short]).any(1)
+            found[short] = here | (_nearest(points, self._tree.nodes)[0] < least)
+        return found
 
 
 class _Rows:
@@ -426,7 +434,7 @@ def explore(
             directions, times samples^(-1/d), so that so many fit into a region of few dimensions d.
         interval: I, half the side of the box, which is cut to where latents or inputs may lie. In many
             dimensions targets are far away whatever it is, and `step` and `samples` set the radius.
-        batch: targets that are tried together, at most; 512 by default, and no more than fit in memory.
+        batch: targets that are tried together, at most; 256 by default, and no more than fit in memory.
         condition: class or embedding of a class-conditional generator.
         progress: told each batch (a `Growth`, which shows the tree as it stands); returning False stops, and
             what there is is returned, marked partial.
@@ -470,11 +478,11 @@ class Region:
     ) -> None:
         self.model, self.query = model, query
         at = sign_layer(model, supporting_set.layer, condition=condition)
-        if at.shape != tuple(supporting_set.shape) or supporting_set.query.shape != query.shape:
+        made_for = (tuple(supporting_set.shape), tuple(supporting_set.query.shape))
+        if made_for != (at.shape, tuple(query.shape)):
             raise BoundaryError(
-                f"the supporting set is of layer {supporting_set.layer!r} with {tuple(supporting_set.shape)} units "
-                f"and points of shape {tuple(supporting_set.query.shape)}, but {model.name} has {at.shape} there "
-                f"and points of shape {tuple(query.shape)}; make one for this network"
+                f"the supporting set is of {made_for[0]} units and points of shape {made_for[1]}, but "
+                f"{model.name} has {at.shape} in layer {at.name!r} and points of shape {tuple(query.shape)}"
             )
         self._read = at.reader(supporting_set.units.to(model.device))
         self._signs = supporting_set.signs.to(query)
@@ -493,8 +501,9 @@ class Region:
 
     def holds(self, rows: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
         """Whether each row lies in the region."""
-        with torch.no_grad():
-            return self.model.batches.map(self._agree, self.points(rows))
+        points = self.points(rows)
+        most = _CACHED if points.device.type == "cpu" else len(points)
+        return torch.cat([self.model.batches.map(self._agree, part) for part in points.split(max(1, most))])
 
     def _agree(self, points: Tensor) -> Tensor:
         with torch.no_grad():

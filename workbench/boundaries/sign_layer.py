@@ -83,9 +83,9 @@ class SignLayer:
 
     def pre_activations(self, points: Float[Tensor, "batch *point"]) -> Float[Tensor, "batch units"]:
         """Pre-activations at `points`, one batch, differentiable."""
-        read = self.model.until(self.layer, before=self.before)
-        values = read(points, self.condition) if isinstance(self.model, Generator) else read(points)
-        return values.flatten(1)
+        if isinstance(self.model, Generator):
+            return self.model.until(self.layer, before=self.before)(points, self.condition).flatten(1)
+        return self.model.until(self.layer, before=self.before)(points).flatten(1)
 
     def output(
         self, point: Float[Tensor, " *point"], activation: Float[Tensor, "batch *units"]
@@ -241,63 +241,50 @@ def _has_children(model: AnyModel, layer: Layer) -> bool:
     return any(True for _ in _submodule(model, layer).children())
 
 
+#: Steps behind an affine one that act on each unit or channel alone, or only change the shape.
+_UNITWISE = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.Flatten,
+    nn.Unflatten,
+    nn.Identity,
+    nn.modules.dropout._DropoutNd,
+)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+
+
 def _cut_down(
     steps: list[nn.Module], units: Int[Tensor, " kept"], shape: tuple[int, ...]
 ) -> Callable[[Tensor], Tensor] | None:
-    """The network up to the pre-activation with its last affine module cut down to what `units` need."""
-    tail = 0
-    while tail < len(steps) and isinstance(
-        steps[-1 - tail],
-        (nn.modules.batchnorm._BatchNorm, nn.Flatten, nn.Unflatten, nn.Identity, nn.modules.dropout._DropoutNd),
-    ):
-        tail += 1
-    if tail == len(steps):
+    """The network up to the pre-activation with its last affine module cut down to what `units` need.
+
+    None where the last steps are not an affine module, perhaps with a batch norm, or where nothing is saved.
+    """
+    last = max((i for i, step in enumerate(steps) if not isinstance(step, _UNITWISE)), default=None)
+    if last is None:
         return None
-    head, affine, rest = steps[: len(steps) - tail - 1], steps[-1 - tail], steps[len(steps) - tail :]
-    norms = [m for m in rest if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    head, affine, rest = steps[:last], steps[last], steps[last + 1 :]
+    norms: list[Any] = [m for m in rest if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if len(norms) > 1 or any(n.running_mean is None for n in norms):
         return None
-    width = shape[0]
-    scale, shift = _as_scale(norms[0], width) if norms else (None, None)
-    positions = math.prod(shape[1:])
-    channel = units // positions
+    norm = _as_scale(norms[0]) if norms else None
+    reshaped = any(isinstance(m, (nn.Flatten, nn.Unflatten)) for m in rest)
     with torch.no_grad():
-        if isinstance(affine, nn.Linear):
-            rows = affine.weight[units]
-            bias = affine.bias[units] if affine.bias is not None else rows.new_zeros(len(units))
-            if scale is not None and shift is not None:
-                if affine.out_features != math.prod(shape):
-                    return None
-                rows, bias = rows * scale[channel, None], bias * scale[channel] + shift[channel]
+        if isinstance(affine, nn.Linear) and affine.out_features == math.prod(shape):
+            tail = _some_rows(affine, units, units // math.prod(shape[1:]), norm)
+        elif type(affine) in _CONVOLUTIONS and affine.groups == 1 and not reshaped:
+            tail = _some_channels(affine, units, shape, norm)
+        else:
+            return None
 
-            def linear(points: Tensor) -> Tensor:
-                return nn.functional.linear(_through(head, points), rows, bias)
+    def run(points: Tensor) -> Tensor:
+        for step in head:
+            points = step(points)
+        return tail(points)
 
-            return linear
-        if type(affine) in (nn.Conv2d, nn.ConvTranspose2d, nn.Conv1d, nn.ConvTranspose1d) and affine.groups == 1:
-            channels = channel.unique()
-            if len(channels) == width or any(isinstance(m, (nn.Flatten, nn.Unflatten)) for m in rest):
-                return None
-            cut = copy.deepcopy(affine)
-            along = 1 if isinstance(affine, (nn.ConvTranspose1d, nn.ConvTranspose2d)) else 0
-            cut.weight = nn.Parameter(affine.weight.index_select(along, channels), requires_grad=False)
-            if affine.bias is not None:
-                cut.bias = nn.Parameter(affine.bias[channels], requires_grad=False)
-            cut.out_channels = len(channels)
-            norm = None if scale is None or shift is None else (scale[channels], shift[channels])
-            flat = torch.searchsorted(channels, channel) * positions + units % positions
-
-            def convolution(points: Tensor) -> Tensor:
-                values = cut(_through(head, points)).flatten(2)
-                if norm is not None:
-                    values = values * norm[0][:, None] + norm[1][:, None]
-                return values.flatten(1)[:, flat]
-
-            return convolution
-    return None
+    return run
 
 
-def _as_scale(norm: Any, width: int) -> tuple[Tensor, Tensor]:
+def _as_scale(norm: Any) -> tuple[Tensor, Tensor]:
     """A batch norm in eval mode as a scale and a shift a channel."""
     scale = 1 / torch.sqrt(norm.running_var + norm.eps)
     if norm.weight is not None:
@@ -306,7 +293,33 @@ def _as_scale(norm: Any, width: int) -> tuple[Tensor, Tensor]:
     return scale, shift if norm.bias is None else shift + norm.bias
 
 
-def _through(steps: list[nn.Module], values: Tensor) -> Tensor:
-    for step in steps:
-        values = step(values)
-    return values
+def _some_rows(
+    affine: nn.Linear, units: Tensor, channel: Tensor, norm: tuple[Tensor, Tensor] | None
+) -> Callable[[Tensor], Tensor]:
+    rows = affine.weight[units]
+    bias = rows.new_zeros(len(units)) if affine.bias is None else affine.bias[units]
+    if norm is not None:
+        scale, shift = (part[channel] for part in norm)
+        rows, bias = rows * scale[:, None], bias * scale + shift
+    return lambda values: nn.functional.linear(values, rows, bias)
+
+
+def _some_channels(
+    affine: Any, units: Tensor, shape: tuple[int, ...], norm: tuple[Tensor, Tensor] | None
+) -> Callable[[Tensor], Tensor]:
+    positions = math.prod(shape[1:])
+    channels, place = torch.unique(units // positions, return_inverse=True)
+    cut = copy.deepcopy(affine)
+    along = 1 if isinstance(affine, (nn.ConvTranspose1d, nn.ConvTranspose2d)) else 0
+    cut.weight = nn.Parameter(affine.weight.index_select(along, channels), requires_grad=False)
+    if affine.bias is not None:
+        cut.bias = nn.Parameter(affine.bias[channels], requires_grad=False)
+    cut.out_channels = len(channels)
+    flat = place * positions + units % positions
+    scale, shift = (None, None) if norm is None else (part[channels][place] for part in norm)
+
+    def run(values: Tensor) -> Tensor:
+        kept = cut(values).flatten(1)[:, flat]
+        return kept if scale is None or shift is None else kept * scale + shift
+
+    return run
