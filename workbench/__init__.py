@@ -12,12 +12,23 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
-    from workbench import flip_points, models, subspaces, zoo
+    from workbench import boundaries, flip_points, models, subspaces, zoo
     from workbench.models import Classifier, Generator, Neuron
     from workbench.results import load_result
     from workbench.zoo.loading import load
 
-_MODULES = ("models", "subspaces", "flip_points", "zoo", "datasets", "numerics", "results", "progress")
+_MODULES = (
+    "models",
+    "subspaces",
+    "boundaries",
+    "flip_points",
+    "zoo",
+    "datasets",
+    "numerics",
+    "metrics",
+    "results",
+    "progress",
+)
 _NAMES = {
     "Classifier": "workbench.models",
     "Generator": "workbench.models",
@@ -26,7 +37,18 @@ _NAMES = {
     "load_result": "workbench.results",
 }
 
-__all__ = ["Classifier", "Generator", "Neuron", "flip_points", "load", "load_result", "models", "subspaces", "zoo"]
+__all__ = [
+    "Classifier",
+    "Generator",
+    "Neuron",
+    "boundaries",
+    "flip_points",
+    "load",
+    "load_result",
+    "models",
+    "subspaces",
+    "zoo",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -362,7 +362,7 @@ def explore_steps(
     call_step = step
     if step is None:
         step = region.scale(seed=seed) / 2 * samples ** (-1 / query.numel())
-    low, high = region.box(interval)
+    low, high = box(model, query, interval)
     tree = Tree(
         region.holds, step=step, low=low, high=high, seed=seed, most=min(batch or _MOST, model.batches.size)
     )
@@ -461,6 +461,20 @@ def explore(
     return run(steps, progress)
 
 
+def box(
+    model: AnyModel, query: Float[Tensor, " *point"], interval: float
+) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
+    """Lower and upper ends of the box query ± interval within the limits of points, relative to the query."""
+    centre = query.flatten().to(_precision(query))
+    lowest, highest = limits(model)
+    low, high = (centre - interval).clamp_min(lowest), (centre + interval).clamp_max(highest)
+    return low - centre, high - centre
+
+
+def _precision(like: Tensor) -> torch.dtype:
+    return torch.float32 if like.device.type == "mps" else torch.float64
+
+
 class Region:
     """The region of a supporting set around a query, for flat points relative to the query.
 
@@ -486,7 +500,7 @@ class Region:
             )
         self._read = at.reader(supporting_set.units.to(model.device))
         self._signs = supporting_set.signs.to(query)
-        self._exact = torch.float32 if model.device.type == "mps" else torch.float64
+        self._exact = _precision(query)
         self.passes = 1
         if not torch.equal(query, supporting_set.query.to(query)) and not bool(self._agree(query[None])):
             raise BoundaryError(
@@ -508,13 +522,6 @@ class Region:
     def _agree(self, points: Tensor) -> Tensor:
         with torch.no_grad():
             return (self._read(points) * self._signs >= 0).all(1)
-
-    def box(self, interval: float) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
-        """The box query ± interval within the limits of the model's points, relative to the query."""
-        centre = self.query.flatten().to(self._exact)
-        lowest, highest = limits(self.model)
-        low, high = (centre - interval).clamp_min(lowest), (centre + interval).clamp_max(highest)
-        return low - centre, high - centre
 
     def scale(self, *, seed: int, directions: int = 32) -> float:
         """Median distance from the query to the region's boundary along random directions, within a fifth."""

@@ -1,0 +1,28 @@
+"""How much the outputs of several samples differ."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+def deviation_image(
+    outputs: Float[Tensor, "n *output"], value_range: tuple[float, float] = (0.0, 1.0)
+) -> Float[Tensor, " *output"]:
+    """The standard deviation of each pixel over the samples, as a share of the value range, in [0, 0.5].
+
+    Equation (3) of Jeon, Jeong and Choi, AAAI 2020, with the square that it lacks in print: as printed it is
+    the root of a mean deviation from the mean, which is zero.
+
+    Raises:
+        ValueError: no samples.
+    """
+    if not len(outputs):
+        raise ValueError("no samples were given; a deviation needs at least one, and says something from two on")
+    low, high = value_range
+    return outputs.double().var(0, correction=0).sqrt() / (high - low)
+
+
+def pixel_deviation(outputs: Float[Tensor, "n *output"], value_range: tuple[float, float] = (0.0, 1.0)) -> float:
+    """The mean of `deviation_image` over the pixels."""
+    return float(deviation_image(outputs, value_range).mean())
