@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workbench.metrics import deviation_image, pixel_deviation
+from workbench.metrics import concentration, deviation_image, pixel_deviation
 
 
 def test_it_is_the_standard_deviation_of_each_pixel_as_a_share_of_the_range():
@@ -23,3 +23,11 @@ def test_it_agrees_with_numpy():
 def test_no_samples_are_refused():
     with pytest.raises(ValueError, match="no samples"):
         pixel_deviation(torch.zeros(0, 1, 2, 2))
+
+
+def test_concentration_is_the_largest_pixels_share_of_the_squares():
+    image = torch.zeros(1, 2, 5)
+    image[0, 0, 1] = 0.3
+    assert concentration(image) == 1
+    assert concentration(torch.ones(1, 2, 5)) == pytest.approx(0.1)
+    assert concentration(torch.tensor([3.0, 1.0, 1.0, 1.0]), share=0.25) == pytest.approx(9 / 12)
