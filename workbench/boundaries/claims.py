@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from scipy.stats import wilcoxon
@@ -23,7 +23,8 @@ def table_1(results: Tables) -> pd.DataFrame:
 
     `mean`, `spread`: of the deviation over the queries, and its standard deviation; `higher`: queries around
     which the method's images deviate more than E-GBAS's; `p`: of "no more" in a one-sided signed-rank test;
-    `radius`: mean distance from the query; `inside`: share of the samples in the region.
+    `radius`: mean distance from the query; `inside`: share of the samples in the region; `coverage` (two
+    latents): share of the region around the query that lies near a sample.
     """
     return _compared(results, "deviation")
 
@@ -41,7 +42,7 @@ def table_2(results: Tables) -> pd.DataFrame:
     tables = []
     for column in columns:
         judged = samples.dropna(subset=[column])
-        for network in judged["network"].unique():
+        for network in map(str, judged["network"].unique()):
             group = judged[judged["network"] == network]
             values = group.groupby(["query", "method"], sort=False)[column].mean().unstack()
             rows = _against(values, sign=-1)
@@ -57,7 +58,7 @@ def _compared(results: Tables, column: str) -> pd.DataFrame:
     tables: list[pd.DataFrame] = []
     for network, layer, group in _by_layer(results.table("samples")):
         rows = _against(group.pivot(index="query", columns="method", values=column), sign=1)
-        for more in ("radius", "inside"):
+        for more in ("radius", "inside", "coverage"):
             rows[more] = rows["method"].map(group.groupby("method", sort=False)[more].mean())
         rows.insert(0, "layer", layer)
         rows.insert(0, "network", network)
@@ -104,6 +105,9 @@ def claims(results: Tables) -> pd.DataFrame:
 
     first = table_1(results)
     for network, layer, group in _by_layer(first):
+        if "coverage" in group and group["coverage"].notna().any():
+            _figure_5(claim, network, layer, group.set_index("method"))
+            continue
         means = group.set_index("method")["mean"]
         for methods, name in (
             (PAPER, "both epsilon balls"),
@@ -126,7 +130,7 @@ def claims(results: Tables) -> pd.DataFrame:
     trees = results.table("trees")
     if len(trees) and "query_read_as" in trees:
         read = trees.dropna(subset=["query_read_as"])
-        for network in read["network"].unique():
+        for network in map(str, read["network"].unique()):
             group = read[read["network"] == network]
             same = int((group["query_read_as"] == group["masked_read_as"]).sum())
             share = (group["kept"] / group["units"]).median()
@@ -139,6 +143,19 @@ def claims(results: Tables) -> pd.DataFrame:
             text = f"Figure 6: the deeper the layer, the more local the deviation of {network}'s images"
             claim(f"{text} (share of the top tenth of the pixels)", here, values == sorted(values))
     return pd.DataFrame(rows)
+
+
+def _figure_5(claim: Callable[[str, str, bool], None], network: str, layer: str, table: pd.DataFrame) -> None:
+    """In the plane: the balls reach outside the region, and leave parts of it out."""
+    balls = [m for m in PAPER if m in table.index]
+    for column, text in (
+        ("inside", "lie in the region, those of the balls partly outside"),
+        ("coverage", "cover more of the region than those of the balls"),
+    ):
+        values = table[column]
+        here = ", ".join(f"{m} {values[m]:.1%}" for m in (OURS, *balls))
+        full = f"Figure 5: samples of {network}, layer {layer}, {text}"
+        claim(full, here, all(values[OURS] > values[m] for m in balls))
 
 
 def _local(results: Tables) -> dict[str, dict[str, float]]:

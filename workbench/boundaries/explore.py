@@ -40,6 +40,8 @@ _CACHED = 128
 _SLIDES = 12
 #: From this share of points in the region on, it pays to ask about points that rest on unknown ones.
 _SURE = 0.95
+#: The default step in few dimensions, as a share of what so many nodes a step apart take up.
+_FILL = 1.8
 #: The least share of the way to the box's points at which the default step looks for the boundary.
 _NEAREST = 1e-6
 
@@ -383,7 +385,7 @@ def explore_steps(
     call_step = step
     low, high = box(query, interval)
     if step is None:
-        step = region.scale(low, high, seed=seed) / 2 * samples ** (-1 / query.numel())
+        step = region.scale(low, high, seed=seed) * min(0.5, _FILL * samples ** (-1 / query.numel()))
     tree = Tree(
         region.holds,
         step=step,
@@ -457,8 +459,9 @@ def explore(
         seed: of the targets.
         samples: accepted points that are wanted.
         tries: N, at most; by default 20 times `samples`.
-        step: δ; by default half the median distance from the query to the region's boundary on the way to
-            random points of the box, times samples^(-1/d), so that so many fit into a region of few dimensions d.
+        step: δ; by default the median distance from the query to the region's boundary, on the way to random
+            points of the box, times 1.8 samples^(-1/d), but no more than half of it: in a plane so many nodes
+            about fill the region, and in many dimensions d some steps leave it.
         interval: I, half the side of the box; what leaves the limits of latents or inputs stays there. In many
             dimensions targets are far away whatever it is, and `step` and `samples` set the radius.
         batch: targets that are tried together, at most; 256 by default, and no more than fit in memory.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
+from scipy.ndimage import label
 from torch import Tensor
 
 from workbench.boundaries.baselines import Baseline, coin_flip, epsilon_l2, epsilon_linf, epsilon_radii, same_radii
@@ -42,6 +43,10 @@ FULL = {
 #: Judges of a generator's images: its own discriminator (Table 2), and a classifier of what they show (figure 2).
 DISCRIMINATORS = {"mnist-dcgan": "mnist-dcgan-discriminator"}
 READERS = {"mnist-dcgan": "mnist-cnn", "mnist-dcgan-2d": "mnist-cnn"}
+
+
+#: Points of a side of the grid on which the region of two latents is measured; odd, so that the query is one.
+_GRID = 401
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,7 @@ def _sample_row(
         "inside": float((heights >= 0).all(1).double().mean()),
         "deviation": float(image.mean()),
         "concentration": concentration(image),
+        "coverage": _coverage(generator, tree, reader, found.signs, points) if tree.query.numel() == 2 else None,
     }
     if discriminator is not None:
         names = [layer.name for layer in discriminator.layers if layer.kind == "LeakyReLU"]
@@ -181,6 +187,24 @@ def _sample_row(
                 features = discriminator.batches.map(discriminator.until(name), pictures)
                 row[f"similarity_{place}"] = cosine_similarity(features[1:], features[0])
     return row
+
+
+def _coverage(
+    generator: Generator, tree: Exploration, reader: Callable[[Tensor], Tensor], signs: Tensor, points: Tensor
+) -> float:
+    """Share of the region within two steps of a sample, on a grid over the tree's box.
+
+    Only the part of the region that hangs together with the query counts.
+    """
+    ticks = torch.linspace(-tree.interval, tree.interval, _GRID, dtype=tree.query.dtype)
+    moves = torch.stack(torch.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
+    grid = (tree.query.flatten() + moves).reshape(-1, *tree.query.shape)
+    with torch.no_grad():
+        inside = (generator.batches.map(reader, grid) * signs >= 0).all(1)
+    parts, _ = label(inside.view(_GRID, _GRID).cpu().numpy())
+    own = torch.from_numpy(parts == parts[_GRID // 2, _GRID // 2]).flatten() & inside.cpu()
+    distance = torch.cdist(grid.flatten(1)[own], points.flatten(1)).min(1).values
+    return float((distance <= 2 * tree.step).double().mean())
 
 
 def _judges(network: str, generator: Generator) -> tuple[Classifier | None, Classifier | None]:
