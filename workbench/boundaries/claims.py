@@ -119,9 +119,9 @@ def claims(results: Tables) -> pd.DataFrame:
                 text = f"Table 1: images of {network}, layer {layer}, deviate less than those of {name}"
                 claim(text, here, all(means[OURS] < means[m] for m in others))
     second = table_2(results)
-    for (network, layer), group in (
-        second.groupby(["network", "discriminator_layer"], sort=False) if len(second) else ()
-    ):
+    if len(second):
+        second = second.rename(columns={"discriminator_layer": "layer"})
+    for network, layer, group in _by_layer(second):
         means = group.set_index("method")["mean"]
         others = [m for m in PAPER if m in means]
         here = ", ".join(f"{m} {means[m]:.4f}" for m in (OURS, *others))
