@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
 from collections.abc import Generator as Steps
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -211,16 +211,14 @@ def region(
         cells = evaluate.squares_around(query, signs, resolution)
         cells.cut((evaluate.at(cells.vertices) * signs).min(1, keepdims=True), keep=np.ones(1))
     else:
-        for k in range(0, len(signs), _CHUNK):
-            some = slice(k, k + _CHUNK)
+        done = 0
+        while done < len(signs):
+            some = slice(done, done + max(1, _HELD // (4 * max(1, len(cells.vertices)))))
             cells.cut(evaluate.at(cells.vertices, some), keep=signs[some])
             cells.tidy()
+            done = some.stop
     own = cells.part_with(query)
     return Region(tuple(own.outline()), float(own.areas().sum()), not reason)
-
-
-#: Units whose values at all vertices are held together while the region is cut out.
-_CHUNK = 64
 
 
 class _Evaluator:
@@ -320,12 +318,16 @@ def _affine_cells(evaluate: _Evaluator, most: int) -> Steps[Step, None, tuple[Co
     for place, i in enumerate(bends):
         for kink in kinks[i] or ():
             values = _through(steps[:i], evaluate, cells.vertices) - kink
-            varying = (values >= 0).any(0) & (values < 0).any(0)
-            if values[:, varying].size > 4 * _HELD:
+            units = np.flatnonzero((values >= 0).any(0) & (values < 0).any(0))
+            if cells.cells == 1 and cells.pieces(values) > most:
                 return None, _too_many(most)
-            cells.cut(values[:, varying], most=most)
-            if cells.cells > most:
-                return None, _too_many(most)
+            done = 0
+            while done < len(units):
+                some = units[done : done + max(1, _HELD // (4 * len(cells.vertices)))]
+                cells.cut(_through(steps[:i], evaluate, cells.vertices, some) - kink, most=most)
+                if cells.cells > most:
+                    return None, _too_many(most)
+                done += len(some)
         yield Step(place + 1, len(bends) + 1, f"{cells.cells} pieces of the plane")
     return cells, ""
 
@@ -334,15 +336,15 @@ def _too_many(most: int) -> str:
     return f"the earlier layers cut this part of the plane into more than {most} pieces; look closer"
 
 
-def _through(steps: list[nn.Module], evaluate: _Evaluator, xy: Array) -> Array:
-    """What the first steps make of coordinates (n, 2), flat."""
+def _through(steps: list[nn.Module], evaluate: _Evaluator, xy: Array, some: Any = slice(None)) -> Array:
+    """What the first steps make of coordinates (n, 2), flat; of some units alone."""
     parts = []
     for start in range(0, len(xy), _ROWS):
         with torch.no_grad():
             points = evaluate.plane.points(xy[start : start + _ROWS])
             for step in steps:
                 points = step(points)
-        parts.append(points.flatten(1).numpy())
+        parts.append(points.flatten(1)[:, some].numpy())
     evaluate.passes += len(xy)
     return np.concatenate(parts)
 

@@ -83,6 +83,15 @@ class Complex:
         ends = self.vertices[self.edges[edge]]
         return ends[:, 0] * (1 - share) + ends[:, 1] * share
 
+    def pieces(self, values: Array) -> int:
+        """How many cells `cut` would make of a box that is whole: one, and one for each line and each crossing."""
+        positive = values >= 0
+        function, edge = np.nonzero((positive[self.edges[:, 0]] != positive[self.edges[:, 1]]).T)
+        a, b = (values[self.edges[edge, end], function] for end in (0, 1))
+        low, high = np.sort((edge + a / (a - b)).reshape(-1, 2), axis=1).T  # places along the way around the box
+        crossed = (low > low[:, None]) & (low < high[:, None]) & (high > high[:, None])
+        return 1 + len(low) + int(crossed.sum())
+
     def cut(self, values: Array, *, keep: Array | None = None, most: int | None = None) -> Array:
         """Cut the cells along the zeros of functions, one after another; returns their values at all vertices.
 

@@ -1,8 +1,8 @@
-"""Figures of generative boundaries: comparisons over queries, galleries of samples."""
+"""Figures of generative boundaries: arrangements in a plane, galleries of samples, comparisons over queries."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -11,7 +11,10 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
+from workbench.boundaries.arrangement import Arrangement, Region
 from workbench.boundaries.claims import CONTROLS, OURS, PAPER
+from workbench.boundaries.explore import Exploration
+from workbench.boundaries.supporting_set import SupportingSet
 from workbench.ui.theme import PALETTE, plotly_template
 
 if TYPE_CHECKING:
@@ -24,6 +27,88 @@ _LOOKS = {
         zip((OURS, *PAPER, *CONTROLS), ("circle", "square", "diamond", "triangle-up", "x"), strict=True)
     )
 }
+
+
+def arrangement(
+    drawn: Arrangement,
+    *,
+    kept: SupportingSet | None = None,
+    region: Region | None = None,
+    exploration: Exploration | None = None,
+    height: int = 560,
+) -> go.Figure:
+    """The boundaries in a plane, those that are kept highlighted, the region shaded, the tree on top.
+
+    Figures 2 to 5 of the paper. Points are projected into the plane at right angles.
+
+    Args:
+        drawn: all boundaries, or some.
+        kept: the supporting set whose boundaries are highlighted, and its query.
+        region: of it, in the same plane.
+        exploration: the tree with its accepted and rejected points.
+    """
+    plane, figure = drawn.plane, go.Figure()
+    own = (
+        torch.isin(drawn.unit, kept.units.cpu())
+        if kept is not None
+        else torch.zeros(len(drawn.unit), dtype=torch.bool)
+    )
+    if region is not None:
+        _line(
+            figure, "region", [torch.from_numpy(o) for o in region.outlines], width=0, fill="rgba(0,158,115,0.22)"
+        )
+    _line(figure, "boundaries", drawn.segments[~own], colour="rgba(128,128,128,0.45)", width=0.7)
+    _line(figure, "kept boundaries", drawn.segments[own], colour=PALETTE[2], width=1.8)
+    if exploration is not None:
+        nodes, rejected = plane.coordinates(exploration.points), plane.coordinates(exploration.rejected)
+        branches = torch.stack([nodes[1:], nodes[exploration.parents[1:]]], 1)
+        _dots(figure, "rejected", rejected, PALETTE[1], 4, "x-thin-open")
+        _line(figure, "tree", branches, colour=PALETTE[0], width=0.9)
+        _dots(figure, "accepted", nodes[1:], PALETTE[0], 4, "circle")
+    if kept is not None:
+        _dots(figure, "query", plane.coordinates(kept.query[None]), PALETTE[4], 13, "star")
+    x0, x1, y0, y1 = drawn.extent
+    figure.update_layout(
+        template=plotly_template(),
+        height=height,
+        width=round(height * min(2.0, (x1 - x0) / (y1 - y0))) + 40,
+        margin={"l": 44, "r": 12, "t": 34, "b": 36},
+        xaxis={"range": (x0, x1), "showgrid": False, "constrain": "domain"},
+        yaxis={"range": (y0, y1), "showgrid": False, "scaleanchor": "x", "constrain": "domain"},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
+    )
+    return figure
+
+
+def _line(
+    figure: go.Figure,
+    name: str,
+    pieces: Iterable[Float[Tensor, "n 2"]],
+    *,
+    colour: str = "rgba(0,0,0,0)",
+    width: float,
+    fill: str | None = None,
+) -> None:
+    """Lines as one trace, with gaps between them; nothing where there are none."""
+    gap = torch.full((1, 2), torch.nan, dtype=torch.float64)
+    parts = [part for piece in pieces for part in (piece.double().cpu(), gap)]
+    if not parts:
+        return
+    xy = torch.cat(parts)
+    # WebGL draws hundreds of thousands of pieces, but does not fill
+    kind = go.Scatter if fill or len(xy) < 3000 else go.Scattergl
+    look = {"fill": "toself", "fillcolor": fill} if fill else {}
+    line = {"color": colour, "width": width}
+    figure.add_trace(kind(x=xy[:, 0], y=xy[:, 1], mode="lines", name=name, line=line, hoverinfo="skip", **look))
+
+
+def _dots(figure: go.Figure, name: str, xy: Float[Tensor, "n 2"], colour: str, size: int, symbol: str) -> None:
+    marker = {"color": colour, "size": size, "symbol": symbol}
+    if symbol == "star":
+        marker |= {"line": {"width": 1, "color": "#1f2328"}}
+    figure.add_scatter(
+        x=xy[:, 0], y=xy[:, 1], mode="markers", name=name, marker=marker, hovertemplate="%{x:.3f}, %{y:.3f}"
+    )
 
 
 def comparison(table: pd.DataFrame, *, by: str = "layer", title: str = "", height: int = 340) -> go.Figure:
