@@ -15,14 +15,16 @@ from workbench.boundaries import Arrangement, BoundaryError, Plane, arrangement,
 from workbench.boundaries.sign_layer import sign_layer
 
 
-def generator(*steps: nn.Module, latents: int = 2, seed: int = 0) -> wb.Generator:
+def generator(*steps: nn.Module, latents: int = 2, seed: int = 0, shift: float = 0.0) -> wb.Generator:
     torch.manual_seed(seed)
     module = nn.Sequential(*steps, nn.Tanh())
     for part in module.modules():
         if hasattr(part, "reset_parameters"):
             part.reset_parameters()
         if isinstance(part, nn.Linear):
-            nn.init.normal_(part.weight), nn.init.normal_(part.bias)
+            nn.init.normal_(part.weight)
+            if part.bias is not None:
+                nn.init.normal_(part.bias, mean=shift)
     return wb.Generator(module.double(), latents, device="cpu")
 
 
@@ -94,6 +96,42 @@ def test_it_agrees_on_the_shipped_generator_of_two_latents(layer):
     check_against_a_grid(drawn, network, layer, side=201)
 
 
+def with_rest(*, seed: int) -> wb.Generator:
+    """On a large part of the plane no unit of its first layer is on, and the next ones have no biases."""
+    return generator(
+        nn.Linear(2, 7),
+        nn.ReLU(),
+        nn.Linear(7, 12, bias=False),
+        nn.ReLU6(),
+        nn.Linear(12, 9, bias=False),
+        nn.ReLU(),
+        seed=seed,
+        shift=-1.0,
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4, 5])
+def test_where_a_layer_rests_at_zero_its_units_have_no_boundary_but_the_rim(seed):
+    network = with_rest(seed=seed)
+    drawn = arrangement(network, "5", Plane.of(network))
+    at = sign_layer(network, "5")
+    with torch.no_grad():
+        assert float((at.pre_activations(network.latents(500)) == 0).all(1).double().mean()) > 0.02
+    assert drawn.exact
+    check_against_a_grid(drawn, network, "5", side=301)
+
+
+@pytest.mark.parametrize("copies", [1.0, 1 + 1e-15, -2.0])
+def test_units_that_have_the_same_boundary_do_no_harm(copies):
+    network = generator(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU())
+    first = network.module[0]
+    with torch.no_grad():
+        first.weight[8:], first.bias[8:] = copies * first.weight[:8], copies * first.bias[:8]
+    drawn = arrangement(network, "5", Plane.of(network))
+    assert drawn.exact and len(drawn.segments) > 20
+    check_against_a_grid(drawn, network, "5", side=301)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_on_every_piece_the_pre_activation_is_zero(name):
     network, layer = NETWORKS[name]
@@ -153,6 +191,13 @@ def test_on_a_grid_boundaries_are_where_signs_change_within_a_square(network, la
     # farther than a square from the boundary the linear estimate of the distance would be larger
     assert float((heights.abs() / slope).quantile(0.99)) < square
     assert set(drawn.unit.tolist()) <= set(range(at.units))
+
+
+def test_a_norm_that_takes_its_statistics_from_the_batch_is_not_affine():
+    norm = nn.BatchNorm1d(8, track_running_stats=False)
+    network = generator(nn.Linear(2, 8), norm, nn.ReLU(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3))
+    drawn = arrangement(network, "4", Plane.of(network), resolution=16)
+    assert not drawn.exact and "BatchNorm1d is not piecewise linear" in drawn.reason
 
 
 def test_the_region_is_where_all_kept_signs_agree():

@@ -42,6 +42,7 @@ _AFFINE = (
     nn.modules.dropout._DropoutNd,
     nn.AvgPool1d,
     nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d,
     nn.Upsample,
     nn.ZeroPad2d,
@@ -49,6 +50,8 @@ _AFFINE = (
 )
 #: Vertices that are sent through the network at once.
 _ROWS = 256
+#: Share of a layer's largest value in which rounding shows: some hundred units in the last place.
+_ROUNDING = 1e-13
 #: Numbers that are held at once: values of units at vertices.
 _HELD = 40_000_000
 #: Squares of the first, coarse grid along a side.
@@ -214,7 +217,8 @@ def region(
         done = 0
         while done < len(signs):
             some = slice(done, done + max(1, _HELD // (4 * max(1, len(cells.vertices)))))
-            cells.cut(evaluate.at(cells.vertices, some), keep=signs[some])
+            values = evaluate.at(cells.vertices, some)
+            cells.cut(values, keep=signs[some], rounding=evaluate.rounding[-1])
             cells.tidy()
             done = some.stop
     own = cells.part_with(query)
@@ -234,11 +238,34 @@ class _Evaluator:
         steps = at.steps()
         self.steps = None if steps is None else [copy.deepcopy(step).double().cpu() for step in steps]
         self._read = self._double
+        self.rounding = self._roundings()
+
+    def _roundings(self) -> list[float]:
+        """How far a value may be from what it stands for: of the points, and of what each step makes of them."""
+        x0, x1, y0, y1 = self.plane.extent
+        points = self.plane.points([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [(x0 + x1) / 2, (y0 + y1) / 2]])
+        found = []
+        with torch.no_grad():
+            for step in (nn.Identity(), *(self.steps or ())):
+                points = step(points)
+                found.append(_ROUNDING * float(points.abs().max()))
+        return found
+
+    def double(self, points: Tensor, count: int) -> Float[Tensor, "n units"]:
+        """What the first `count` steps make of points, in double precision.
+
+        Vertices lie on boundaries, where rounding would choose a unit's side, and a layer without biases that is
+        zero on a whole cell would have a sign of its own at each corner: what is zero, or at a kink, but for
+        rounding is made so.
+        """
+        for i, step in enumerate((self.steps or ())[:count]):
+            for kink in _kinks(step) or ():
+                points = _settled(points, kink, self.rounding[i])
+            points = step(points)
+        return points.flatten(1)
 
     def _double(self, points: Tensor) -> Tensor:
-        for step in self.steps or ():
-            points = step(points)
-        return points.flatten(1)[:, self.units]
+        return _settled(self.double(points, len(self.steps or ())), 0.0, self.rounding[-1])[:, self.units]
 
     def as_it_is(self) -> None:
         """From now on evaluate the network itself, on its device and in its precision: what a grid needs."""
@@ -317,14 +344,15 @@ def _affine_cells(evaluate: _Evaluator, most: int) -> Steps[Step, None, tuple[Co
     bends = [i for i, found in enumerate(kinks) if found]
     for place, i in enumerate(bends):
         for kink in kinks[i] or ():
-            values = _through(steps[:i], evaluate, cells.vertices) - kink
+            values = _heights(evaluate, i, kink, cells.vertices)
             units = np.flatnonzero((values >= 0).any(0) & (values < 0).any(0))
             if cells.cells == 1 and cells.pieces(values) > most:
                 return None, _too_many(most)
             done = 0
             while done < len(units):
                 some = units[done : done + max(1, _HELD // (4 * len(cells.vertices)))]
-                cells.cut(_through(steps[:i], evaluate, cells.vertices, some) - kink, most=most)
+                values = _heights(evaluate, i, kink, cells.vertices, some)
+                cells.cut(values, most=most, rounding=evaluate.rounding[i])
                 if cells.cells > most:
                     return None, _too_many(most)
                 done += len(some)
@@ -336,17 +364,20 @@ def _too_many(most: int) -> str:
     return f"the earlier layers cut this part of the plane into more than {most} pieces; look closer"
 
 
-def _through(steps: list[nn.Module], evaluate: _Evaluator, xy: Array, some: Any = slice(None)) -> Array:
-    """What the first steps make of coordinates (n, 2), flat; of some units alone."""
+def _heights(evaluate: _Evaluator, count: int, kink: float, xy: Array, some: Any = slice(None)) -> Array:
+    """How far the first steps bring coordinates (n, 2) above a kink, flat; of some units alone."""
     parts = []
     for start in range(0, len(xy), _ROWS):
         with torch.no_grad():
-            points = evaluate.plane.points(xy[start : start + _ROWS])
-            for step in steps:
-                points = step(points)
-        parts.append(points.flatten(1)[:, some].numpy())
+            values = evaluate.double(evaluate.plane.points(xy[start : start + _ROWS]), count)[:, some]
+            parts.append((_settled(values, kink, evaluate.rounding[count]) - kink).numpy())
     evaluate.passes += len(xy)
     return np.concatenate(parts)
+
+
+def _settled(values: Tensor, at: float, rounding: float) -> Tensor:
+    """The values, with those that are `at` a number but for rounding brought there."""
+    return torch.where((values - at).abs() <= rounding, at, values)
 
 
 def _kinks(step: nn.Module) -> tuple[float, ...] | None:
@@ -355,4 +386,6 @@ def _kinks(step: nn.Module) -> tuple[float, ...] | None:
         return (float(step.min_val), float(step.max_val))
     if isinstance(step, (nn.ReLU, nn.LeakyReLU, nn.PReLU)):
         return (0.0,)
+    if isinstance(step, nn.modules.batchnorm._BatchNorm) and step.running_mean is None:
+        return None  # it takes its statistics from the batch
     return () if isinstance(step, _AFFINE) else None

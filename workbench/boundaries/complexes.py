@@ -89,22 +89,26 @@ class Complex:
         function, edge = np.nonzero((positive[self.edges[:, 0]] != positive[self.edges[:, 1]]).T)
         a, b = (values[self.edges[edge, end], function] for end in (0, 1))
         low, high = np.sort((edge + a / (a - b)).reshape(-1, 2), axis=1).T  # places along the way around the box
-        crossed = (low > low[:, None]) & (low < high[:, None]) & (high > high[:, None])
-        return 1 + len(low) + int(crossed.sum())
+        crossed = sum(int(((low > a) & (low < b) & (high > b)).sum()) for a, b in zip(low, high, strict=True))
+        return 1 + len(low) + crossed
 
-    def cut(self, values: Array, *, keep: Array | None = None, most: int | None = None) -> Array:
+    def cut(
+        self, values: Array, *, keep: Array | None = None, most: int | None = None, rounding: float = 0.0
+    ) -> Array:
         """Cut the cells along the zeros of functions, one after another; returns their values at all vertices.
 
         Args:
             values: (v, functions) at the vertices.
             keep: (functions,) signs; cells on the other side are dropped.
             most: stop, unfinished, when there are more cells than this.
+            rounding: values up to this size are zero.
         """
         held = np.empty((2 * len(values) + 1024, values.shape[1]))
         held[: len(values)] = values
         for k in range(values.shape[1]):
             before = len(self.vertices)
             fresh = self._cut(held[:before], k)
+            fresh[np.abs(fresh) <= rounding] = 0.0
             total = before + len(fresh)
             if total > len(held):
                 held = np.concatenate([held, np.empty((2 * total - len(held), held.shape[1]))])
