@@ -227,3 +227,31 @@ def test_progress_shows_how_far_it_is(jobs: Jobs, results: list[object], monkeyp
     jobs.submit(work, results.append, label="A")
     assert jobs.wait(10)
     assert shown == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_job_shows_what_there_is_so_far_at_its_steps_and_stops_when_that_fails(
+    jobs: Jobs, results: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.ui.jobs._DRAW_EVERY", 0)
+    seen: list[int] = []
+    work = Work("a", steps=3)
+    work.go.set()
+    jobs.submit(work, results.append, label="A", on_step=lambda step: seen.append(step.done))
+    assert jobs.wait(10)
+    assert seen == [1, 2, 3] and results == ["a"]
+
+    def failing(step: Step) -> None:
+        raise ValueError("cannot be drawn")
+
+    jobs.submit(work, results.append, label="B", on_step=failing)
+    assert jobs.wait(10)
+    assert results == ["a"] and jobs.children[2].value == "B failed: cannot be drawn"
+
+
+def test_what_there_is_so_far_is_shown_a_few_times_a_second_at_most(jobs: Jobs, results: list[object]) -> None:
+    seen: list[Step] = []
+    work = Work("a", steps=1000)
+    work.go.set()
+    jobs.submit(work, results.append, label="A", on_step=seen.append)
+    assert jobs.wait(10)
+    assert results == ["a"] and len(seen) < 100

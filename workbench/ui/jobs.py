@@ -15,6 +15,8 @@ from workbench.progress import Cancelled, Step, stop
 
 #: Progress is shown at most this often: more would only fill the channel to the browser.
 _SHOW_EVERY = 0.05
+#: What there is so far is drawn less often: a picture costs more than a number.
+_DRAW_EVERY = 0.3
 
 
 @dataclass
@@ -23,6 +25,7 @@ class _Request:
     make_steps: Callable[[], Generator[Step, None, Any]]
     on_done: Callable[[Any], None]
     background: bool
+    on_step: Callable[[Any], None] | None
 
 
 class Jobs(widgets.HBox):
@@ -71,9 +74,13 @@ class Jobs(widgets.HBox):
         *,
         label: str,
         background: bool = False,
+        on_step: Callable[[Any], None] | None = None,
     ) -> None:
-        """Run the generator that `make_steps` gives and hand its value to `on_done`, in the worker."""
-        request = _Request(label, make_steps, on_done, background)
+        """Run the generator that `make_steps` gives and hand its value to `on_done`, in the worker.
+
+        `on_step` is handed a step a few times a second, to show what there is so far.
+        """
+        request = _Request(label, make_steps, on_done, background, on_step)
         with self._changed:
             if self._closed:
                 return
@@ -150,7 +157,7 @@ class Jobs(widgets.HBox):
 
     def _run(self, request: _Request) -> None:
         shown = not request.background
-        started = shown_at = time.monotonic()
+        started = shown_at = drawn_at = time.monotonic()
         if shown:
             self.error = None
             self._begin(request.label)
@@ -173,6 +180,9 @@ class Jobs(widgets.HBox):
                 if shown and time.monotonic() - shown_at > _SHOW_EVERY:
                     shown_at = time.monotonic()
                     self._show(request.label, step, shown_at - started)
+                if request.on_step is not None and time.monotonic() - drawn_at > _DRAW_EVERY:
+                    request.on_step(step)
+                    drawn_at = time.monotonic()  # after it: where drawing is slow, the work goes on between
         except Exception as error:  # a worker's error must reach the person, not the void
             self.error = traceback.format_exc()
             if shown:
