@@ -10,7 +10,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -237,6 +237,39 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+class Tables:
+    """Tables that a long computation adds to as it goes, one CSV file each, in a folder.
+
+    Args:
+        folder: made when something is first written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of rows, empty where there is none yet."""
+        import pandas as pd
+
+        path = self.folder / f"{name}.csv"
+        return pd.read_csv(path) if path.exists() else pd.DataFrame()
+
+    def add(self, name: str, row: Mapping[str, object]) -> None:
+        """Add a row to a table."""
+        import pandas as pd
+
+        self.write(name, pd.concat([self.table(name), pd.DataFrame([row])], ignore_index=True))
+
+    def write(self, name: str, columns: pd.DataFrame | Mapping[str, Sequence[object]]) -> None:
+        """Write a table whole."""
+        import pandas as pd
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        table = pd.DataFrame(columns)
+        path = self.folder / f"{name}.csv"
+        replace_file(path, lambda part: table.to_csv(part, index=False, float_format="%.6g"))
 
 
 def record_run(

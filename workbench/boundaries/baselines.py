@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.boundaries.explore import Exploration, Tree, box
+from workbench.boundaries.explore import Exploration, Tree, box, limits_around
 from workbench.boundaries.sign_layer import AnyModel, BoundaryError, limits
 from workbench.results import Result
 
@@ -124,8 +124,9 @@ def coin_flip(model: AnyModel, exploration: Exploration, *, seed: int = 0) -> Ba
     def inside(rows: Tensor) -> Tensor:
         return (torch.rand(len(rows), generator=coin) < rate).to(rows.device)
 
-    low, high = box(model, exploration.query, exploration.interval)
-    tree = Tree(inside, step=exploration.step, low=low, high=high, seed=seed)
+    low, high = box(exploration.query, exploration.interval)
+    around = limits_around(model, exploration.query)
+    tree = Tree(inside, step=exploration.step, low=low, high=high, limits=around, seed=seed)
     while len(tree) < len(exploration.points) and tree.tried < 100 * exploration.tried:
         tree.grow(_BATCHES, len(exploration.points))
     moves = tree.nodes[1:].double().cpu()

@@ -36,10 +36,14 @@ _BLOCK = 1024
 _FIRST, _MOST = 32, 256
 #: On a CPU, batches beyond this size leave the cache and are slower by the sample.
 _CACHED = 128
+#: Times that a step is lengthened whose components stay at a limit.
+_SLIDES = 12
 #: From this share of points in the region on, it pays to ask about points that rest on unknown ones.
 _SURE = 0.95
-#: Where the default step looks for the boundary, in latent units.
-_NEAREST, _FARTHEST = 1e-6, 1e4
+#: The default step in few dimensions, as a share of what so many nodes a step apart take up.
+_FILL = 1.8
+#: The least share of the way to the box's points at which the default step looks for the boundary.
+_NEAREST = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +125,7 @@ class Tree:
         inside: whether each row (batch, d) lies in the region.
         step: δ.
         low, high: (d,) the box that targets are drawn from and that no point leaves, in the tree's precision.
+        limits: (d,) the lowest and highest values of a point, where there are some.
         seed: of the targets.
         most: targets tried together.
 
@@ -138,10 +143,11 @@ class Tree:
         step: float,
         low: Float[Tensor, " d"],
         high: Float[Tensor, " d"],
+        limits: tuple[Float[Tensor, " d"], Float[Tensor, " d"]] | None = None,
         seed: int,
         most: int = _MOST,
     ) -> None:
-        self._inside, self.step, self._low, self._high = inside, step, low, high
+        self._inside, self.step, self._low, self._high, self._limits = inside, step, low, high, limits
         self._generator = torch.Generator().manual_seed(seed)
         self._targets = low.new_zeros(0, len(low))
         self._nodes, self._rejected = _Rows(len(low), low), _Rows(len(low), low)
@@ -193,11 +199,23 @@ class Tree:
 
     def extend(
         self, origins: Float[Tensor, "batch d"], targets: Float[Tensor, "batch d"]
-    ) -> Float[Tensor, "batch d"]:
-        """A step from each origin toward its target, kept in the box."""
+    ) -> tuple[Float[Tensor, "batch d"], Bool[Tensor, " batch"]]:
+        """A step from each origin toward its target, kept in the box, and whether it was bent by that.
+
+        Components that reach the model's limits stay there, and the others go on until the step has its length:
+        where most components lie at a limit, as the black pixels of a digit do, no other step would be long
+        enough to keep.
+        """
         way = targets - origins
-        length = way.norm(dim=1, keepdim=True).clamp_min(torch.finfo(way.dtype).tiny)
-        return (origins + way * (self.step / length)).clamp(self._low, self._high)
+        share = self.step / _length(way)
+        straight = origins + way * share
+        points = straight
+        if self._limits is not None:
+            for _ in range(_SLIDES):
+                points = (origins + way * share).clamp(*self._limits)
+                share = share * (self.step / _length(points - origins))
+        points = points.clamp(self._low, self._high)
+        return points, (points != straight).any(1)
 
     def _next_targets(self, count: int) -> Tensor:
         while len(self._targets) < count:
@@ -249,7 +267,7 @@ class _Batch:
         self._origins = tree.nodes[self._nearest]
         self._reach = self._distance
         self.parent = self._nearest
-        self.points = tree.extend(self._origins, targets)
+        self.points, self._bent = tree.extend(self._origins, targets)
         self.region = torch.full_like(self.parent, -1)
         self._to_targets = _squared(targets, self.points)  # [j, i]: of target j from point i
         w = len(targets)
@@ -279,7 +297,8 @@ class _Batch:
         here = nearest < self._distance
         self._reach = torch.where(here, nearest, self._distance)
         self.parent = torch.where(here, index + self.nodes, self._nearest)
-        points = self._tree.extend(torch.where(here[:, None], self.points[index], self._origins), self._targets)
+        origins = torch.where(here[:, None], self.points[index], self._origins)
+        points, self._bent = self._tree.extend(origins, self._targets)
         moved = (points != self.points).any(1).nonzero()[:, 0]
         if len(moved):
             self.points = points
@@ -294,10 +313,10 @@ class _Batch:
     def _too_near(self, visible: Bool[Tensor, "w w"]) -> Bool[Tensor, " w"]:
         """Whether each point is nearer than a step to a node.
 
-        By the triangle inequality only one that overshoots its target can be: no node is nearer to the target
-        than the one that was extended, so that none is nearer to a point on the way there than a step.
+        By the triangle inequality only one that overshoots its target, or was bent, can be: no node is nearer to
+        the target than the one that was extended, so that none is nearer to a point on the way there than a step.
         """
-        short = (self._reach < self._tree.step**2).nonzero()[:, 0]
+        short = (self._bent | (self._reach < self._tree.step**2)).nonzero()[:, 0]
         found = torch.zeros_like(self.accepted)
         if len(short):
             least, points = (SPACING * self._tree.step) ** 2, self.points[short]
@@ -325,6 +344,10 @@ class _Rows:
             self._held = more
         self._held[self._count : needed] = rows
         self._count = needed
+
+
+def _length(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n 1"]:
+    return rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
 
 
 def _squared(a: Float[Tensor, "a d"], b: Float[Tensor, "b d"]) -> Float[Tensor, "a b"]:
@@ -360,11 +383,17 @@ def explore_steps(
     most_tries = 20 * samples if tries is None else tries
     _check_settings(samples, most_tries, step, interval, batch)
     call_step = step
+    low, high = box(query, interval)
     if step is None:
-        step = region.scale(seed=seed) / 2 * samples ** (-1 / query.numel())
-    low, high = box(model, query, interval)
+        step = region.scale(low, high, seed=seed) * min(0.5, _FILL * samples ** (-1 / query.numel()))
     tree = Tree(
-        region.holds, step=step, low=low, high=high, seed=seed, most=min(batch or _MOST, model.batches.size)
+        region.holds,
+        step=step,
+        low=low,
+        high=high,
+        limits=limits_around(model, query),
+        seed=seed,
+        most=min(batch or _MOST, model.batches.size),
     )
     spent = region.passes
 
@@ -430,9 +459,10 @@ def explore(
         seed: of the targets.
         samples: accepted points that are wanted.
         tries: N, at most; by default 20 times `samples`.
-        step: δ; by default half the median distance from the query to the region's boundary along random
-            directions, times samples^(-1/d), so that so many fit into a region of few dimensions d.
-        interval: I, half the side of the box, which is cut to where latents or inputs may lie. In many
+        step: δ; by default the median distance from the query to the region's boundary, on the way to random
+            points of the box, times 1.8 samples^(-1/d), but no more than half of it: in a plane so many nodes
+            about fill the region, and in many dimensions d some steps leave it.
+        interval: I, half the side of the box; what leaves the limits of latents or inputs stays there. In many
             dimensions targets are far away whatever it is, and `step` and `samples` set the radius.
         batch: targets that are tried together, at most; 256 by default, and no more than fit in memory.
         condition: class or embedding of a class-conditional generator.
@@ -461,13 +491,20 @@ def explore(
     return run(steps, progress)
 
 
-def box(
-    model: AnyModel, query: Float[Tensor, " *point"], interval: float
-) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
-    """Lower and upper ends of the box query ± interval within the limits of points, relative to the query."""
+def box(query: Float[Tensor, " *point"], interval: float) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
+    """The box query ± interval, relative to the query, in the tree's precision."""
+    high = torch.full_like(query.flatten(), interval, dtype=_precision(query))
+    return -high, high
+
+
+def limits_around(
+    model: AnyModel, query: Float[Tensor, " *point"]
+) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]] | None:
+    """The lowest and highest values of a point relative to the query; None where there are none."""
+    low, high = limits(model)
+    if math.isinf(low) and math.isinf(high):
+        return None
     centre = query.flatten().to(_precision(query))
-    lowest, highest = limits(model)
-    low, high = (centre - interval).clamp_min(lowest), (centre + interval).clamp_max(highest)
     return low - centre, high - centre
 
 
@@ -523,24 +560,25 @@ class Region:
         with torch.no_grad():
             return (self._read(points) * self._signs >= 0).all(1)
 
-    def scale(self, *, seed: int, directions: int = 32) -> float:
-        """Median distance from the query to the region's boundary along random directions, within a fifth."""
+    def scale(self, low: Float[Tensor, " d"], high: Float[Tensor, " d"], *, seed: int, ways: int = 32) -> float:
+        """How far from the query the region ends on half the ways to random points of a box, within a fifth.
+
+        Where it does not end within the box on most ways, the mean distance to those points.
+        """
         generator = torch.Generator().manual_seed(seed)
-        rays = torch.randn(directions, self.query.numel(), generator=generator, dtype=torch.float64)
-        rays = (rays / rays.norm(dim=1, keepdim=True)).to(device=self.query.device, dtype=self._exact)
-        low, high = _NEAREST, _FARTHEST
-        length = 1.0
-        while high > 1.2 * low:
-            within = float(self.holds(length * rays).double().mean()) > 0.5
-            self.passes += directions
-            low, high = (length, high) if within else (low, length)
-            if high == _FARTHEST:
-                length = min(2 * length, high / 1.1)
-            elif low == _NEAREST:
-                length = max(length / 2, 1.1 * low)
-            else:
-                length = math.sqrt(low * high)
-        return low
+        drawn = torch.rand(ways, len(low), generator=generator, dtype=torch.float64).to(low)
+        ends = low + drawn * (high - low)
+        allowed = limits_around(self.model, self.query)
+        if allowed is not None:
+            ends = ends.clamp(*allowed)
+        inside, outside = _NEAREST, 1.0
+        share = 1.0
+        while outside > 1.2 * inside:
+            within = float(self.holds(share * ends).double().mean()) > 0.5
+            self.passes += ways
+            inside, outside = (share, outside) if within else (inside, share)
+            share = math.sqrt(inside * outside) if inside > _NEAREST else max(outside / 2, 1.1 * inside)
+        return inside * float(ends.norm(dim=1).mean())
 
 
 def _reason(tree: Tree, samples: int, interval: float) -> str:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -18,12 +15,9 @@ from workbench.datasets import mnist
 from workbench.flip_points.trust import Trust
 from workbench.models import Classifier
 from workbench.models.features import LinearFeatures
-from workbench.results import Provenance, replace_file
+from workbench.results import Provenance, Tables, replace_file
 from workbench.zoo.loading import load
 from workbench.zoo.recipes.mnist_erf import halves
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: Images (n, 1, 28, 28) in [0, 1] and labels (n,).
 Digits = tuple[Tensor, Tensor]
@@ -82,16 +76,13 @@ def classifier_of(name: str) -> tuple[Classifier, Float[Tensor, "k 784"] | None]
     return model, first.basis if isinstance(first, LinearFeatures) else None
 
 
-class Results:
+class Results(Tables):
     """What was measured, in a folder.
 
     Attributes:
         folder: holds a safetensors file a case (rewritten after every block of queries), `accuracies.csv`,
             `alternatives.csv`, and `trained.csv` with one row a trained network.
     """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
 
     def cases(self) -> list[Case]:
         """Those that were measured, by name."""
@@ -133,25 +124,3 @@ class Results:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{case.name}.safetensors"
         replace_file(path, lambda part: save_file(columns, part, metadata=metadata))
-
-    def table(self, name: str) -> pd.DataFrame:
-        """A table of rows, empty where there is none yet."""
-        import pandas as pd
-
-        path = self.folder / f"{name}.csv"
-        return pd.read_csv(path) if path.exists() else pd.DataFrame()
-
-    def add(self, name: str, row: Mapping[str, object]) -> None:
-        """Add a row to a table."""
-        import pandas as pd
-
-        self.write(name, pd.concat([self.table(name), pd.DataFrame([row])], ignore_index=True))
-
-    def write(self, name: str, columns: pd.DataFrame | Mapping[str, Sequence[object]]) -> None:
-        """Write a table whole."""
-        import pandas as pd
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        table = pd.DataFrame(columns)
-        path = self.folder / f"{name}.csv"
-        replace_file(path, lambda part: table.to_csv(part, index=False, float_format="%.6g"))

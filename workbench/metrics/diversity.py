@@ -26,3 +26,12 @@ def deviation_image(
 def pixel_deviation(outputs: Float[Tensor, "n *output"], value_range: tuple[float, float] = (0.0, 1.0)) -> float:
     """The mean of `deviation_image` over the pixels."""
     return float(deviation_image(outputs, value_range).mean())
+
+
+def concentration(image: Float[Tensor, " *output"], share: float = 0.1) -> float:
+    """How local a deviation image is: the part of its sum of squares that the largest `share` of its pixels hold.
+
+    It lies between `share` (all pixels alike) and 1 (nothing but those); NaN where no pixel deviates.
+    """
+    energy = image.double().flatten().square().sort(descending=True).values
+    return float(energy[: max(1, round(share * len(energy)))].sum() / energy.sum())
