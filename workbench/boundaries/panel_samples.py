@@ -65,7 +65,7 @@ class SamplesView(widgets.VBox):
         seed: of the tree and of the baselines.
         step, interval, samples: where the controls stand at the beginning; a step of None is automatic.
         height: of the grid, in CSS pixels.
-        grown: called with the tree when it has grown, and with the one so far while it grows.
+        grown: called with the tree as it stands a few times while it grows, and when it has grown.
 
     Attributes:
         exploration: the tree that is shown, or None while there is none.
@@ -83,7 +83,7 @@ class SamplesView(widgets.VBox):
         interval: float,
         samples: int,
         height: int,
-        grown: Callable[[Exploration], object],
+        grown: Callable[[Exploration, bool], object],
     ) -> None:
         self.model, self._jobs, self._seed, self._grown = model, jobs, seed, grown
         self.pictures = Pictures(model)
@@ -160,21 +160,24 @@ class SamplesView(widgets.VBox):
 
     # -- what the user does --------------------------------------------------------------------
 
-    def ask(self, supporting_set: SupportingSet | None) -> None:
+    def ask(self, supporting_set: SupportingSet | None, *, grow: bool = True) -> None:
         """Sample the region of another supporting set; None takes away what is shown."""
         self._set = supporting_set
-        if supporting_set is None:
-            self._clear("The tree grows once there is a supporting set.")
-        else:
+        self._clear("The tree grows once there is a supporting set." if grow else "Press “Grow the tree”.")
+        if grow:
             self.grow()
+
+    def options(self) -> dict[str, Any]:
+        """What `explore` takes of the controls; a step only where it is not automatic."""
+        chosen = {"samples": self.samples.value, "interval": self.interval.value}
+        return chosen | ({"step": self.step.value} if self.step.value else {})
 
     def grow(self) -> None:
         """Grow the tree with the present settings."""
         found = self._set
         if found is None:
             return
-        options: dict[str, Any] = {"samples": self.samples.value, "interval": self.interval.value}
-        options["step"] = self.step.value or None
+        options = self.options()
         self._clear("The tree grows …")
         self._jobs.submit(
             lambda: explore_steps(self.model, found.query, found, seed=self._seed, **options),
@@ -195,9 +198,9 @@ class SamplesView(widgets.VBox):
 
     def _growing(self, step: Growth) -> None:
         if step.so_far is not None:
-            self._show_tree(step.so_far())
+            self._show_tree(step.so_far(), done=False)
 
-    def _show_tree(self, tree: Exploration) -> None:
+    def _show_tree(self, tree: Exploration, *, done: bool) -> None:
         self.exploration = tree
         fresh = tree.samples[self._count :]
         if len(fresh) and self.kind.value == OWN:
@@ -206,10 +209,10 @@ class SamplesView(widgets.VBox):
             )
             self._count += len(fresh)
         self.facts.value = parts.table(self._facts_of(tree))
-        self._grown(tree)
+        self._grown(tree, done)
 
     def _finished(self, tree: Exploration) -> None:
-        self._show_tree(tree)
+        self._show_tree(tree, done=True)
         if not len(tree.samples):
             self.grid.empty_text = f"{tree.reason[:1].upper()}{tree.reason[1:]}."
             return
@@ -309,9 +312,6 @@ class SamplesView(widgets.VBox):
         """Close every widget of the view."""
         if hasattr(self, "grid"):
             parts.close_all(self)
-            parts.close_all(self.controls)
-            self.controls.close()
-            self.facts.close()
         super().close()
 
 

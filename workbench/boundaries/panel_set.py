@@ -53,6 +53,7 @@ class SetView(widgets.VBox):
         seed, sides: as for `supporting_set`.
         layer, sparsity: where the two controls stand at the beginning.
         height: of the large picture, in CSS pixels.
+        asked: called when a new supporting set is on its way.
         accepted: called with a supporting set when it is new or its threshold was accepted.
 
     Attributes:
@@ -70,10 +71,11 @@ class SetView(widgets.VBox):
         layer: str,
         sparsity: float,
         height: int,
+        asked: Callable[[], object],
         accepted: Callable[[SupportingSet], object],
     ) -> None:
         self.model, self._jobs, self._seed, self._sides = model, jobs, seed, sides
-        self._accepted_by = accepted
+        self._asked, self._accepted_by = asked, accepted
         self.found: SupportingSet | None = None
         self.thresholds: list[float] = []
         self._query: Tensor | None = None
@@ -154,6 +156,7 @@ class SetView(widgets.VBox):
         if query is None:
             return
         self.found = None
+        self._asked()
 
         def steps() -> Steps[Step, None, _Found]:
             found = yield from supporting_set_steps(
@@ -232,7 +235,6 @@ class SetView(widgets.VBox):
         """Close every widget of the view."""
         if hasattr(self, "strip"):
             parts.close_all(self)
-            self.facts.close()
         super().close()
 
 

@@ -130,6 +130,11 @@ class Jobs(widgets.HBox):
             self._stop.set()
         super().close()
 
+    @property
+    def text(self) -> str:
+        """The line of text beside the bar."""
+        return self._label.value
+
     def say(self, text: str) -> None:
         """Show a line of text beside the bar."""
         self._label.value = text
