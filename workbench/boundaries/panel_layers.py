@@ -17,7 +17,7 @@ from workbench.boundaries.panel_samples import Shown, statistics
 from workbench.boundaries.sign_layer import AnyModel, BoundaryError, sign_layers
 from workbench.boundaries.supporting_set import SupportingSet, supporting_set_steps
 from workbench.models.pictures import Pictures
-from workbench.progress import Step
+from workbench.progress import Cancelled, R, Step, stop
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs
@@ -85,12 +85,14 @@ class LayersView(widgets.VBox):
         self, query: Tensor, keeping: Mapping[str, Any], growing: Mapping[str, Any]
     ) -> Steps[Step, None, list[LayerSamples]]:
         results: list[LayerSamples] = []
-        for layer in sign_layers(self.model):
+        names = sign_layers(self.model)
+        for place, layer in enumerate(names):
+            at = Step(place, len(names), f"{layer}, layer")
             try:
-                found = yield from supporting_set_steps(self.model, query, layer, **keeping)
+                found = yield from _part(supporting_set_steps(self.model, query, layer, **keeping), at)
                 if found.provenance.partial:
                     break
-                tree = yield from explore_steps(self.model, query, found, **growing)
+                tree = yield from _part(explore_steps(self.model, query, found, **growing), at)
             except BoundaryError as error:
                 results.append(LayerSamples(layer, reason=str(error)))
                 continue
@@ -128,6 +130,19 @@ class LayersView(widgets.VBox):
             self.jobs.close()
             parts.close_all(self)
         super().close()
+
+
+def _part(steps: Steps[Step, None, R], at: Step) -> Steps[Step, None, R]:
+    """A method as one part of a longer one: its steps are told as `at`."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return end.value
+        try:
+            yield at
+        except Cancelled:
+            return stop(steps, step)
 
 
 def facts_of(result: LayerSamples) -> dict[str, str]:

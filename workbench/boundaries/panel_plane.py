@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Callable
 from collections.abc import Generator as Steps
 from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 import plotly.graph_objects as go
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from workbench.boundaries.explore import Exploration
-from workbench.boundaries.sign_layer import AnyModel, dimensions, limits
+from workbench.boundaries.sign_layer import AnyModel, dimensions, limits, sign_layer
 from workbench.boundaries.supporting_set import SupportingSet
 from workbench.models.pictures import Pictures
 from workbench.progress import Step
@@ -27,8 +29,8 @@ from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
 
 #: How far the plane of two latents goes in each direction, where nothing bounds them.
 _REACH = 3.0
-#: Places a side that the cursor finds, and pictures a side of the background.
-_PLACES, _TILES = 61, 20
+#: Places a side that the cursor finds, places a side where the layer is read, and pictures of the background.
+_PLACES, _READ, _TILES = 61, 121, 20
 #: Side of the plot and of the picture at the cursor, in CSS pixels.
 _SIDE, _PICTURE = 540, 112
 SPREAD, THROUGH = "the samples' largest spread", "query and two far samples"
@@ -36,15 +38,45 @@ SPREAD, THROUGH = "the samples' largest spread", "query and two far samples"
 
 @dataclass(frozen=True)
 class Plane:
+    """A plane of points.
+
+    Attributes:
+        origin: (*point).
+        axes: (2, d) orthonormal.
+    """
+
     origin: Tensor
     axes: Tensor
 
-    def points(self, places: Float[Tensor, "n 2"]) -> Tensor:
+    def points(self, places: Float[Tensor, "n 2"]) -> Float[Tensor, "n *point"]:
+        """The points at these places."""
         rows = self.origin.double().cpu().flatten() + places.double() @ self.axes.double().cpu()
         return rows.to(self.origin).reshape(-1, *self.origin.shape)
 
-    def coordinates(self, points: Tensor) -> Float[Tensor, "n 2"]:
-        return (points.double().cpu().flatten(1) - self.origin.double().cpu().flatten()) @ self.axes.double().cpu().T
+    def coordinates(self, points: Float[Tensor, "n *point"]) -> Float[Tensor, "n 2"]:
+        """Where the points, projected to the plane, lie in it."""
+        moves = points.double().cpu().flatten(1) - self.origin.double().cpu().flatten()
+        return moves @ self.axes.double().cpu().T
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A layer on a grid of the plane; the zero lines of its three functions are what is drawn.
+
+    Attributes:
+        window: of the grid.
+        region: (side, side) the least of the kept pre-activations, each times its sign at the query: positive in
+            the region.
+        kept, every: (side, side) the least size of a pre-activation, of the kept units and of all, with a sign
+            that changes across each of their boundaries.
+        sheet: the pictures of the background as a data URL, or "" for signals.
+    """
+
+    window: Window
+    region: Tensor
+    kept: Tensor
+    every: Tensor
+    sheet: str
 
 
 class PlaneView(widgets.VBox):
@@ -67,7 +99,8 @@ class PlaneView(widgets.VBox):
         self.window: Window = (-_REACH, _REACH, -_REACH, _REACH)
         self._set: SupportingSet | None = None
         self._tree: Exploration | None = None
-        self._sheet: tuple[Window, str] | None = None
+        self._reading: Reading | None = None
+        self._drawing = threading.Lock()  # trees, readings and zooms come from three threads
         self._build()
         if self.whole:
             low, high = limits(model)
@@ -136,7 +169,7 @@ class PlaneView(widgets.VBox):
 
     def show(self, found: SupportingSet) -> None:
         """Draw the boundaries of another supporting set."""
-        self._set, self._tree = found, None
+        self._set, self._tree, self._reading = found, None, None
         self._draw()
         self._request()
 
@@ -165,29 +198,46 @@ class PlaneView(widgets.VBox):
         self._use(plane)
 
     def _use(self, plane: Plane) -> None:
-        self.plane, self.window, self._sheet = plane, self._home, None
+        self.plane, self.window, self._reading = plane, self._home, None
         self._draw()
         self._request()
 
     def _request(self) -> None:
-        plane, window = self.plane, self.window
-        if plane is None or len(self._pictures.shape) != 3:
-            return
+        plane, window, found = self.plane, self.window, self._set
+        if plane is not None and found is not None:
+            self.jobs.submit(lambda: self._read(plane, window, found), self._arrived, label="Plane")
 
-        def steps() -> Steps[Step, None, tuple[Window, str]]:
-            yield Step(0, 1, "pictures")
-            x0, x1, y0, y1 = window
-            half = (x1 - x0) / _TILES / 2, (y1 - y0) / _TILES / 2
-            places = _grid((x0 + half[0], x1 - half[0], y0 + half[1], y1 - half[1]), _TILES)
-            shown = self._pictures(plane.points(places))
-            sheet = pack(frames(shown, self._pictures.value_range, max_side=32), max_columns=_TILES, format="png")
-            return window, f"data:{sheet.mime};base64,{base64.b64encode(sheet.data).decode()}"
+    def _read(self, plane: Plane, window: Window, found: SupportingSet) -> Steps[Step, None, Reading]:
+        at = sign_layer(self.model, found.layer)
+        units, signs = found.units.to(self.model.device), found.signs.to(self.model.device)
 
-        def done(sheet: tuple[Window, str]) -> None:
-            self._sheet = sheet
-            self._draw()
+        def functions(points: Tensor) -> Tensor:
+            with torch.no_grad():
+                every = at.pre_activations(points)
+                kept = every[:, units]
+                return torch.stack([(kept * signs).min(1).values, _zero_lines(kept), _zero_lines(every)], 1)
 
-        self.jobs.submit(steps, done, label="Plane")
+        rows = []
+        places = _grid(window, _READ).split(_READ * 8)
+        for done, part in enumerate(places):
+            rows.append(self.model.batches.map(functions, plane.points(part)).cpu())
+            yield Step(done + 1, len(places) + 1, "rows")
+        region, kept, every = torch.cat(rows).T.reshape(3, _READ, _READ)
+        return Reading(window, region, kept, every, self._sheet(plane, window))
+
+    def _sheet(self, plane: Plane, window: Window) -> str:
+        if len(self._pictures.shape) != 3:
+            return ""
+        x0, x1, y0, y1 = window
+        half = (x1 - x0) / _TILES / 2, (y1 - y0) / _TILES / 2
+        places = _grid((x0 + half[0], x1 - half[0], y0 + half[1], y1 - half[1]), _TILES)
+        shown = self._pictures(plane.points(places))
+        sheet = pack(frames(shown, self._pictures.value_range, max_side=32), max_columns=_TILES, format="png")
+        return f"data:{sheet.mime};base64,{base64.b64encode(sheet.data).decode()}"
+
+    def _arrived(self, reading: Reading) -> None:
+        self._reading = reading
+        self._draw()
 
     def _places(self) -> Float[Tensor, "n 2"]:
         return _grid(self.window, _PLACES)
@@ -196,47 +246,100 @@ class PlaneView(widgets.VBox):
         self.picture.value, self.picture.layout.display = data, None
 
     def _draw(self) -> None:
-        plane, tree = self.plane, self._tree
-        if plane is None:
-            return
-        figure = go.Figure()
-        places = self._places()
-        lines = markers = rejected = torch.zeros(0, 2)
-        query = torch.zeros(0, 2)
-        if self._set is not None:
-            query = plane.coordinates(self._set.query[None])
+        with self._drawing:
+            if self.plane is not None:
+                self.plot.draw(self._figure(self.plane))
+
+    def _figure(self, plane: Plane) -> go.Figure:
+        return go.Figure(
+            [*self._contours(), *self._marks(plane, self._tree), self._cursor()],
+            {
+                "template": plotly_template(),
+                "width": _SIDE,
+                "height": _SIDE,
+                "margin": {"l": 44, "r": 8, "t": 30, "b": 36},
+                "font": {"color": NEUTRAL_AXIS, "size": 11},
+                "xaxis": {"range": self.window[:2], "showgrid": False},
+                "yaxis": {"range": self.window[2:], "showgrid": False},
+                "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0},
+                "hovermode": "closest",
+                "images": self._background(),
+            },
+        )
+
+    def _background(self) -> list[dict[str, Any]]:
+        reading = self._reading
+        if reading is None or not reading.sheet or not self.backdrop.value:
+            return []
+        x0, x1, y0, y1 = reading.window
+        place = {"xref": "x", "yref": "y", "x": x0, "y": y1, "sizex": x1 - x0, "sizey": y1 - y0}
+        return [{"source": reading.sheet, **place, "sizing": "stretch", "layer": "below", "opacity": 0.25}]
+
+    def _contours(self) -> list[go.Contour]:
+        """The region, all boundaries, and those that are kept; empty until the layer was read."""
+        reading = self._reading
+        x0, x1, y0, y1 = self.window if reading is None else reading.window
+        where = {"x": np.linspace(x0, x1, _READ), "y": np.linspace(y1, y0, _READ)}
+        nothing = [[None, None], [None, None]]
+        shown: dict[str, Any] = {"showscale": False, "hoverinfo": "skip", "showlegend": True, "connectgaps": False}
+        lines = {"type": "constraint", "operation": "=", "value": 0}
+        drawn = []
+        for name, values, style in (
+            (
+                "region",
+                None if reading is None else reading.region,
+                {
+                    "contours": {**lines, "operation": "<"},  # Plotly fills what breaks the constraint
+                    "fillcolor": "rgba(0,158,115,0.28)",
+                    "line": {"width": 0},
+                },
+            ),
+            (
+                "boundaries",
+                None if reading is None else reading.every,
+                {"contours": lines, "line": {"width": 1, "color": "rgba(110,110,110,0.8)"}},
+            ),
+            (
+                "kept",
+                None if reading is None else reading.kept,
+                {"contours": lines, "line": {"width": 1.6, "color": PALETTE[2]}},
+            ),
+        ):
+            at = {"z": nothing} if values is None else {"z": values.numpy(), **where}
+            drawn.append(go.Contour(name=name, **at, **style, **shown))
+        return drawn
+
+    def _marks(self, plane: Plane, tree: Exploration | None) -> list[go.Scatter]:
+        """The tree with what was accepted and rejected, and the query, projected to the plane."""
+        nodes, rejected, lines = (np.zeros((0, 2)) for _ in range(3))
         if tree is not None:
-            markers = plane.coordinates(tree.points)
-            rejected = plane.coordinates(tree.rejected)
-            ends = markers[1:], markers[tree.parents[1:]], torch.full((len(markers) - 1, 2), torch.nan)
-            lines = torch.stack(ends, 1).flatten(0, 1)
-        figure.add_scatter(x=rejected[:, 0], y=rejected[:, 1], mode="markers", name="rejected", hoverinfo="skip", marker={"size": 3, "color": PALETTE[1], "opacity": .5})
-        figure.add_scatter(x=lines[:, 0], y=lines[:, 1], mode="lines", name="tree", hoverinfo="skip", line={"width": 1, "color": PALETTE[0]})
-        figure.add_scatter(x=markers[:, 0], y=markers[:, 1], mode="markers", name="accepted", hoverinfo="skip", marker={"size": 4, "color": PALETTE[0]})
-        figure.add_scatter(x=query[:, 0], y=query[:, 1], mode="markers", name="query", hoverinfo="skip", marker={"size": 12, "symbol": "star", "color": PALETTE[4]})
-        figure.add_scatter(
+            nodes, rejected = plane.coordinates(tree.points).numpy(), plane.coordinates(tree.rejected).numpy()
+            gaps = np.full((len(nodes) - 1, 2), np.nan)
+            lines = np.stack([nodes[1:], nodes[tree.parents[1:].numpy()], gaps], 1).reshape(-1, 2)
+        query = np.zeros((0, 2)) if self._set is None else plane.coordinates(self._set.query[None]).numpy()
+        star = {"size": 13, "symbol": "star", "color": PALETTE[4], "line": {"width": 1, "color": "#1f2328"}}
+        return [
+            go.Scatter(x=where[:, 0], y=where[:, 1], name=name, hoverinfo="skip", **style)
+            for name, where, style in (
+                ("rejected", rejected, {"mode": "markers", "marker": {"size": 3, "color": PALETTE[1]}}),
+                ("tree", lines, {"mode": "lines", "line": {"width": 1, "color": PALETTE[0]}}),
+                ("accepted", nodes[1:], {"mode": "markers", "marker": {"size": 4, "color": PALETTE[0]}}),
+                ("query", query, {"mode": "markers", "marker": star}),
+            )
+        ]
+
+    def _cursor(self) -> go.Scatter:
+        """Invisible places all over the plane, which the cursor finds."""
+        places = self._places().numpy()
+        return go.Scatter(
             x=places[:, 0],
             y=places[:, 1],
             mode="markers",
             marker={"opacity": 0, "size": 9},
-            customdata=[[i] for i in range(len(places))],
+            customdata=np.arange(len(places))[:, None],
             hoverinfo="none",
             showlegend=False,
         )
-        x0, x1, y0, y1 = self.window
-        figure.update_layout(
-            template=plotly_template(),
-            width=_SIDE,
-            height=_SIDE,
-            font={"color": NEUTRAL_AXIS},
-            xaxis={"range": [x0, x1]},
-            yaxis={"range": [y0, y1]},
-            hovermode="closest",
-        )
-        if self.backdrop.value and self._sheet is not None:
-            (x0, x1, y0, y1), source = self._sheet
-            figure.add_layout_image(source=source, xref="x", yref="y", x=x0, y=y1, sizex=x1 - x0, sizey=y1 - y0, sizing="stretch", layer="below", opacity=0.35)
-        self.plot.draw(figure)
 
     def close(self) -> None:
         """Stop the workers and close every widget of the view."""
@@ -245,6 +348,12 @@ class PlaneView(widgets.VBox):
             self._peek.close()
             parts.close_all(self)
         super().close()
+
+
+def _zero_lines(pre: Float[Tensor, "batch units"]) -> Float[Tensor, " batch"]:
+    """A continuous function that is zero on the boundary of every unit and nowhere else, and changes sign there."""
+    sign = 1 - 2 * ((pre < 0).sum(1) % 2)
+    return sign * pre.abs().min(1).values
 
 
 def _grid(window: Window, side: int) -> Float[Tensor, "n 2"]:

@@ -147,14 +147,25 @@ class SamplesView(widgets.VBox):
             layout=widgets.Layout(width="auto"),
         )
         self.kind.observe(lambda _: self._show_kind(), names="value")
-        self._line = widgets.HTML()
+        self._line, self.comparison = widgets.HTML(), widgets.HTML()
         self.statistics = SampleGrid(arrangement="strip", name="statistics", tile=104, empty_text="")
         self.grid = SampleGrid(
             name="samples", multiple=False, tile=52, height=height, empty_text="The tree has not grown yet."
         )
         self.facts = widgets.HTML()
         super().__init__(
-            [self.kind, self._line, self.statistics, self.grid],
+            [
+                self.kind,
+                self._line,
+                widgets.HBox(
+                    [
+                        widgets.Box([self.statistics], layout=widgets.Layout(flex="0 1 340px", min_width="240px")),
+                        self.comparison,
+                    ],
+                    layout=parts.row(),
+                ),
+                self.grid,
+            ],
             layout=widgets.Layout(grid_gap="4px", flex="3 1 400px", min_width="320px"),
         )
 
@@ -193,7 +204,7 @@ class SamplesView(widgets.VBox):
         self.kinds, self.missing = {}, {}
         self.grid.clear()
         self.statistics.clear()
-        self.grid.empty_text, self.facts.value, self._line.value = text, "", ""
+        self.grid.empty_text, self.facts.value, self._line.value, self.comparison.value = text, "", "", ""
         self.kind.value = OWN
 
     def _growing(self, step: Growth) -> None:
@@ -234,7 +245,7 @@ class SamplesView(widgets.VBox):
     def _compared(self) -> None:
         tree = self.exploration
         if tree is not None:
-            self.facts.value = parts.table(self._facts_of(tree))
+            self.comparison.value = parts.table(self._comparison(tree.query))
             if self.kind.value == OWN:
                 self._show_statistics()
             else:
@@ -280,20 +291,23 @@ class SamplesView(widgets.VBox):
 
     def _facts_of(self, tree: Exploration) -> dict[str, str]:
         facts = {
-            "boundaries": f"{len(tree.units):,}",
             "samples": f"{len(tree.samples):,} of {tree.tried:,} tries ({tree.acceptance:.0%} accepted)",
             "step": f"{tree.step:.4g}",
         }
         if len(tree.samples):
             facts["distance"] = f"{float(tree.radii.mean()):.3g} from the query on average"
             facts |= self._norms(tree)
-        for name, shown in self.kinds.items():
-            distance = float((shown.points - tree.query).flatten(1).norm(dim=1).mean())
-            facts[f"deviation, {name}"] = f"{float(shown.deviation.mean()):.4f} at distance {distance:.3g}"
-        facts |= {f"deviation, {name}": "undefined (choose it to see why)" for name in self.missing}
         if tree.reason:
             facts["reason"] = tree.reason
         return facts
+
+    def _comparison(self, query: Tensor) -> dict[str, str]:
+        """The mean pixel deviation of each kind, and how far from the query its samples lie."""
+        rows = {"": "pixel deviation, at mean distance"}
+        for name, shown in self.kinds.items():
+            distance = float((shown.points - query).flatten(1).norm(dim=1).mean())
+            rows[name] = f"{float(shown.deviation.mean()):.4f}, at {distance:.3g}"
+        return rows | {name: "undefined; choose it to see why" for name in self.missing}
 
     def _norms(self, tree: Exploration) -> dict[str, str]:
         """How far from the origin samples lie, beside where the prior's draws do."""

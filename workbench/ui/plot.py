@@ -78,7 +78,8 @@ class Plot(widgets.Box):
         self.unselect()
         with widget.batch_update():
             for old, new in zip(widget.data, figure.data, strict=True):
-                old.update({"selectedpoints": None, **new.to_plotly_json()}, overwrite=True)
+                unselected = {"selectedpoints": None} if "selectedpoints" in old else {}
+                old.update({**unselected, **new.to_plotly_json()}, overwrite=True)
             widget.layout.update(figure.layout.to_plotly_json(), overwrite=True)
         # Plotly tells of this by a message, which a browser that is still loading plotly.js does not hear: it
         # draws the state then
