@@ -116,7 +116,9 @@ class LayersView(widgets.VBox):
             strip = SampleGrid(arrangement="strip", name=f"samples of layer {result.layer}", tile=72)
             own = statistics(self._query_picture(result.tree), result.shown, self._pictures.value_range, most)
             low, high = self._pictures.value_range
-            few = (result.shown.pictures[:: max(1, len(result.shown.pictures) // _SHOWN)][:_SHOWN] - low) / (high - low)
+            few = (result.shown.pictures[:: max(1, len(result.shown.pictures) // _SHOWN)][:_SHOWN] - low) / (
+                high - low
+            )
             strip.show(torch.cat([own[1:], few]), labels=["mean", "deviation", *[""] * len(few)])
             children.append(widgets.Box([strip], layout=widgets.Layout(flex="1 1 400px", min_width="300px")))
         return widgets.HBox(children, layout=parts.row())

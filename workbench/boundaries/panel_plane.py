@@ -33,6 +33,8 @@ _REACH = 3.0
 _PLACES, _READ, _TILES = 61, 121, 20
 #: Side of the plot and of the picture at the cursor, in CSS pixels.
 _SIDE, _PICTURE = 540, 112
+#: Where lines cross more than this share of the grid's edges, they are denser than it can show.
+_DENSE = 0.15
 SPREAD, THROUGH = "the samples' largest spread", "query and two far samples"
 
 
@@ -124,8 +126,8 @@ class PlaneView(widgets.VBox):
         )
         self.backdrop.observe(lambda _: self._draw(), names="value")
         self.picture = widgets.Image(format="png", layout=widgets.Layout(width=f"{_PICTURE}px", display="none"))
-        click = " Click to make it the query." if self.whole else ""
-        self._hint = widgets.HTML(f"Move over the plane to see the picture there.{click} Drag to zoom in.")
+        more = "Click to make it the query." if self.whole else "The tree is projected to the plane."
+        self._hint = widgets.HTML(f"Move over the plane to see the picture there. {more} Drag to zoom in.")
         super().__init__(
             [
                 widgets.HBox([self.through, self.backdrop], layout=parts.row()),
@@ -278,35 +280,29 @@ class PlaneView(widgets.VBox):
     def _contours(self) -> list[go.Contour]:
         """The region, all boundaries, and those that are kept; empty until the layer was read."""
         reading = self._reading
+        read = (None, None, None) if reading is None else (reading.region, reading.every, reading.kept)
         x0, x1, y0, y1 = self.window if reading is None else reading.window
         where = {"x": np.linspace(x0, x1, _READ), "y": np.linspace(y1, y0, _READ)}
-        nothing = [[None, None], [None, None]]
-        shown: dict[str, Any] = {"showscale": False, "hoverinfo": "skip", "showlegend": True, "connectgaps": False}
-        lines = {"type": "constraint", "operation": "=", "value": 0}
+        zero = {"type": "constraint", "operation": "=", "value": 0}
+        looks: dict[str, dict[str, Any]] = {
+            "region": {
+                "contours": {**zero, "operation": "<"},  # Plotly fills what breaks the constraint
+                "fillcolor": "rgba(0,158,115,0.28)",
+                "line": {"width": 0},
+            },
+            "boundaries": {"contours": zero, "line": {"width": 1, "color": "rgba(110,110,110,0.8)"}},
+            "kept": {"contours": zero, "line": {"width": 1.6, "color": PALETTE[2]}},
+        }
         drawn = []
-        for name, values, style in (
-            (
-                "region",
-                None if reading is None else reading.region,
-                {
-                    "contours": {**lines, "operation": "<"},  # Plotly fills what breaks the constraint
-                    "fillcolor": "rgba(0,158,115,0.28)",
-                    "line": {"width": 0},
-                },
-            ),
-            (
-                "boundaries",
-                None if reading is None else reading.every,
-                {"contours": lines, "line": {"width": 1, "color": "rgba(110,110,110,0.8)"}},
-            ),
-            (
-                "kept",
-                None if reading is None else reading.kept,
-                {"contours": lines, "line": {"width": 1.6, "color": PALETTE[2]}},
-            ),
-        ):
-            at = {"z": nothing} if values is None else {"z": values.numpy(), **where}
-            drawn.append(go.Contour(name=name, **at, **style, **shown))
+        for (name, look), values in zip(looks.items(), read, strict=True):
+            dense = name != "region" and values is not None and _crossings(values) > _DENSE
+            shown = (
+                {"z": [[None, None], [None, None]]} if dense or values is None else {"z": values.numpy(), **where}
+            )
+            told = f"{name}: too dense, zoom in" if dense else name
+            drawn.append(
+                go.Contour(name=told, showscale=False, hoverinfo="skip", showlegend=True, **shown, **look)
+            )
         return drawn
 
     def _marks(self, plane: Plane, tree: Exploration | None) -> list[go.Scatter]:
@@ -345,6 +341,7 @@ class PlaneView(widgets.VBox):
         """Stop the workers and close every widget of the view."""
         if hasattr(self, "plot"):
             self.jobs.close()
+            parts.close_all(self._peek)
             self._peek.close()
             parts.close_all(self)
         super().close()
@@ -354,6 +351,11 @@ def _zero_lines(pre: Float[Tensor, "batch units"]) -> Float[Tensor, " batch"]:
     """A continuous function that is zero on the boundary of every unit and nowhere else, and changes sign there."""
     sign = 1 - 2 * ((pre < 0).sum(1) % 2)
     return sign * pre.abs().min(1).values
+
+
+def _crossings(values: Float[Tensor, "side side"]) -> float:
+    """Share of the edges along a grid's rows whose ends have different signs."""
+    return float((values[:, 1:] * values[:, :-1] < 0).double().mean())
 
 
 def _grid(window: Window, side: int) -> Float[Tensor, "n 2"]:

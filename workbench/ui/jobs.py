@@ -172,7 +172,7 @@ class Jobs(widgets.HBox):
                 try:
                     step = next(steps)
                 except StopIteration as end:
-                    if not self._stop.is_set():
+                    if self._keep or not self._stop.is_set():  # Cancel may come after the last step
                         request.on_done(end.value)
                         if shown and self._waiting is None:
                             self._finish(f"{request.label} · {time.monotonic() - started:.2f} s")
