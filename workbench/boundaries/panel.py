@@ -125,10 +125,7 @@ class Panel(widgets.VBox):
             rows = torch.as_tensor(z)
             rows = rows[None] if tuple(rows.shape) == dimensions(model) else rows
             given = [point_of(model, row, name=name) for row in rows]
-        if given and len(given) == 1:
-            sources = [name]
-        else:
-            sources = [f"{name}[{i}]" for i in range(len(given))]
+        sources = [name] if len(given) == 1 else [f"{name}[{i}]" for i in range(len(given))]
         drawn: list[Tensor] = []
         if name == "z":
             drawn = list(draws(model, _DRAWN, seed=self.seed))

@@ -1,4 +1,4 @@
-"""The part of the panel that compares layers (figure 6 of the paper): a tree in each, its samples and their spread."""
+"""The part of the panel that compares layers (the paper's figure 6): a tree in each, and its samples' spread."""
 
 from __future__ import annotations
 

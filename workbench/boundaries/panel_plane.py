@@ -1,4 +1,4 @@
-"""The part of the panel that draws a plane: the layer's boundaries, the region, the tree, a picture at the cursor."""
+"""The part of the panel that draws a plane: boundaries, the region, the tree, a picture at the cursor."""
 
 from __future__ import annotations
 
@@ -348,7 +348,7 @@ class PlaneView(widgets.VBox):
 
 
 def _zero_lines(pre: Float[Tensor, "batch units"]) -> Float[Tensor, " batch"]:
-    """A continuous function that is zero on the boundary of every unit and nowhere else, and changes sign there."""
+    """A continuous function that is zero on every unit's boundary and nowhere else, and changes its sign there."""
     sign = 1 - 2 * ((pre < 0).sum(1) % 2)
     return sign * pre.abs().min(1).values
 

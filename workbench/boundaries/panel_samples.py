@@ -52,6 +52,7 @@ class Shown:
 
     @classmethod
     def of(cls, points: Float[Tensor, "n *point"], pictures: Pictures) -> Shown:
+        """Draw the points; there must be some."""
         drawn = pictures(points)
         return cls(points, drawn, deviation_image(drawn, pictures.value_range).float())
 

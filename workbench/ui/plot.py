@@ -11,7 +11,6 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 
-
 #: Left, right, bottom and top of what the axes show.
 Window = tuple[float, float, float, float]
 
