@@ -1,4 +1,4 @@
-"""The panel of generative boundaries in a real JupyterLab: scrub the threshold, click in the plane, hover, zoom."""
+"""The panel of generative boundaries in a real JupyterLab: scrub, click in the plane, hover, zoom."""
 
 from __future__ import annotations
 
@@ -76,7 +76,12 @@ def scrubs_without_the_kernel_and_grows_the_tree_on_release(notebook: NotebookPa
 
 def sets_the_query_by_a_click_in_the_plane(notebook: NotebookPage) -> None:
     x, y = go_to(notebook, 0.75, 0.25)
-    notebook.until("len(panel.plane.picture.value) > 0", True)
+    shown = (
+        "wb.ui.sprites.png(G.render(panel.plane._places()[{0}][None])[0], (-1, 1)) == panel.plane.picture.value"
+    )
+    notebook.kernel.run("import workbench.ui.sprites")
+    near = f"any({shown.format('k')} for k in range(61 * 14, 61 * 17) if 44 <= k % 61 <= 47)"
+    notebook.until(near, True)
     notebook.page.mouse.click(x, y)
     notebook.until("max(abs(panel.query - torch.tensor([1.5, 1.5]))).item() < 0.15", True)
     rest(notebook)

@@ -14,7 +14,15 @@ from workbench.boundaries.panel_layers import LayersView
 from workbench.boundaries.panel_plane import PlaneView
 from workbench.boundaries.panel_samples import SamplesView
 from workbench.boundaries.panel_set import SetView
-from workbench.boundaries.sign_layer import AnyModel, BoundaryError, dimensions, draws, point_of, sign_layers
+from workbench.boundaries.sign_layer import (
+    AnyModel,
+    BoundaryError,
+    dimensions,
+    draws,
+    point_of,
+    sign_layer,
+    sign_layers,
+)
 from workbench.boundaries.supporting_set import Sides, SupportingSet
 from workbench.models import Classifier, Generator, LatentClassifier
 from workbench.models.pictures import Pictures
@@ -77,7 +85,7 @@ class Panel(widgets.VBox):
         self.points, self._sources = self._to_choose_from(z)
         self.query, self._source = self.points[0], self._sources[0]
         names = sign_layers(model)
-        chosen = names[min(1, len(names) - 1)] if layer is None else model.layers[layer].name
+        chosen = names[min(1, len(names) - 1)] if layer is None else sign_layer(model, layer).name
         if interval is None:
             latents = isinstance(model, (Generator, LatentClassifier))
             low, high = self._pictures.value_range

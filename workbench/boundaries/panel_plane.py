@@ -125,14 +125,15 @@ class PlaneView(widgets.VBox):
             value=self.whole, description="pictures", indent=False, layout=widgets.Layout(width="100px")
         )
         self.backdrop.observe(lambda _: self._draw(), names="value")
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(width=f"{_PICTURE}px", display="none"))
+        self.picture = widgets.Image(format="png", layout=widgets.Layout(width=f"{_PICTURE}px", flex="none"))
         more = "Click to make it the query." if self.whole else "The tree is projected to the plane."
-        self._hint = widgets.HTML(f"Move over the plane to see the picture there. {more} Drag to zoom in.")
+        self._told = f"Move over the plane to see the picture there. {more} Drag to zoom in."
+        self._hint = widgets.HTML(self._told, layout=widgets.Layout(flex="1 1 200px", min_width="0"))
         super().__init__(
             [
                 widgets.HBox([self.through, self.backdrop], layout=parts.row()),
                 self.plot,
-                widgets.HBox([self.picture, self._hint], layout=parts.row()),
+                widgets.HBox([self.picture, self._hint], layout=widgets.Layout(grid_gap="10px")),
                 self.jobs,
             ],
             layout=widgets.Layout(grid_gap="4px", flex=f"0 1 {_SIDE}px", min_width="320px"),
@@ -172,6 +173,7 @@ class PlaneView(widgets.VBox):
     def show(self, found: SupportingSet) -> None:
         """Draw the boundaries of another supporting set."""
         self._set, self._tree, self._reading = found, None, None
+        self._show_picture(png(self._pictures(found.query[None])[0], self._pictures.value_range))
         self._draw()
         self._request()
 
@@ -239,13 +241,16 @@ class PlaneView(widgets.VBox):
 
     def _arrived(self, reading: Reading) -> None:
         self._reading = reading
+        lines = {"boundaries": reading.every, "kept boundaries": reading.kept}
+        dense = " and ".join(name for name, values in lines.items() if _dense(values))
+        self._hint.value = self._told + (f"<br>Too dense to be drawn here, zoom in: {dense}." if dense else "")
         self._draw()
 
     def _places(self) -> Float[Tensor, "n 2"]:
         return _grid(self.window, _PLACES)
 
     def _show_picture(self, data: bytes) -> None:
-        self.picture.value, self.picture.layout.display = data, None
+        self.picture.value = data
 
     def _draw(self) -> None:
         with self._drawing:
@@ -259,11 +264,11 @@ class PlaneView(widgets.VBox):
                 "template": plotly_template(),
                 "width": _SIDE,
                 "height": _SIDE,
-                "margin": {"l": 44, "r": 8, "t": 30, "b": 36},
+                "margin": {"l": 44, "r": 8, "t": 8, "b": 64},
                 "font": {"color": NEUTRAL_AXIS, "size": 11},
                 "xaxis": {"range": self.window[:2], "showgrid": False},
                 "yaxis": {"range": self.window[2:], "showgrid": False},
-                "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0},
+                "legend": {"orientation": "h", "y": -0.07, "yanchor": "top", "x": 0},
                 "hovermode": "closest",
                 "images": self._background(),
             },
@@ -295,13 +300,12 @@ class PlaneView(widgets.VBox):
         }
         drawn = []
         for (name, look), values in zip(looks.items(), read, strict=True):
-            dense = name != "region" and values is not None and _crossings(values) > _DENSE
-            shown = (
-                {"z": [[None, None], [None, None]]} if dense or values is None else {"z": values.numpy(), **where}
-            )
-            told = f"{name}: too dense, zoom in" if dense else name
+            if values is None or (name != "region" and _dense(values)):
+                shown: dict[str, Any] = {"z": [[None, None], [None, None]]}
+            else:
+                shown = {"z": values.numpy(), **where}
             drawn.append(
-                go.Contour(name=told, showscale=False, hoverinfo="skip", showlegend=True, **shown, **look)
+                go.Contour(name=name, showscale=False, hoverinfo="skip", showlegend=True, **shown, **look)
             )
         return drawn
 
@@ -353,9 +357,9 @@ def _zero_lines(pre: Float[Tensor, "batch units"]) -> Float[Tensor, " batch"]:
     return sign * pre.abs().min(1).values
 
 
-def _crossings(values: Float[Tensor, "side side"]) -> float:
-    """Share of the edges along a grid's rows whose ends have different signs."""
-    return float((values[:, 1:] * values[:, :-1] < 0).double().mean())
+def _dense(values: Float[Tensor, "side side"]) -> bool:
+    """Whether zero lines cross more of the edges along a grid's rows than it can show."""
+    return float((values[:, 1:] * values[:, :-1] < 0).double().mean()) > _DENSE
 
 
 def _grid(window: Window, side: int) -> Float[Tensor, "n 2"]:
