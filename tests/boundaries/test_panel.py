@@ -179,6 +179,7 @@ def test_samples_appear_while_the_tree_grows_and_cancel_keeps_them(panel, monkey
     tree = panel.exploration
     assert tree.provenance.partial and "stopped" in tree.reason and "stopped" in panel.samples.facts.value
     assert panel.samples.grid.count == len(tree.samples) >= shown[2]
+    torch.testing.assert_close(panel.samples.kinds["E-GBAS"].pictures, panel.model.render(tree.samples))
     assert set(panel.samples.kinds) | set(panel.samples.missing) == {"E-GBAS", *panel_samples.BASELINES}
 
 

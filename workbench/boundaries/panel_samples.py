@@ -51,9 +51,14 @@ class Shown:
     deviation: Tensor
 
     @classmethod
-    def of(cls, points: Float[Tensor, "n *point"], pictures: Pictures) -> Shown:
-        """Draw the points; there must be some."""
-        drawn = pictures(points)
+    def of(
+        cls,
+        points: Float[Tensor, "n *point"],
+        pictures: Pictures,
+        drawn: Float[Tensor, "n *picture"] | None = None,
+    ) -> Shown:
+        """Draw the points, of which there must be some, unless they are `drawn` already."""
+        drawn = pictures(points) if drawn is None else drawn
         return cls(points, drawn, deviation_image(drawn, pictures.value_range).float())
 
 
@@ -92,7 +97,8 @@ class SamplesView(widgets.VBox):
         self.kinds: dict[str, Shown] = {}
         self.missing: dict[str, str] = {}
         self._set: SupportingSet | None = None
-        self._count = 0  # samples in the grid while the tree grows
+        self._drawn: list[Tensor] = []  # pictures of the tree as it grows
+        self._count = 0  # of them in the grid
         self._build(step, interval, samples, height)
 
     # -- what it looks like --------------------------------------------------------------------
@@ -201,7 +207,7 @@ class SamplesView(widgets.VBox):
     # -- what follows from it ------------------------------------------------------------------
 
     def _clear(self, text: str) -> None:
-        self.exploration, self._count = None, 0
+        self.exploration, self._drawn, self._count = None, [], 0
         self.kinds, self.missing = {}, {}
         self.grid.clear()
         self.statistics.clear()
@@ -214,12 +220,14 @@ class SamplesView(widgets.VBox):
 
     def _show_tree(self, tree: Exploration, *, done: bool) -> None:
         self.exploration = tree
-        fresh = tree.samples[self._count :]
-        if len(fresh) and self.kind.value == OWN:
-            self.grid.append(
-                self.pictures(fresh), self._values(fresh, tree.query), value_range=self.pictures.value_range
-            )
-            self._count += len(fresh)
+        before = sum(map(len, self._drawn))
+        if len(tree.samples) > before:
+            self._drawn.append(self.pictures(tree.samples[before:]))
+        if self.kind.value == OWN and len(tree.samples) > self._count:
+            fresh = torch.cat(self._drawn)[self._count :]
+            values = self._values(tree.samples[self._count :], tree.query)
+            self.grid.append(fresh, values, value_range=self.pictures.value_range)
+            self._count = len(tree.samples)
         self.facts.value = parts.table(self._facts_of(tree))
         self._grown(tree, done)
 
@@ -228,7 +236,7 @@ class SamplesView(widgets.VBox):
         if not len(tree.samples):
             self.grid.empty_text = f"{tree.reason[:1].upper()}{tree.reason[1:]}."
             return
-        self.kinds = {OWN: Shown.of(tree.samples, self.pictures)}
+        self.kinds = {OWN: Shown.of(tree.samples, self.pictures, torch.cat(self._drawn))}
         self._show_statistics()
 
         def steps() -> Steps[Step, None, None]:
