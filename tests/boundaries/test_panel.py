@@ -374,3 +374,39 @@ def test_closing_closes_the_workers_and_every_widget(generator):
     made.close()
     left = {type(_instances[i]).__name__ for i in set(_instances) - before}
     assert all(name.endswith(("Layout", "Style")) for name in left), left
+
+
+def test_a_tree_that_gives_way_to_another_leaves_nothing_behind(panel, monkeypatch):
+    monkeypatch.setattr("workbench.ui.jobs._DRAW_EVERY", 0)
+    panel.samples.step.value = 0.01
+    finish(panel)
+    show, asked = panel.samples._growing, []
+
+    def growing(step: Any) -> None:
+        if not asked and panel.samples.samples.value == 3000:
+            asked.append(step)
+            panel.samples.samples.value = 25  # while the pictures of the first are on their way
+        show(step)
+
+    monkeypatch.setattr(panel.samples, "_growing", growing)
+    panel.samples.samples.value = 3000
+    finish(panel)
+    assert asked and len(panel.exploration.samples) == 25 == panel.samples.grid.count
+    torch.testing.assert_close(
+        panel.samples.kinds["E-GBAS"].pictures, panel.model.render(panel.exploration.samples)
+    )
+
+
+def test_a_query_that_is_chosen_while_a_set_arrives_is_the_one_that_is_answered(panel, monkeypatch):
+    arrived = panel.region._arrived
+    other = panel.points[9]
+
+    def arriving(found: Any) -> None:
+        if not torch.equal(panel.query, other):
+            panel.ask(other)
+        arrived(found)
+
+    monkeypatch.setattr(panel.region, "_arrived", arriving)
+    panel.ask(panel.points[8])
+    finish(panel)
+    assert torch.equal(panel.supporting_set.query, other) and torch.equal(panel.exploration.query, other)

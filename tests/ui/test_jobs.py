@@ -194,6 +194,21 @@ def test_a_method_that_fails_while_it_stops_says_so(jobs: Jobs, results: list[ob
     assert results == [] and jobs.children[2].value == "A failed: nothing to gather"
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_follows_from_a_result_gives_way_to_what_was_asked_for_meanwhile(
+    jobs: Jobs, results: list[object], asked: bool
+) -> None:
+    def done(value: object) -> None:
+        results.append(value)
+        if asked:
+            jobs.submit(quick("asked"), results.append, label="Asked")
+        jobs.submit(quick("next"), results.append, label="Next", follows=True)
+
+    jobs.submit(quick("first"), done, label="First")
+    assert jobs.wait(10)
+    assert results == ["first", "asked" if asked else "next"]
+
+
 def test_an_error_is_told_and_the_next_job_runs(jobs: Jobs, results: list[object]) -> None:
     def failing() -> Generator[Step, None, None]:
         yield Step(1, 2)

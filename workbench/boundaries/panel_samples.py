@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from collections.abc import Generator as Steps
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ class SamplesView(widgets.VBox):
         self.kinds: dict[str, Shown] = {}
         self.missing: dict[str, str] = {}
         self._set: SupportingSet | None = None
+        self._showing = threading.RLock()  # the tree comes from the worker, the choice of a kind does not
         self._drawn: list[Tensor] = []  # pictures of the tree as it grows
         self._count = 0  # of them in the grid
         self._build(step, interval, samples, height)
@@ -153,7 +155,7 @@ class SamplesView(widgets.VBox):
             style={"button_width": "auto"},
             layout=widgets.Layout(width="auto"),
         )
-        self.kind.observe(lambda _: self._show_kind(), names="value")
+        self.kind.observe(self._kind_chosen, names="value")
         self._line, self.comparison = widgets.HTML(), widgets.HTML()
         self.statistics = SampleGrid(arrangement="strip", name="statistics", tile=104, empty_text="")
         self.grid = SampleGrid(
@@ -183,7 +185,7 @@ class SamplesView(widgets.VBox):
         self._set = supporting_set
         self._clear("The tree grows once there is a supporting set." if grow else "Press “Grow the tree”.")
         if grow:
-            self.grow()
+            self._grow(follows=True)
 
     def options(self) -> dict[str, Any]:
         """What `explore` takes of the controls; a step only where it is not automatic."""
@@ -192,21 +194,27 @@ class SamplesView(widgets.VBox):
 
     def grow(self) -> None:
         """Grow the tree with the present settings."""
+        self._grow(follows=False)
+
+    def _grow(self, *, follows: bool) -> None:
         found = self._set
         if found is None:
             return
         options = self.options()
-        self._clear("The tree grows …")
-        self._jobs.submit(
-            lambda: explore_steps(self.model, found.query, found, seed=self._seed, **options),
-            self._finished,
-            label="Tree",
-            on_step=self._growing,
-        )
+
+        def steps() -> Steps[Step, None, Exploration]:
+            self._clear("The tree grows …")
+            return (yield from explore_steps(self.model, found.query, found, seed=self._seed, **options))
+
+        self._jobs.submit(steps, self._finished, label="Tree", on_step=self._growing, follows=follows)
 
     # -- what follows from it ------------------------------------------------------------------
 
     def _clear(self, text: str) -> None:
+        with self._showing:
+            self._take_away(text)
+
+    def _take_away(self, text: str) -> None:
         self.exploration, self._drawn, self._count = None, [], 0
         self.kinds, self.missing = {}, {}
         self.grid.clear()
@@ -216,7 +224,8 @@ class SamplesView(widgets.VBox):
 
     def _growing(self, step: Growth) -> None:
         if step.so_far is not None:
-            self._show_tree(step.so_far(), done=False)
+            with self._showing:
+                self._show_tree(step.so_far(), done=False)
 
     def _show_tree(self, tree: Exploration, *, done: bool) -> None:
         self.exploration = tree
@@ -232,33 +241,40 @@ class SamplesView(widgets.VBox):
         self._grown(tree, done)
 
     def _finished(self, tree: Exploration) -> None:
-        self._show_tree(tree, done=True)
-        if not len(tree.samples):
-            self.grid.empty_text = f"{tree.reason[:1].upper()}{tree.reason[1:]}."
-            return
-        self.kinds = {OWN: Shown.of(tree.samples, self.pictures, torch.cat(self._drawn))}
-        self._show_statistics()
+        with self._showing:
+            self._show_tree(tree, done=True)
+            if not len(tree.samples):
+                self.grid.empty_text = f"{tree.reason[:1].upper()}{tree.reason[1:]}."
+                return
+            self.kinds = {OWN: Shown.of(tree.samples, self.pictures, torch.cat(self._drawn))}
+            self._show_statistics()
 
         def steps() -> Steps[Step, None, None]:
             for name, make in BASELINES.items():
                 yield Step(len(self.kinds), len(BASELINES) + 1, name)
                 try:
-                    points = make(self.model, tree, seed=self._seed).points
+                    shown = Shown.of(make(self.model, tree, seed=self._seed).points, self.pictures)
                 except BoundaryError as error:
                     self.missing[name] = str(error)
                 else:
-                    self.kinds[name] = Shown.of(points, self.pictures)
+                    with self._showing:
+                        self.kinds[name] = shown
 
         self._jobs.submit(steps, lambda _: self._compared(), label="Baselines", background=True)
 
     def _compared(self) -> None:
-        tree = self.exploration
-        if tree is not None:
-            self.comparison.value = parts.table(self._comparison(tree.query))
-            if self.kind.value == OWN:
-                self._show_statistics()
-            else:
-                self._show_kind()
+        with self._showing:
+            tree = self.exploration
+            if tree is not None:
+                self.comparison.value = parts.table(self._comparison(tree.query))
+                if self.kind.value == OWN:
+                    self._show_statistics()
+                else:
+                    self._show_kind()
+
+    def _kind_chosen(self, _: Any) -> None:
+        with self._showing:
+            self._show_kind()
 
     def _show_kind(self) -> None:
         tree, name = self.exploration, self.kind.value

@@ -53,7 +53,7 @@ class SetView(widgets.VBox):
         seed, sides: as for `supporting_set`.
         layer, sparsity: where the two controls stand at the beginning.
         height: of the large picture, in CSS pixels.
-        asked: called when a new supporting set is on its way.
+        asked: called, by the worker, when a new supporting set is on its way.
         accepted: called with a supporting set when it is new or its threshold was accepted.
 
     Attributes:
@@ -156,9 +156,10 @@ class SetView(widgets.VBox):
         if query is None:
             return
         self.found = None
-        self._asked()
 
         def steps() -> Steps[Step, None, _Found]:
+            self.found = None  # again: a result may have come since
+            self._asked()
             found = yield from supporting_set_steps(
                 self.model, query, layer, seed=self._seed, sparsity=sparsity, sides=self._sides
             )

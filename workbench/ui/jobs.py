@@ -75,14 +75,19 @@ class Jobs(widgets.HBox):
         label: str,
         background: bool = False,
         on_step: Callable[[Any], None] | None = None,
+        follows: bool = False,
     ) -> None:
         """Run the generator that `make_steps` gives and hand its value to `on_done`, in the worker.
 
-        `on_step` is handed a step a few times a second, to show what there is so far.
+        Args:
+            background: work ahead of need.
+            on_step: is handed a step a few times a second, to show what there is so far.
+            follows: it follows from the result that `on_done` was just given, so that it gives way to what was
+                asked for meanwhile.
         """
         request = _Request(label, make_steps, on_done, background, on_step)
         with self._changed:
-            if self._closed:
+            if self._closed or (follows and self._waiting is not None):
                 return
             if background:
                 self._ahead = request
