@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from workbench.boundaries.arrangement import Arrangement, Region, arrangement, region
 from workbench.boundaries.baselines import Baseline, coin_flip, epsilon_l2, epsilon_linf, epsilon_radii, same_radii
 from workbench.boundaries.explore import Exploration, explore
+from workbench.boundaries.plane import Plane
 from workbench.boundaries.sign_layer import BoundaryError, sign_layers
 from workbench.boundaries.supporting_set import SupportingSet, at_threshold, masked_outputs, supporting_set
 
@@ -14,11 +16,15 @@ if TYPE_CHECKING:
     from workbench.boundaries.panel import Panel
 
 __all__ = [
+    "Arrangement",
     "Baseline",
     "BoundaryError",
     "Exploration",
     "Panel",
+    "Plane",
+    "Region",
     "SupportingSet",
+    "arrangement",
     "at_threshold",
     "coin_flip",
     "epsilon_l2",
@@ -26,6 +32,7 @@ __all__ = [
     "epsilon_radii",
     "explore",
     "masked_outputs",
+    "region",
     "same_radii",
     "sign_layers",
     "supporting_set",

@@ -49,7 +49,7 @@ def comparison(table: pd.DataFrame, *, by: str = "layer", title: str = "", heigh
             name=method,
             marker={"color": colour, "symbol": symbol, "size": 9},
             customdata=rows[[by]].astype(str),
-            hovertemplate=f"{method}, layer %{{customdata[0]}}<br>%{{y:.4f}} ± %{{error_y.array:.4f}}<extra></extra>",
+            hovertemplate=method + ", layer %{customdata[0]}<br>%{y:.4f} ± %{error_y.array:.4f}<extra></extra>",
         )
     figure.update_layout(
         template=plotly_template(),
@@ -89,6 +89,31 @@ def gallery(
         margin={"l": 12, "r": 12, "t": 24, "b": 4},
     )
     figure.update_annotations(font={"size": 12}, x=0, xanchor="left")
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return figure
+
+
+def pictures(
+    named: Mapping[str, Float[Tensor, "*picture"]], value_range: tuple[float, float], *, tile: int = 150
+) -> go.Figure:
+    """Single pictures beside each other, each under its name.
+
+    Args:
+        named: by name, an image (1 or 3, height, width) or (height, width), or a batch of one.
+        value_range: of the pictures.
+    """
+    figure = make_subplots(1, len(named), subplot_titles=list(named), horizontal_spacing=0.1 / len(named))
+    for place, picture in enumerate(named.values(), start=1):
+        image = picture.reshape(-1, *picture.shape[-2:])
+        figure.add_trace(go.Image(z=_tiled(image[None], value_range, 1)), row=1, col=place)
+    figure.update_layout(
+        template=plotly_template(),
+        height=tile + 40,
+        width=len(named) * (tile + 20),
+        margin={"l": 8, "r": 8, "t": 32, "b": 8},
+    )
+    figure.update_annotations(font={"size": 11})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return figure

@@ -118,14 +118,14 @@ class SignLayer:
         Where the layer is an affine step of a plain sequential network, only these units (of a convolution:
         their channels) are computed; the rounding may differ from `pre_activations` in the last digits.
         """
-        steps = self._steps()
+        steps = self.steps()
         shorter = None if steps is None else _cut_down(steps, units, self.shape)
         if shorter is None:
             whole = self.pre_activations
             return lambda points: whole(points)[:, units]
         return shorter
 
-    def _steps(self) -> list[nn.Module] | None:
+    def steps(self) -> list[nn.Module] | None:
         """The modules from the input to the pre-activation, in plain sequential networks."""
         steps = self.model.head(self.layer)
         if steps is None:

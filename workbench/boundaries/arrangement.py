@@ -1,0 +1,356 @@
+"""The arrangement of a layer's boundaries in a plane: exact for piecewise-linear networks, on a grid for others.
+
+Layer by layer, as SplineCam (Humayun, Balestriero, Balakrishnan and Baraniuk, CVPR 2023) does for planes: where
+all earlier layers are affine, a unit's boundary is a straight line. The plane is cut along the earlier layers'
+kinks; the values at the vertices of what that gives say where the layer's own boundaries run.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from collections.abc import Generator as Steps
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.ndimage import binary_dilation
+from torch import Tensor, nn
+
+from workbench.boundaries.complexes import Array, Complex
+from workbench.boundaries.plane import Plane
+from workbench.boundaries.sign_layer import AnyModel, BoundaryError, SignLayer, dimensions, sign_layer
+from workbench.boundaries.supporting_set import SupportingSet
+from workbench.models import Layer
+from workbench.models.generator import Condition
+from workbench.progress import Progress, Step, run
+from workbench.results import Provenance, Result
+
+#: Modules that are affine in eval mode.
+_AFFINE = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.modules.batchnorm._BatchNorm,
+    nn.Flatten,
+    nn.Unflatten,
+    nn.Identity,
+    nn.modules.dropout._DropoutNd,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.Upsample,
+    nn.ZeroPad2d,
+    nn.PixelShuffle,
+)
+#: Vertices that are sent through the network at once.
+_ROWS = 256
+#: Numbers that are held at once: values of units at vertices.
+_HELD = 40_000_000
+#: Squares of the first, coarse grid along a side.
+_COARSE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrangement(Result):
+    """The boundaries of a layer's units in a part of a plane.
+
+    Attributes:
+        layer: name of the layer.
+        origin, directions, extent: of the plane; see `plane`.
+        segments: (n, 2, 2) float64 straight pieces, in the plane's coordinates.
+        unit: (n,) flat index of the unit that each belongs to.
+        exact: whether the pieces are the boundaries themselves; else they approximate them on a grid.
+        reason: why they are not exact, or "".
+        cells: number of cells on which the earlier layers are affine (of the grid, where not exact).
+    """
+
+    layer: str
+    origin: Float[Tensor, " *point"]
+    directions: Float[Tensor, "2 *point"]
+    extent: tuple[float, float, float, float]
+    segments: Float[Tensor, "n 2 2"]
+    unit: Int[Tensor, " n"]
+    exact: bool
+    reason: str
+    cells: int
+
+    @property
+    def plane(self) -> Plane:
+        """The plane that it was drawn in."""
+        return Plane(self.origin, self.directions, self.extent)
+
+
+@dataclass(frozen=True)
+class Region:
+    """The region of a supporting set in a part of a plane.
+
+    Attributes:
+        outlines: closed lines (n, 2) in the plane's coordinates; one inside another is a hole.
+        area: of the region, in squared latent units.
+        exact: whether the outlines are the region's own, else those of a grid.
+    """
+
+    outlines: tuple[Float[np.ndarray, "n 2"], ...]
+    area: float
+    exact: bool
+
+
+def arrangement_steps(
+    model: AnyModel,
+    layer: str | int | Layer,
+    plane: Plane,
+    *,
+    units: Int[Tensor, " chosen"] | None = None,
+    resolution: int = 256,
+    most_cells: int = 200_000,
+    condition: Condition = None,
+) -> Steps[Step, None, Arrangement]:
+    """The steps of `arrangement`, one a layer that the plane is cut along."""
+    started = time.perf_counter()
+    at = sign_layer(model, layer, condition=condition)
+    chosen = torch.arange(at.units) if units is None else torch.as_tensor(units).cpu().long().flatten()
+    if not len(chosen) or not 0 <= int(chosen.min()) <= int(chosen.max()) < at.units:
+        raise BoundaryError(f"units must be some of 0 to {at.units - 1}, those of layer {at.name!r}")
+    evaluate = _Evaluator(at, plane, chosen)
+    cells, reason = yield from _affine_cells(evaluate, most_cells)
+    if cells is None:
+        evaluate.as_it_is()
+        cells = evaluate.squares(resolution)
+    segments, unit = evaluate.segments(cells)
+    yield Step(1, 1, f"{len(segments)} pieces of boundaries")
+    return Arrangement(
+        provenance=Provenance.of(
+            model,
+            call=f"wb.boundaries.arrangement(G, {at.name!r}, plane)",
+            seed=0,
+            passes={"forward to the layer": evaluate.passes},
+            started=started,
+            dtype=torch.float64 if not reason else None,
+        ),
+        layer=at.name,
+        origin=plane.origin,
+        directions=plane.directions,
+        extent=plane.extent,
+        segments=torch.from_numpy(segments),
+        unit=chosen[torch.from_numpy(unit)],
+        exact=not reason,
+        reason=reason,
+        cells=cells.cells,
+    )
+
+
+def arrangement(
+    model: AnyModel,
+    layer: str | int | Layer,
+    plane: Plane,
+    *,
+    units: Int[Tensor, " chosen"] | None = None,
+    resolution: int = 256,
+    most_cells: int = 200_000,
+    condition: Condition = None,
+    progress: Progress | None = None,
+) -> Arrangement:
+    """Where the boundaries of a layer's units run in a plane.
+
+    Exact, in double precision on the CPU, for plain sequential networks of affine modules and piecewise-linear
+    activations (ReLU, LeakyReLU, PReLU, Hardtanh, ReLU6), up to the layer. For any other, and where the earlier
+    layers cut what is looked at into more than `most_cells` pieces, on a grid that is refined where boundaries
+    pass; look closer (`plane.zoomed`), and it becomes exact again.
+
+    Args:
+        model: a generator, or a classifier.
+        layer: an activation, or the layer right before one.
+        plane: and the part of it that is looked at.
+        units: flat indices of the units whose boundaries are wanted; all by default.
+        resolution: squares of the grid along a side, where one is needed.
+        most_cells: pieces of the plane that are held at most.
+        condition: class or embedding of a class-conditional generator.
+        progress: told each layer; returning False cancels.
+
+    Raises:
+        BoundaryError: a layer without boundaries, no such units, or a plane of another space.
+        Cancelled: `progress` returned False.
+    """
+    steps = arrangement_steps(
+        model, layer, plane, units=units, resolution=resolution, most_cells=most_cells, condition=condition
+    )
+    return run(steps, progress)
+
+
+def region(
+    model: AnyModel,
+    supporting_set: SupportingSet,
+    plane: Plane,
+    *,
+    resolution: int = 256,
+    most_cells: int = 200_000,
+    condition: Condition = None,
+) -> Region:
+    """The part of a plane in which all kept units of a supporting set have the query's signs.
+
+    Only what hangs together with the query's place in the plane counts; nothing, where that lies outside.
+
+    Args:
+        model, plane, resolution, most_cells, condition: as for `arrangement`.
+
+    Raises:
+        BoundaryError: a plane of another space.
+    """
+    at = sign_layer(model, supporting_set.layer, condition=condition)
+    evaluate = _Evaluator(at, plane, supporting_set.units.cpu())
+    query = plane.coordinates(supporting_set.query[None])[0].numpy()
+    signs = supporting_set.signs.double().cpu().numpy()
+    cells, reason = run(_affine_cells(evaluate, most_cells), lambda _: None)
+    if cells is None:
+        evaluate.as_it_is()
+        cells = evaluate.squares_around(query, signs, resolution)
+        cells.cut((evaluate.at(cells.vertices) * signs).min(1, keepdims=True), keep=np.ones(1))
+    else:
+        for k in range(0, len(signs), _CHUNK):
+            some = slice(k, k + _CHUNK)
+            cells.cut(evaluate.at(cells.vertices, some), keep=signs[some])
+            cells.tidy()
+    own = cells.part_with(query)
+    return Region(tuple(own.outline()), float(own.areas().sum()), not reason)
+
+
+#: Units whose values at all vertices are held together while the region is cut out.
+_CHUNK = 64
+
+
+class _Evaluator:
+    """Pre-activations at points of a plane, in double precision where the network's steps are known."""
+
+    def __init__(self, at: SignLayer, plane: Plane, units: Int[Tensor, " chosen"]) -> None:
+        if plane.origin.shape != torch.Size(dimensions(at.model)):
+            raise BoundaryError(
+                f"the plane is of points of shape {tuple(plane.origin.shape)}, but {at.model.name} takes "
+                f"{dimensions(at.model)}; make one for it"
+            )
+        self.plane, self.units, self.passes, self._layer = plane, units, 0, at
+        steps = at.steps()
+        self.steps = None if steps is None else [copy.deepcopy(step).double().cpu() for step in steps]
+        self._read = self._double
+
+    def _double(self, points: Tensor) -> Tensor:
+        for step in self.steps or ():
+            points = step(points)
+        return points.flatten(1)[:, self.units]
+
+    def as_it_is(self) -> None:
+        """From now on evaluate the network itself, on its device and in its precision: what a grid needs."""
+        model, reader = self._layer.model, self._layer.reader(self.units.to(self._layer.model.device))
+        self._read = lambda points: reader(points.to(device=model.device, dtype=model.dtype)).double().cpu()
+
+    def at(self, xy: Array, some: slice = slice(None)) -> Array:
+        """(n, chosen) pre-activations of the chosen units, or some of them, at coordinates (n, 2)."""
+        found = np.empty((len(xy), len(self.units[some])))
+        rows = min(_ROWS, self._layer.model.batches.size)
+        for start in range(0, len(xy), rows):
+            part = slice(start, start + rows)
+            with torch.no_grad():
+                found[part] = self._read(self.plane.points(xy[part]))[:, some].numpy()
+        self.passes += len(xy)
+        return found
+
+    def segments(self, cells: Complex) -> tuple[Array, Array]:
+        """The boundaries of the chosen units; many units a few at a time, so that their values can be held."""
+        together = max(1, _HELD // max(1, len(cells.vertices)))
+        parts = []
+        for k in range(0, len(self.units), together):
+            segments, unit = cells.segments(self.at(cells.vertices, slice(k, k + together)))
+            parts.append((segments, unit + k))
+        return np.concatenate([s for s, _ in parts]), np.concatenate([u for _, u in parts])
+
+    def squares(self, resolution: int) -> Complex:
+        """The squares of a grid through which boundaries of the chosen units may pass.
+
+        A coarse grid tells where: where signs differ at a square's corners or at those of its neighbours.
+        """
+        x0, x1, y0, y1 = self.plane.extent
+        coarse = min(_COARSE, resolution)
+        fine = -(-resolution // coarse)
+        x, y = np.linspace(x0, x1, coarse + 1), np.linspace(y0, y1, coarse + 1)
+        corners = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+        positive = (self.at(corners) >= 0).reshape(coarse + 1, coarse + 1, -1)
+        four = np.stack([positive[i : coarse + i, j : coarse + j] for i in (0, 1) for j in (0, 1)])
+        crossed = (four.any(0) & ~four.all(0)).any(-1)
+        near = np.zeros_like(crossed)
+        wide = np.pad(crossed, 1)
+        for i in range(3):
+            for j in range(3):
+                near |= wide[i : coarse + i, j : coarse + j]
+        chosen = np.kron(near, np.ones((fine, fine), bool))
+        x, y = (np.linspace(a, b, coarse * fine + 1) for a, b in ((x0, x1), (y0, y1)))
+        return Complex.squares(x, y, chosen)
+
+    def squares_around(self, query: Array, signs: Array, resolution: int) -> Complex:
+        """The squares of a grid that have a corner in the region around a place, found by going on from there."""
+        x0, x1, y0, y1 = self.plane.extent
+        x, y = np.linspace(x0, x1, resolution + 1), np.linspace(y0, y1, resolution + 1)
+        inside, known = (np.zeros((resolution + 1, resolution + 1), bool) for _ in range(2))
+        asked = np.zeros_like(known)
+        column, row = (int(np.abs(ticks - v).argmin()) for ticks, v in ((x, query[0]), (y, query[1])))
+        if x0 <= query[0] <= x1 and y0 <= query[1] <= y1:
+            asked[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
+        while asked.any():
+            places = np.stack([x[asked.nonzero()[1]], y[asked.nonzero()[0]]], 1)
+            inside[asked] = (self.at(places) * signs >= 0).all(1)
+            known |= asked
+            asked = binary_dilation(inside, np.ones((3, 3), bool), iterations=2) & ~known
+        chosen = inside[:-1, :-1] | inside[1:, :-1] | inside[:-1, 1:] | inside[1:, 1:]
+        return Complex.squares(x, y, chosen)
+
+
+def _affine_cells(evaluate: _Evaluator, most: int) -> Steps[Step, None, tuple[Complex | None, str]]:
+    """The plane's cells on which the pre-activation is affine; None, and why, where they are not known."""
+    steps = evaluate.steps
+    if steps is None:
+        return None, "the network is no plain sequence of modules"
+    kinks = [_kinks(step) for step in steps]
+    if None in kinks:
+        return None, f"{type(steps[kinks.index(None)]).__name__} is not piecewise linear"
+    cells = Complex.box(*evaluate.plane.extent)
+    bends = [i for i, found in enumerate(kinks) if found]
+    for place, i in enumerate(bends):
+        for kink in kinks[i] or ():
+            values = _through(steps[:i], evaluate, cells.vertices) - kink
+            varying = (values >= 0).any(0) & (values < 0).any(0)
+            if values[:, varying].size > 4 * _HELD:
+                return None, _too_many(most)
+            cells.cut(values[:, varying], most=most)
+            if cells.cells > most:
+                return None, _too_many(most)
+        yield Step(place + 1, len(bends) + 1, f"{cells.cells} pieces of the plane")
+    return cells, ""
+
+
+def _too_many(most: int) -> str:
+    return f"the earlier layers cut this part of the plane into more than {most} pieces; look closer"
+
+
+def _through(steps: list[nn.Module], evaluate: _Evaluator, xy: Array) -> Array:
+    """What the first steps make of coordinates (n, 2), flat."""
+    parts = []
+    for start in range(0, len(xy), _ROWS):
+        with torch.no_grad():
+            points = evaluate.plane.points(xy[start : start + _ROWS])
+            for step in steps:
+                points = step(points)
+        parts.append(points.flatten(1).numpy())
+    evaluate.passes += len(xy)
+    return np.concatenate(parts)
+
+
+def _kinks(step: nn.Module) -> tuple[float, ...] | None:
+    """Where a module's slope changes; () for an affine one, None for one that is not piecewise linear."""
+    if isinstance(step, (nn.ReLU6, nn.Hardtanh)):  # ReLU6 is a Hardtanh from 0 to 6
+        return (float(step.min_val), float(step.max_val))
+    if isinstance(step, (nn.ReLU, nn.LeakyReLU, nn.PReLU)):
+        return (0.0,)
+    return () if isinstance(step, _AFFINE) else None
