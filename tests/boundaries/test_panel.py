@@ -248,6 +248,13 @@ def test_cancelling_the_comparison_keeps_the_layers_that_are_done(panel, monkeyp
     assert [result.layer for result in panel.layers.results] == ["1"]
 
 
+def grid(panel: wb.boundaries.Panel) -> torch.Tensor:
+    """The places that the cursor finds."""
+    x0, x1, y0, y1 = panel.plane.plane.extent
+    x, y = torch.linspace(x0, x1, 61), torch.linspace(y1, y0, 61)
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)
+
+
 class TestPlane:
     @pytest.fixture
     def flat(self) -> Iterator[wb.boundaries.Panel]:
@@ -259,7 +266,7 @@ class TestPlane:
     def test_a_click_makes_the_place_the_query(self, flat):
         browser_points(flat, "plotly_click", 1234)
         finish(flat)
-        place = flat.plane._places()[1234]
+        place = grid(flat)[1234]
         torch.testing.assert_close(flat.query, place, atol=0.005, rtol=0)
         assert torch.equal(run(flat.code.code, flat)["exploration"].points, flat.exploration.points)
 
@@ -268,53 +275,51 @@ class TestPlane:
 
         browser_points(flat, "plotly_hover", 77)
         assert flat.plane._peek.wait(10)
-        place = flat.plane._places()[77]
+        place = grid(flat)[77]
         assert flat.plane.picture.value == png(flat.model.render(place[None])[0], (-1, 1))
 
-    def test_the_drawn_region_is_where_the_kept_signs_hold(self, flat):
-        plane = flat.plane
-        reading, found = plane._reading, flat.supporting_set
-        x0, x1, y0, y1 = plane.window
-        g = torch.Generator().manual_seed(0)
-        rows, columns = torch.randint(0, 121, (2, 400), generator=g)
-        points = torch.stack([x0 + (x1 - x0) * columns / 120, y1 - (y1 - y0) * rows / 120], 1)
-        signs = flat.model.until("1", before=True)(points)[:, found.units].sign()
-        inside = (signs == found.signs).all(1)
-        assert 0 < int(inside.sum()) < 400
-        assert torch.equal(reading.region[rows, columns] > 0, inside)
+    def test_the_drawn_region_is_that_of_the_kept_signs_and_the_tree_lies_in_it(self, flat):
+        reading, found = flat.plane._reading, flat.supporting_set
+        again = wb.boundaries.region(flat.model, found, wb.boundaries.Plane.of(flat.model))
+        assert reading.region.exact and reading.region.area == pytest.approx(again.area)
+        outline = flat.plane.plot.children[0].data[0]
+        assert outline.name == "region" and outline.fill == "toself"
+        assert len(outline.x) == sum(len(one) + 2 for one in again.outlines)
 
-    def test_lines_are_crossed_as_often_as_boundaries(self, flat):
-        """Between neighbours of the grid the sign of the function changes if an odd number of units do."""
-        reading, window = flat.plane._reading, flat.plane.window
-        x = torch.linspace(window[0], window[1], 121)
-        y = torch.linspace(window[3], window[2], 121)
-        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
-        below = flat.model.until("1", before=True)(grid.flatten(0, 1)).reshape(121, 121, -1) < 0
-        changes = (below[:, 1:] != below[:, :-1]).sum(2)
-        crossed = reading.every[:, 1:] * reading.every[:, :-1] < 0
-        assert torch.equal(crossed, changes % 2 == 1) and int(crossed.sum()) > 0
+    def test_all_boundaries_are_drawn_and_the_kept_ones_among_them(self, flat):
+        reading, found = flat.plane._reading, flat.supporting_set
+        again = wb.boundaries.arrangement(flat.model, "1", wb.boundaries.Plane.of(flat.model))
+        assert torch.equal(reading.every.segments, again.segments)
+        assert set(reading.kept.unit.tolist()) == set(again.unit.tolist()) & set(found.units.tolist())
+        drawn = {trace.name: len(trace.x) for trace in flat.plane.plot.children[0].data}
+        assert drawn["boundaries"] == 3 * len(again.segments) > drawn["kept"] == 3 * len(reading.kept.segments)
+
+    def test_what_is_too_dense_to_be_drawn_is_told(self, flat, monkeypatch):
+        monkeypatch.setattr("workbench.boundaries.panel_plane._MOST_SEGMENTS", 3)
+        flat.plane._arrived(flat.plane._reading)
+        assert "too dense" in flat.plane._hint.value
+        assert len(flat.plane.plot.children[0].data[1].x) == 1
 
     def test_zooming_reads_the_layer_in_the_visible_part_and_a_double_click_returns(self, flat):
-        home, plot = flat.plane.window, flat.plane.plot.children[0]
+        home, plot = flat.plane.plane.extent, flat.plane.plot.children[0]
         part = {"xaxis.range[0]": 0.0, "xaxis.range[1]": 1.0, "yaxis.range[0]": -1.0, "yaxis.range[1]": 0.5}
         plot._js2py_relayout = {"relayout_data": part, "source_view_id": "a"}
         finish(flat)
-        assert flat.plane._reading.window == (0.0, 1.0, -1.0, 0.5)
+        assert flat.plane._reading.plane.extent == (0.0, 1.0, -1.0, 0.5)
         back = {"xaxis.autorange": True, "yaxis.autorange": True}
         plot._js2py_relayout = {"relayout_data": back, "source_view_id": "a"}
         finish(flat)
-        assert flat.plane._reading.window == home
+        assert flat.plane._reading.plane.extent == home
 
     def test_in_more_dimensions_it_goes_through_the_query_and_the_samples(self, panel):
         plane = panel.plane.plane
-        torch.testing.assert_close(plane.axes @ plane.axes.T, torch.eye(2, dtype=torch.float64))
         assert torch.equal(plane.coordinates(panel.query[None]), torch.zeros(1, 2, dtype=torch.float64))
         spread = plane.coordinates(panel.exploration.samples).square().sum()
         panel.plane.through.value = THROUGH
         finish(panel)
         other = panel.plane.plane
         far = panel.exploration.samples[panel.exploration.radii.argmax()][None]
-        torch.testing.assert_close(other.points(other.coordinates(far)), far)
+        assert float(other.distance(far)) < 1e-6
         assert other.coordinates(panel.exploration.samples).square().sum() < spread
 
 

@@ -76,10 +76,9 @@ def scrubs_without_the_kernel_and_grows_the_tree_on_release(notebook: NotebookPa
 
 def sets_the_query_by_a_click_in_the_plane(notebook: NotebookPage) -> None:
     x, y = go_to(notebook, 0.75, 0.25)
-    shown = (
-        "wb.ui.sprites.png(G.render(panel.plane._places()[{0}][None])[0], (-1, 1)) == panel.plane.picture.value"
-    )
-    notebook.kernel.run("import workbench.ui.sprites")
+    shown = "wb.ui.sprites.png(G.render(places[{0}][None])[0], (-1, 1)) == panel.plane.picture.value"
+    notebook.kernel.run("import workbench.ui.sprites\nfrom workbench.boundaries.panel_plane import _PLACES, _grid")
+    notebook.kernel.run("places = _grid(panel.plane.plane.extent, _PLACES)")
     near = f"any({shown.format('k')} for k in range(61 * 14, 61 * 17) if 44 <= k % 61 <= 47)"
     notebook.until(near, True)
     notebook.page.mouse.click(x, y)
@@ -92,13 +91,13 @@ def sets_the_query_by_a_click_in_the_plane(notebook: NotebookPage) -> None:
 
 
 def reads_the_layer_again_where_it_is_zoomed(notebook: NotebookPage) -> None:
-    window = notebook.kernel.value("panel.plane.window")
+    window = notebook.kernel.value("panel.plane.plane.extent")
     x, y = go_to(notebook, 0.6, 0.1)
     notebook.page.mouse.down()
     notebook.page.mouse.move(x + 120, y + 120, steps=8)
     notebook.page.mouse.up()
-    notebook.until(f"panel.plane.window != {window!r}", True)
+    notebook.until(f"panel.plane.plane.extent != {window!r}", True)
     rest(notebook)
-    assert notebook.kernel.value("panel.plane._reading.window == panel.plane.window") is True
-    left, right, bottom, top = notebook.kernel.value("panel.plane.window")
+    assert notebook.kernel.value("panel.plane._reading.plane.extent == panel.plane.plane.extent") is True
+    left, right, bottom, top = notebook.kernel.value("panel.plane.plane.extent")
     assert 0 < left < right < 3 and 0 < bottom < top < 3

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
 from collections.abc import Generator as Steps
 from dataclasses import dataclass
 

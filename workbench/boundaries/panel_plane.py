@@ -6,7 +6,7 @@ import base64
 import threading
 from collections.abc import Callable
 from collections.abc import Generator as Steps
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -16,8 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.boundaries.arrangement import Arrangement, Region, arrangement_steps, region
 from workbench.boundaries.explore import Exploration
-from workbench.boundaries.sign_layer import AnyModel, dimensions, limits, sign_layer
+from workbench.boundaries.plane import Plane
+from workbench.boundaries.sign_layer import AnyModel, dimensions
 from workbench.boundaries.supporting_set import SupportingSet
 from workbench.models.pictures import Pictures
 from workbench.progress import Step
@@ -27,58 +29,45 @@ from workbench.ui.plot import Plot, Window
 from workbench.ui.sprites import frames, pack, png
 from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
 
-#: How far the plane of two latents goes in each direction, where nothing bounds them.
-_REACH = 3.0
-#: Places a side that the cursor finds, places a side where the layer is read, and pictures of the background.
-_PLACES, _READ, _TILES = 61, 121, 20
+#: Places a side that the cursor finds, and pictures a side of the background.
+_PLACES, _TILES = 61, 20
+#: The arrangement is exact up to so many cells, else on a grid: what keeps the plane quick.
+_MOST_CELLS, _RESOLUTION = 60_000, 160
+#: Layers of more units are drawn by their kept boundaries alone, and no more pieces than a browser draws at once.
+_MOST_UNITS, _MOST_SEGMENTS = 512, 30_000
 #: Side of the plot and of the picture at the cursor, in CSS pixels.
 _SIDE, _PICTURE = 540, 112
-#: Where lines cross more than this share of the grid's edges, they are denser than it can show.
-_DENSE = 0.15
+_REGION = "rgba(0,158,115,0.28)"
+#: Ends a line.
+_GAP = np.full((1, 2), np.nan)
 SPREAD, THROUGH = "the samples' largest spread", "query and two far samples"
 
 
 @dataclass(frozen=True)
-class Plane:
-    """A plane of points.
-
-    Attributes:
-        origin: (*point).
-        axes: (2, d) orthonormal.
-    """
-
-    origin: Tensor
-    axes: Tensor
-
-    def points(self, places: Float[Tensor, "n 2"]) -> Float[Tensor, "n *point"]:
-        """The points at these places."""
-        rows = self.origin.double().cpu().flatten() + places.double() @ self.axes.double().cpu()
-        return rows.to(self.origin).reshape(-1, *self.origin.shape)
-
-    def coordinates(self, points: Float[Tensor, "n *point"]) -> Float[Tensor, "n 2"]:
-        """Where the points, projected to the plane, lie in it."""
-        moves = points.double().cpu().flatten(1) - self.origin.double().cpu().flatten()
-        return moves @ self.axes.double().cpu().T
-
-
-@dataclass(frozen=True)
 class Reading:
-    """A layer on a grid of the plane; the zero lines of its three functions are what is drawn.
+    """A layer in the plane.
 
     Attributes:
-        window: of the grid.
-        region: (side, side) the least of the kept pre-activations, each times its sign at the query: positive in
-            the region.
-        kept, every: (side, side) the least size of a pre-activation, of the kept units and of all, with a sign
-            that changes across each of their boundaries.
+        plane: with what was looked at.
+        every, kept: boundaries of all units and of the kept ones; `every` is None for a layer of many units.
+        region: in which all kept units have the query's signs.
         sheet: the pictures of the background as a data URL, or "" for signals.
     """
 
-    window: Window
-    region: Tensor
-    kept: Tensor
-    every: Tensor
+    plane: Plane
+    every: Arrangement | None
+    kept: Arrangement
+    region: Region
     sheet: str
+
+    @property
+    def missing(self) -> str:
+        """What is not drawn, and why; "" where all is."""
+        if not _drawable(self.kept):
+            return "Boundaries are too dense to be drawn here: zoom in."
+        if self.every is None:
+            return "Of so many units only the kept boundaries are drawn."
+        return "" if _drawable(self.every) else "Only the kept boundaries are drawn: zoom in to see all."
 
 
 class PlaneView(widgets.VBox):
@@ -89,8 +78,7 @@ class PlaneView(widgets.VBox):
         ask: called with a point of the plane that was clicked, where there are two latents.
 
     Attributes:
-        plane: what is drawn, or None while there is none.
-        window: left, right, bottom and top of it.
+        plane: with the part of it that is looked at, or None while there is none.
     """
 
     def __init__(self, model: AnyModel, *, ask: Callable[[Any, str], object]) -> None:
@@ -98,17 +86,13 @@ class PlaneView(widgets.VBox):
         self._pictures = Pictures(model)
         self.whole = torch.Size(dimensions(model)).numel() == 2
         self.plane: Plane | None = None
-        self.window: Window = (-_REACH, _REACH, -_REACH, _REACH)
         self._set: SupportingSet | None = None
         self._tree: Exploration | None = None
         self._reading: Reading | None = None
         self._drawing = threading.Lock()  # trees, readings and zooms come from three threads
         self._build()
         if self.whole:
-            low, high = limits(model)
-            low, high = max(low, -_REACH), min(high, _REACH)
-            self._home: Window = (low, high, low, high)
-            self._use(Plane(torch.zeros(dimensions(model), device=model.device, dtype=model.dtype), torch.eye(2)))
+            self._use(Plane.of(model))
 
     # -- what it looks like --------------------------------------------------------------------
 
@@ -142,17 +126,17 @@ class PlaneView(widgets.VBox):
     # -- what the user does --------------------------------------------------------------------
 
     def _zoomed(self, window: Window | None) -> None:
-        self.window = self._home if window is None else window
+        if self.plane is None:
+            return
+        self.plane = self.plane.zoomed(self._home if window is None else window)
         self._draw()
         self._request()
 
-    def _place(self, row: int) -> Tensor:
-        return self._places()[row]
-
     def _hovered(self, row: int) -> None:
-        plane, place = self.plane, self._place(row)
+        plane = self.plane
         if plane is None:
             return
+        place = _grid(plane.extent, _PLACES)[row]
 
         def steps() -> Steps[Step, None, bytes]:
             yield Step(0, 1, "picture")
@@ -163,9 +147,9 @@ class PlaneView(widgets.VBox):
     def _clicked(self, row: int) -> None:
         if self.whole and self.plane is not None:
             # two or three digits say which pixel was meant, and can be copied as code
-            spread = self.window[1] - self.window[0]
+            spread = self.plane.extent[1] - self.plane.extent[0]
             digits = 2 if spread > 1 else 4
-            x, y = (round(v, digits) for v in self._place(row).tolist())
+            x, y = (round(v, digits) for v in _grid(self.plane.extent, _PLACES)[row].tolist())
             self._ask(torch.tensor([x, y]).reshape(dimensions(self.model)), f"torch.tensor([{x}, {y}])")
 
     # -- what follows from it ------------------------------------------------------------------
@@ -191,48 +175,42 @@ class PlaneView(widgets.VBox):
             return
         moves = (tree.samples - tree.query).double().cpu().flatten(1)
         if self.through.value == SPREAD:
-            axes = torch.linalg.svd(moves, full_matrices=False).Vh[:2]
+            pair = torch.linalg.svd(moves, full_matrices=False).Vh[:2]
         else:
             first = moves[moves.norm(dim=1).argmax()]
             rest = moves - (moves @ first / (first @ first))[:, None] * first
-            axes = torch.linalg.qr(torch.stack([first, rest[rest.norm(dim=1).argmax()]]).T).Q.T
-        plane = Plane(tree.query, axes)
+            pair = torch.stack([first, rest[rest.norm(dim=1).argmax()]])
+        plane = Plane.spanned(tree.query, pair.reshape(2, *tree.query.shape), 1.0)
         reach = 1.25 * float(plane.coordinates(tree.samples).abs().max())
-        self._home = (-reach, reach, -reach, reach)
-        self._use(plane)
+        self._use(plane.zoomed((-reach, reach, -reach, reach)))
 
     def _use(self, plane: Plane) -> None:
-        self.plane, self.window, self._reading = plane, self._home, None
+        self.plane, self._home, self._reading = plane, plane.extent, None
         self._draw()
         self._request()
 
     def _request(self) -> None:
-        plane, window, found = self.plane, self.window, self._set
+        plane, found = self.plane, self._set
         if plane is not None and found is not None:
-            self.jobs.submit(lambda: self._read(plane, window, found), self._arrived, label="Plane")
+            self.jobs.submit(lambda: self._read(plane, found), self._arrived, label="Plane")
 
-    def _read(self, plane: Plane, window: Window, found: SupportingSet) -> Steps[Step, None, Reading]:
-        at = sign_layer(self.model, found.layer)
-        units, signs = found.units.to(self.model.device), found.signs.to(self.model.device)
+    def _read(self, plane: Plane, found: SupportingSet) -> Steps[Step, None, Reading]:
+        options = {"most_cells": _MOST_CELLS, "resolution": _RESOLUTION}
+        every = None
+        if len(found.theta) <= _MOST_UNITS:
+            every = yield from arrangement_steps(self.model, found.layer, plane, **options)
+            own = torch.isin(every.unit, found.units.cpu())
+            kept = replace(every, segments=every.segments[own], unit=every.unit[own])
+        else:
+            kept = yield from arrangement_steps(self.model, found.layer, plane, units=found.units, **options)
+        inside = region(self.model, found, plane, **options)
+        yield Step(1, 1, "region")
+        return Reading(plane, every, kept, inside, self._sheet(plane))
 
-        def functions(points: Tensor) -> Tensor:
-            with torch.no_grad():
-                every = at.pre_activations(points)
-                kept = every[:, units]
-                return torch.stack([(kept * signs).min(1).values, _zero_lines(kept), _zero_lines(every)], 1)
-
-        rows = []
-        places = _grid(window, _READ).split(_READ * 8)
-        for done, part in enumerate(places):
-            rows.append(self.model.batches.map(functions, plane.points(part)).cpu())
-            yield Step(done + 1, len(places) + 1, "rows")
-        region, kept, every = torch.cat(rows).T.reshape(3, _READ, _READ)
-        return Reading(window, region, kept, every, self._sheet(plane, window))
-
-    def _sheet(self, plane: Plane, window: Window) -> str:
+    def _sheet(self, plane: Plane) -> str:
         if len(self._pictures.shape) != 3:
             return ""
-        x0, x1, y0, y1 = window
+        x0, x1, y0, y1 = plane.extent
         half = (x1 - x0) / _TILES / 2, (y1 - y0) / _TILES / 2
         places = _grid((x0 + half[0], x1 - half[0], y0 + half[1], y1 - half[1]), _TILES)
         shown = self._pictures(plane.points(places))
@@ -241,13 +219,8 @@ class PlaneView(widgets.VBox):
 
     def _arrived(self, reading: Reading) -> None:
         self._reading = reading
-        lines = {"boundaries": reading.every, "kept boundaries": reading.kept}
-        dense = " and ".join(name for name, values in lines.items() if _dense(values))
-        self._hint.value = self._told + (f"<br>Too dense to be drawn here, zoom in: {dense}." if dense else "")
+        self._hint.value = f"{self._told} {reading.missing}"
         self._draw()
-
-    def _places(self) -> Float[Tensor, "n 2"]:
-        return _grid(self.window, _PLACES)
 
     def _show_picture(self, data: bytes) -> None:
         self.picture.value = data
@@ -259,15 +232,15 @@ class PlaneView(widgets.VBox):
 
     def _figure(self, plane: Plane) -> go.Figure:
         return go.Figure(
-            [*self._contours(), *self._marks(plane, self._tree), self._cursor()],
+            [*self._layer(), *self._marks(plane, self._tree), self._cursor(plane)],
             {
                 "template": plotly_template(),
                 "width": _SIDE,
                 "height": _SIDE,
                 "margin": {"l": 44, "r": 8, "t": 8, "b": 64},
                 "font": {"color": NEUTRAL_AXIS, "size": 11},
-                "xaxis": {"range": self.window[:2], "showgrid": False},
-                "yaxis": {"range": self.window[2:], "showgrid": False},
+                "xaxis": {"range": plane.extent[:2], "showgrid": False},
+                "yaxis": {"range": plane.extent[2:], "showgrid": False},
                 "legend": {"orientation": "h", "y": -0.07, "yanchor": "top", "x": 0},
                 "hovermode": "closest",
                 "images": self._background(),
@@ -278,36 +251,31 @@ class PlaneView(widgets.VBox):
         reading = self._reading
         if reading is None or not reading.sheet or not self.backdrop.value:
             return []
-        x0, x1, y0, y1 = reading.window
+        x0, x1, y0, y1 = reading.plane.extent
         place = {"xref": "x", "yref": "y", "x": x0, "y": y1, "sizex": x1 - x0, "sizey": y1 - y0}
         return [{"source": reading.sheet, **place, "sizing": "stretch", "layer": "below", "opacity": 0.25}]
 
-    def _contours(self) -> list[go.Contour]:
+    def _layer(self) -> list[go.Scatter]:
         """The region, all boundaries, and those that are kept; empty until the layer was read."""
         reading = self._reading
-        read = (None, None, None) if reading is None else (reading.region, reading.every, reading.kept)
-        x0, x1, y0, y1 = self.window if reading is None else reading.window
-        where = {"x": np.linspace(x0, x1, _READ), "y": np.linspace(y1, y0, _READ)}
-        zero = {"type": "constraint", "operation": "=", "value": 0}
-        looks: dict[str, dict[str, Any]] = {
-            "region": {
-                "contours": {**zero, "operation": "<"},  # Plotly fills what breaks the constraint
-                "fillcolor": "rgba(0,158,115,0.28)",
-                "line": {"width": 0},
-            },
-            "boundaries": {"contours": zero, "line": {"width": 1, "color": "rgba(110,110,110,0.8)"}},
-            "kept": {"contours": zero, "line": {"width": 1.6, "color": PALETTE[2]}},
-        }
-        drawn = []
-        for (name, look), values in zip(looks.items(), read, strict=True):
-            if values is None or (name != "region" and _dense(values)):
-                shown: dict[str, Any] = {"z": [[None, None], [None, None]]}
-            else:
-                shown = {"z": values.numpy(), **where}
-            drawn.append(
-                go.Contour(name=name, showscale=False, hoverinfo="skip", showlegend=True, **shown, **look)
+        outlines = [] if reading is None else [np.concatenate([o, o[:1], _GAP]) for o in reading.region.outlines]
+        traces = [
+            (
+                "region",
+                np.concatenate(outlines or [_GAP]),
+                {"fill": "toself", "fillcolor": _REGION, "line": {"width": 0}},
             )
-        return drawn
+        ]
+        for name, line in (
+            ("boundaries", {"width": 0.8, "color": "rgba(110,110,110,0.7)"}),
+            ("kept", {"width": 1.5, "color": PALETTE[2]}),
+        ):
+            found = None if reading is None else (reading.every if name == "boundaries" else reading.kept)
+            traces.append((name, _lines(found), {"line": line}))
+        return [
+            go.Scatter(x=at[:, 0], y=at[:, 1], mode="lines", name=name, hoverinfo="skip", **look)
+            for name, at, look in traces
+        ]
 
     def _marks(self, plane: Plane, tree: Exploration | None) -> list[go.Scatter]:
         """The tree with what was accepted and rejected, and the query, projected to the plane."""
@@ -328,9 +296,9 @@ class PlaneView(widgets.VBox):
             )
         ]
 
-    def _cursor(self) -> go.Scatter:
+    def _cursor(self, plane: Plane) -> go.Scatter:
         """Invisible places all over the plane, which the cursor finds."""
-        places = self._places().numpy()
+        places = _grid(plane.extent, _PLACES).numpy()
         return go.Scatter(
             x=places[:, 0],
             y=places[:, 1],
@@ -351,15 +319,16 @@ class PlaneView(widgets.VBox):
         super().close()
 
 
-def _zero_lines(pre: Float[Tensor, "batch units"]) -> Float[Tensor, " batch"]:
-    """A continuous function that is zero on every unit's boundary and nowhere else, and changes its sign there."""
-    sign = 1 - 2 * ((pre < 0).sum(1) % 2)
-    return sign * pre.abs().min(1).values
+def _drawable(found: Arrangement | None) -> bool:
+    return found is not None and len(found.segments) <= _MOST_SEGMENTS
 
 
-def _dense(values: Float[Tensor, "side side"]) -> bool:
-    """Whether zero lines cross more of the edges along a grid's rows than it can show."""
-    return float((values[:, 1:] * values[:, :-1] < 0).double().mean()) > _DENSE
+def _lines(found: Arrangement | None) -> np.ndarray:
+    """The pieces of boundaries as one broken line (n, 2); nothing where there are too many."""
+    if found is None or not _drawable(found):
+        return _GAP
+    pieces = found.segments.numpy()
+    return np.concatenate([pieces, np.full((len(pieces), 1, 2), np.nan)], 1).reshape(-1, 2)
 
 
 def _grid(window: Window, side: int) -> Float[Tensor, "n 2"]:
