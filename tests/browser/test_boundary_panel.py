@@ -28,7 +28,9 @@ def rest(notebook: NotebookPage) -> None:
     """Wait until the workers are done and the page has drawn."""
     for jobs in ("panel.jobs", "panel.plane.jobs", "panel.plane._peek"):
         notebook.until(f"{jobs}._thread is None", True, timeout=60)
-    notebook.settle(500)
+    before = -1
+    while before != (before := notebook.watch.comm_messages()):  # the page answers what it has drawn
+        notebook.settle(900)
 
 
 def plane(notebook: NotebookPage) -> Locator:

@@ -34,7 +34,7 @@ _PLACES, _TILES = 61, 20
 #: The arrangement is exact up to so many cells, else on a grid: what keeps the plane quick.
 _MOST_CELLS, _RESOLUTION = 60_000, 160
 #: Layers of more units are drawn by their kept boundaries alone, and no more pieces than a browser draws at once.
-_MOST_UNITS, _MOST_SEGMENTS = 512, 30_000
+_MOST_UNITS, _MOST_SEGMENTS = 512, 12_000
 #: Side of the plot and of the picture at the cursor, in CSS pixels.
 _SIDE, _PICTURE = 540, 112
 _REGION = "rgba(0,158,115,0.28)"
@@ -195,7 +195,7 @@ class PlaneView(widgets.VBox):
             self.jobs.submit(lambda: self._read(plane, found), self._arrived, label="Plane")
 
     def _read(self, plane: Plane, found: SupportingSet) -> Steps[Step, None, Reading]:
-        options = {"most_cells": _MOST_CELLS, "resolution": _RESOLUTION}
+        options: dict[str, Any] = {"most_cells": _MOST_CELLS, "resolution": _RESOLUTION}
         every = None
         if len(found.theta) <= _MOST_UNITS:
             every = yield from arrangement_steps(self.model, found.layer, plane, **options)
@@ -259,12 +259,9 @@ class PlaneView(widgets.VBox):
         """The region, all boundaries, and those that are kept; empty until the layer was read."""
         reading = self._reading
         outlines = [] if reading is None else [np.concatenate([o, o[:1], _GAP]) for o in reading.region.outlines]
-        traces = [
-            (
-                "region",
-                np.concatenate(outlines or [_GAP]),
-                {"fill": "toself", "fillcolor": _REGION, "line": {"width": 0}},
-            )
+        shaded = {"fill": "toself", "fillcolor": _REGION, "line": {"width": 0}}
+        traces: list[tuple[str, np.ndarray, dict[str, Any]]] = [
+            ("region", np.concatenate(outlines or [_GAP]), shaded)
         ]
         for name, line in (
             ("boundaries", {"width": 0.8, "color": "rgba(110,110,110,0.7)"}),
