@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 
 PLANE = [
     'import torch, workbench as wb\ntorch.set_num_threads(1)\nG = wb.load("mnist-dcgan-2d", device="cpu")',
-    "panel = wb.boundaries.Panel(G)\npanel",
+    'panel = wb.boundaries.Panel(G, layer="1")\npanel',
 ]
 
 
@@ -30,7 +30,7 @@ def rest(notebook: NotebookPage) -> None:
         notebook.until(f"{jobs}._thread is None", True, timeout=60)
     before = -1
     while before != (before := notebook.watch.comm_messages()):  # the page answers what it has drawn
-        notebook.settle(900)
+        notebook.settle(500)
 
 
 def plane(notebook: NotebookPage) -> Locator:
@@ -69,8 +69,8 @@ def scrubs_without_the_kernel_and_grows_the_tree_on_release(notebook: NotebookPa
     notebook.until(f"0 < len(panel.region.found.units) < {before}", True)
     rest(notebook)
     assert notebook.kernel.value("panel.exploration.units.equal(panel.supporting_set.units)") is True
-    kept = notebook.kernel.value("len(panel.supporting_set.units)")
-    assert notebook.page.get_by_text(f"{kept} of 13", exact=False).first.is_visible()
+    kept, of = notebook.kernel.value("(len(panel.supporting_set.units), panel.supporting_set.candidates)")
+    assert notebook.page.get_by_text(f"{kept} of {of}", exact=False).first.is_visible()
     code = notebook.page.locator(".wb-code-line code").first.inner_text()
     notebook.kernel.run(code)
     assert notebook.kernel.value("exploration.points.equal(panel.exploration.points)") is True
@@ -100,6 +100,6 @@ def reads_the_layer_again_where_it_is_zoomed(notebook: NotebookPage) -> None:
     notebook.page.mouse.up()
     notebook.until(f"panel.plane.plane.extent != {window!r}", True)
     rest(notebook)
-    assert notebook.kernel.value("panel.plane._reading.plane.extent == panel.plane.plane.extent") is True
+    notebook.until("panel.plane._reading.plane.extent == panel.plane.plane.extent", True)
     left, right, bottom, top = notebook.kernel.value("panel.plane.plane.extent")
     assert 0 < left < right < 3 and 0 < bottom < top < 3
