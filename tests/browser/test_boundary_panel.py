@@ -57,6 +57,7 @@ def test_scrub_the_threshold_click_hover_and_zoom(notebook: NotebookPage):
 
 def scrubs_without_the_kernel_and_grows_the_tree_on_release(notebook: NotebookPage) -> None:
     slider = notebook.page.get_by_role("slider", name="Threshold")
+    notebook.settle(2500)  # Plotly answers late when it draws for the first time
     before, sent = notebook.kernel.value("len(panel.exploration.units)"), notebook.watch.comm_messages()
     slider.focus()
     shown = [slider.get_attribute("aria-valuenow")]
