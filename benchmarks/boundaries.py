@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import contourpy
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -169,6 +171,44 @@ def nodes(latents: int, *, most: int) -> dict[str, Any]:
     return {"latents": latents, "microseconds a try": row}
 
 
+def exact_arrangement(*, side: int, rounds: int) -> dict[str, Any]:
+    """Both first layers' boundaries of `mnist-dcgan-2d`, exact, beside a grid of the same with marching squares."""
+    G = wb.load("mnist-dcgan-2d", device="cpu")
+    plane = wb.boundaries.Plane.of(G)
+    x0, x1, y0, y1 = plane.extent
+    layers = ("0", "2")
+
+    def exact() -> None:
+        for layer in layers:
+            assert wb.boundaries.arrangement(G, layer, plane).exact
+
+    grid: dict[str, np.ndarray] = {}
+
+    def read() -> None:
+        ticks = [torch.linspace(a, b, side) for a, b in ((x0, x1), (y0, y1))]
+        places = torch.stack(torch.meshgrid(*ticks, indexing="xy"), -1).reshape(-1, 2)
+        with torch.no_grad():
+            rows = [torch.cat(list(G.read(part, layers).values()), 1) for part in places.split(4096)]
+        grid["values"] = torch.cat(rows).numpy().reshape(side, side, -1)
+
+    def marching() -> None:
+        read()
+        for k in range(grid["values"].shape[2]):
+            contourpy.contour_generator(z=np.ascontiguousarray(grid["values"][..., k])).lines(0.0)
+
+    seconds = in_turn({"exact": exact, "grid, values alone": read, "grid, marching squares": marching}, rounds)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    made = [wb.boundaries.arrangement(G, layer, plane) for layer in layers]
+    return {
+        "median seconds": medians,
+        "exact over the grid's values alone": medians["exact"] / medians["grid, values alone"],
+        "exact over the grid with marching squares": medians["exact"] / medians["grid, marching squares"],
+        "points through the network, exact": sum(a.provenance.passes["forward to the layer"] for a in made),
+        "points through the network, grid": side * side,
+        "pieces of boundaries": [len(a.segments) for a in made],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=1500)
@@ -194,6 +234,8 @@ def main() -> None:
             found = masks(network, layer, steps=options.steps, rounds=options.rounds)
             findings["supporting sets"][name] = found
             print(name, found, flush=True)
+    findings["arrangement"] = exact_arrangement(side=512, rounds=options.rounds)
+    print(findings["arrangement"], flush=True)
     findings["nearest nodes"] = [nodes(64, most=options.nodes)]
     print(findings["nearest nodes"], flush=True)
     print(write("boundaries", COMMAND, findings))

@@ -16,7 +16,7 @@ TUTORIALS = sorted((ROOT / "notebooks" / "tutorials").glob("*.ipynb"))
 def test_a_tutorial_runs_and_draws(open_notebook: Callable[..., NotebookPage], notebook: Path) -> None:
     page = open_notebook(notebook, height=9000)
     page.settle(4000)
-    panels = page.page.get_by_role("slider", name="Position on the line")
+    panels = page.page.locator("[data-line] [role=slider]")
     assert panels.count() >= 1
     for i in range(panels.count()):
         panels.nth(i).scroll_into_view_if_needed()

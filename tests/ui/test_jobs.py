@@ -113,6 +113,17 @@ def test_the_cancel_button_keeps_the_partial_result_of_a_method_that_has_one(
     assert jobs.wait(10) and results[1:] == ["next"]
 
 
+def test_a_cancel_that_comes_after_the_last_step_keeps_the_whole_result(jobs: Jobs, results: list[object]) -> None:
+    def steps() -> Generator[Step, None, object]:
+        yield Step(1, 1, "step")
+        jobs.cancel()
+        return "whole"
+
+    jobs.submit(steps, results.append, label="A")
+    assert jobs.wait(10)
+    assert results == ["whole"] and not jobs.busy and jobs.children[1].disabled
+
+
 def test_a_partial_result_passes_through_a_method_that_delegates(jobs: Jobs, results: list[object]) -> None:
     work = Keeping("inner", steps=1000)
 
@@ -183,6 +194,21 @@ def test_a_method_that_fails_while_it_stops_says_so(jobs: Jobs, results: list[ob
     assert results == [] and jobs.children[2].value == "A failed: nothing to gather"
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_follows_from_a_result_gives_way_to_what_was_asked_for_meanwhile(
+    jobs: Jobs, results: list[object], asked: bool
+) -> None:
+    def done(value: object) -> None:
+        results.append(value)
+        if asked:
+            jobs.submit(quick("asked"), results.append, label="Asked")
+        jobs.submit(quick("next"), results.append, label="Next", follows=True)
+
+    jobs.submit(quick("first"), done, label="First")
+    assert jobs.wait(10)
+    assert results == ["first", "asked" if asked else "next"]
+
+
 def test_an_error_is_told_and_the_next_job_runs(jobs: Jobs, results: list[object]) -> None:
     def failing() -> Generator[Step, None, None]:
         yield Step(1, 2)
@@ -227,3 +253,31 @@ def test_progress_shows_how_far_it_is(jobs: Jobs, results: list[object], monkeyp
     jobs.submit(work, results.append, label="A")
     assert jobs.wait(10)
     assert shown == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_job_shows_what_there_is_so_far_at_its_steps_and_stops_when_that_fails(
+    jobs: Jobs, results: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.ui.jobs._DRAW_EVERY", 0)
+    seen: list[int] = []
+    work = Work("a", steps=3)
+    work.go.set()
+    jobs.submit(work, results.append, label="A", on_step=lambda step: seen.append(step.done))
+    assert jobs.wait(10)
+    assert seen == [1, 2, 3] and results == ["a"]
+
+    def failing(step: Step) -> None:
+        raise ValueError("cannot be drawn")
+
+    jobs.submit(work, results.append, label="B", on_step=failing)
+    assert jobs.wait(10)
+    assert results == ["a"] and jobs.children[2].value == "B failed: cannot be drawn"
+
+
+def test_what_there_is_so_far_is_shown_a_few_times_a_second_at_most(jobs: Jobs, results: list[object]) -> None:
+    seen: list[Step] = []
+    work = Work("a", steps=1000)
+    work.go.set()
+    jobs.submit(work, results.append, label="A", on_step=seen.append)
+    assert jobs.wait(10)
+    assert results == ["a"] and len(seen) < 100

@@ -87,3 +87,27 @@ def test_a_click_tells_the_row(plot):
 def test_a_figure_with_another_number_of_traces_is_refused(plot):
     with pytest.raises(ValueError, match="has 3 traces"):
         plot.draw(figure(([0], [0], [0])))
+
+
+def test_hovering_tells_the_row(plot):
+    got = []
+    plot.on_hover(got.append)
+    point = {"xs": [2], "ys": [2], "point_indexes": [0], "trace_indexes": [2]}
+    plot.children[0]._js2py_pointsCallback = {"event_type": "plotly_hover", "points": point}
+    assert got == [9]
+
+
+def test_zooming_tells_what_the_axes_show_and_a_reset_nothing(plot):
+    got = []
+    plot.on_zoom(got.append)
+    part = {"xaxis.range[0]": 0, "xaxis.range[1]": 1, "yaxis.range[0]": -2, "yaxis.range[1]": 3}
+    for told in (part, {"xaxis.autorange": True}, {"selections": []}, {"xaxis.range[0]": 0, "xaxis.range[1]": 1}):
+        plot.children[0]._js2py_relayout = {"relayout_data": told, "source_view_id": "a"}
+    assert got == [(0, 1, -2, 3), None]
+
+
+def test_traces_that_cannot_be_selected_are_drawn_again_too():
+    plot = Plot()
+    for height in (1, 2):
+        plot.draw(go.Figure(go.Contour(z=[[0, height], [0, 0]])))
+    assert plot.children[0].data[0].z[0][1] == 2

@@ -14,9 +14,9 @@ from torch import Tensor
 from workbench.flip_points import figures
 from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.closest import Effort, closest_steps
-from workbench.flip_points.pictures import Pictures
 from workbench.flip_points.result import FlipPoints
 from workbench.models import Classifier
+from workbench.models.pictures import Pictures
 from workbench.ui import parts
 from workbench.ui.canvas import Canvas
 from workbench.ui.code_line import CodeLine

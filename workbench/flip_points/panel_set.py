@@ -15,10 +15,10 @@ from workbench.flip_points import figures
 from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.closest import boundary_points_steps, closest_steps
 from workbench.flip_points.directions import Directions, directions
-from workbench.flip_points.pictures import Pictures
 from workbench.flip_points.result import SKIPPED, FlipPoints
 from workbench.flip_points.trust import Trust, trust
 from workbench.models import Classifier
+from workbench.models.pictures import Pictures
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs

@@ -1,4 +1,4 @@
-"""The line of Python that does what a panel shows, with a button that copies it."""
+"""The line or lines of Python that do what a panel shows, with a button that copies them."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from workbench.progress import Cancelled, Step, stop
 
 #: Progress is shown at most this often: more would only fill the channel to the browser.
 _SHOW_EVERY = 0.05
+#: What there is so far is drawn less often: a picture costs more than a number.
+_DRAW_EVERY = 0.3
 
 
 @dataclass
@@ -23,6 +25,7 @@ class _Request:
     make_steps: Callable[[], Generator[Step, None, Any]]
     on_done: Callable[[Any], None]
     background: bool
+    on_step: Callable[[Any], None] | None
 
 
 class Jobs(widgets.HBox):
@@ -71,11 +74,20 @@ class Jobs(widgets.HBox):
         *,
         label: str,
         background: bool = False,
+        on_step: Callable[[Any], None] | None = None,
+        follows: bool = False,
     ) -> None:
-        """Run the generator that `make_steps` gives and hand its value to `on_done`, in the worker."""
-        request = _Request(label, make_steps, on_done, background)
+        """Run the generator that `make_steps` gives and hand its value to `on_done`, in the worker.
+
+        Args:
+            background: work ahead of need.
+            on_step: is handed a step a few times a second, to show what there is so far.
+            follows: it follows from the result that `on_done` was just given, so that it gives way to what was
+                asked for meanwhile.
+        """
+        request = _Request(label, make_steps, on_done, background, on_step)
         with self._changed:
-            if self._closed:
+            if self._closed or (follows and self._waiting is not None):
                 return
             if background:
                 self._ahead = request
@@ -123,6 +135,11 @@ class Jobs(widgets.HBox):
             self._stop.set()
         super().close()
 
+    @property
+    def text(self) -> str:
+        """The line of text beside the bar."""
+        return self._label.value
+
     def say(self, text: str) -> None:
         """Show a line of text beside the bar."""
         self._label.value = text
@@ -150,7 +167,7 @@ class Jobs(widgets.HBox):
 
     def _run(self, request: _Request) -> None:
         shown = not request.background
-        started = shown_at = time.monotonic()
+        started = shown_at = drawn_at = time.monotonic()
         if shown:
             self.error = None
             self._begin(request.label)
@@ -160,7 +177,7 @@ class Jobs(widgets.HBox):
                 try:
                     step = next(steps)
                 except StopIteration as end:
-                    if not self._stop.is_set():
+                    if self._keep or not self._stop.is_set():  # Cancel may come after the last step
                         request.on_done(end.value)
                         if shown and self._waiting is None:
                             self._finish(f"{request.label} · {time.monotonic() - started:.2f} s")
@@ -173,6 +190,9 @@ class Jobs(widgets.HBox):
                 if shown and time.monotonic() - shown_at > _SHOW_EVERY:
                     shown_at = time.monotonic()
                     self._show(request.label, step, shown_at - started)
+                if request.on_step is not None and time.monotonic() - drawn_at > _DRAW_EVERY:
+                    request.on_step(step)
+                    drawn_at = time.monotonic()  # after it: where drawing is slow, the work goes on between
         except Exception as error:  # a worker's error must reach the person, not the void
             self.error = traceback.format_exc()
             if shown:

@@ -11,12 +11,15 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 
+#: Left, right, bottom and top of what the axes show.
+Window = tuple[float, float, float, float]
+
 
 class Plot(widgets.Box):
     """Holds one `FigureWidget` from the first figure on: a new one each time would send plotly.js each time.
 
     Figures that are drawn later have as many traces as the first, of the same types. Points that carry a row
-    as the first of their custom data can be selected with lasso and box, and clicked.
+    as the first of their custom data can be selected with lasso and box, clicked, and hovered over.
 
     >>> plot = Plot()
     >>> plot.on_select(lambda rows: print(rows))
@@ -30,6 +33,8 @@ class Plot(widgets.Box):
         self._outlines: list[dict[str, Any]] = []
         self._select: Callable[[list[int]], object] = lambda rows: None
         self._click: Callable[[int], object] = lambda row: None
+        self._hover: Callable[[int], object] = lambda row: None
+        self._zoom: Callable[[Window | None], object] = lambda window: None
 
     def draw(self, figure: go.Figure) -> None:
         """Show `figure`; what was selected is no longer.
@@ -52,6 +57,14 @@ class Plot(widgets.Box):
         """Call `callback` with the row of a point that was clicked."""
         self._click = callback
 
+    def on_hover(self, callback: Callable[[int], object]) -> None:
+        """Call `callback` with the row of the point under the cursor."""
+        self._hover = callback
+
+    def on_zoom(self, callback: Callable[[Window | None], object]) -> None:
+        """Call `callback` with the axes' new ranges when the user zooms or pans; None for a reset."""
+        self._zoom = callback
+
     def unselect(self) -> None:
         """Take the outlines of a selection away."""
         if self._widget is not None and self._outlines:  # the browser's own hold values that are no JSON
@@ -64,7 +77,8 @@ class Plot(widgets.Box):
         self.unselect()
         with widget.batch_update():
             for old, new in zip(widget.data, figure.data, strict=True):
-                old.update({"selectedpoints": None, **new.to_plotly_json()}, overwrite=True)
+                unselected = {"selectedpoints": None} if "selectedpoints" in old else {}
+                old.update({**unselected, **new.to_plotly_json()}, overwrite=True)
             widget.layout.update(figure.layout.to_plotly_json(), overwrite=True)
         # Plotly tells of this by a message, which a browser that is still loading plotly.js does not hear: it
         # draws the state then
@@ -85,14 +99,16 @@ class Plot(widgets.Box):
         # outline of the selection comes by another one.
         widget.observe(self._laid_out, names="_js2py_relayout")
         for trace in widget.data:
-            trace.on_click(self._clicked)
-
-    def _clicked(self, trace: Any, points: Any, _state: Any) -> None:
-        if points.point_inds and trace.customdata is not None:
-            self._click(int(trace.customdata[points.point_inds[0]][0]))
+            trace.on_click(lambda trace, points, _: _tell(self._click, trace, points))
+            trace.on_hover(lambda trace, points, _: _tell(self._hover, trace, points))
 
     def _laid_out(self, change: Any) -> None:
         told = (change["new"] or {}).get("relayout_data", {})
+        window = tuple(told.get(f"{axis}axis.range[{end}]") for axis in "xy" for end in (0, 1))
+        if None not in window:
+            self._zoom(window)
+        elif any(f"{axis}axis.autorange" in told for axis in "xy"):
+            self._zoom(None)
         if "selections" not in told or self._widget is None:
             return
         self._outlines = list(told["selections"] or ())
@@ -103,6 +119,12 @@ class Plot(widgets.Box):
                 held = np.any([_inside(points, _corners(o)) for o in self._outlines], 0)
                 rows.extend(int(trace.customdata[k][0]) for k in np.flatnonzero(held))
         self._select(rows)
+
+
+def _tell(callback: Callable[[int], object], trace: Any, points: Any) -> None:
+    """Call with the row of the first of the points that the browser names, if they have rows."""
+    if points.point_inds and trace.customdata is not None:
+        callback(int(trace.customdata[points.point_inds[0]][0]))
 
 
 def _corners(outline: dict[str, Any]) -> np.ndarray:

@@ -1,0 +1,335 @@
+"""The part of the panel that draws a plane: boundaries, the region, the tree, a picture at the cursor."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable
+from collections.abc import Generator as Steps
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.boundaries.arrangement import Arrangement, Region, arrangement_steps, region
+from workbench.boundaries.explore import Exploration
+from workbench.boundaries.plane import Plane
+from workbench.boundaries.sign_layer import AnyModel, dimensions
+from workbench.boundaries.supporting_set import SupportingSet
+from workbench.models.pictures import Pictures
+from workbench.progress import Step
+from workbench.ui import parts
+from workbench.ui.jobs import Jobs
+from workbench.ui.plot import Plot, Window
+from workbench.ui.sprites import frames, pack, png
+from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
+
+#: Places a side that the cursor finds, and pictures a side of the background.
+_PLACES, _TILES = 61, 20
+#: The arrangement is exact up to so many cells, else on a grid: what keeps the plane quick.
+_MOST_CELLS, _RESOLUTION = 60_000, 160
+#: Layers of more units are drawn by their kept boundaries alone, and no more pieces than a browser draws at once.
+_MOST_UNITS, _MOST_SEGMENTS = 512, 12_000
+#: Side of the plot and of the picture at the cursor, in CSS pixels.
+_SIDE, _PICTURE = 540, 112
+_REGION = "rgba(0,158,115,0.28)"
+#: Ends a line.
+_GAP = np.full((1, 2), np.nan)
+SPREAD, THROUGH = "the samples' largest spread", "query and two far samples"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A layer in the plane.
+
+    Attributes:
+        plane: with what was looked at.
+        every, kept: boundaries of all units and of the kept ones; `every` is None for a layer of many units.
+        region: in which all kept units have the query's signs.
+        sheet: the pictures of the background as a data URL, or "" for signals.
+    """
+
+    plane: Plane
+    every: Arrangement | None
+    kept: Arrangement
+    region: Region
+    sheet: str
+
+    @property
+    def missing(self) -> str:
+        """What is not drawn, and why; "" where all is."""
+        if not _drawable(self.kept):
+            return "Boundaries are too dense to be drawn here: zoom in."
+        if self.every is None:
+            return "Of so many units only the kept boundaries are drawn."
+        return "" if _drawable(self.every) else "Only the kept boundaries are drawn: zoom in to see all."
+
+
+class PlaneView(widgets.VBox):
+    """The plane of a model's points: all of it where there are two latents, else one through the samples.
+
+    Args:
+        model: a generator or a classifier.
+        ask: called with a point of the plane that was clicked, where there are two latents.
+
+    Attributes:
+        plane: with the part of it that is looked at, or None while there is none.
+    """
+
+    def __init__(self, model: AnyModel, *, ask: Callable[[Any, str], object]) -> None:
+        self.model, self._ask = model, ask
+        self._pictures = Pictures(model)
+        self.whole = torch.Size(dimensions(model)).numel() == 2
+        self.plane: Plane | None = None
+        self._set: SupportingSet | None = None
+        self._tree: Exploration | None = None
+        self._reading: Reading | None = None
+        self._drawing = threading.Lock()  # trees, readings and zooms come from three threads
+        self._build()
+        if self.whole:
+            self._use(Plane.of(model))
+
+    # -- what it looks like --------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.jobs, self._peek = Jobs(), Jobs()
+        self.plot = Plot()
+        self.plot.on_zoom(self._zoomed)
+        self.plot.on_hover(self._hovered)
+        self.plot.on_click(self._clicked)
+        self.through = parts.choice("plane", [SPREAD, THROUGH], width=280)
+        self.through.observe(lambda _: self._choose_plane(), names="value")
+        self.through.layout.display = "none" if self.whole else None
+        self.backdrop = widgets.Checkbox(
+            value=self.whole, description="pictures", indent=False, layout=widgets.Layout(width="100px")
+        )
+        self.backdrop.observe(lambda _: self._draw(), names="value")
+        self.picture = widgets.Image(format="png", layout=widgets.Layout(width=f"{_PICTURE}px", flex="none"))
+        more = "Click to make it the query." if self.whole else "The tree is projected to the plane."
+        self._told = f"Move over the plane to see the picture there. {more} Drag to zoom in."
+        self._hint = widgets.HTML(self._told, layout=widgets.Layout(flex="1 1 200px", min_width="0"))
+        super().__init__(
+            [
+                widgets.HBox([self.through, self.backdrop], layout=parts.row()),
+                self.plot,
+                widgets.HBox([self.picture, self._hint], layout=widgets.Layout(grid_gap="10px")),
+                self.jobs,
+            ],
+            layout=widgets.Layout(grid_gap="4px", flex=f"0 1 {_SIDE}px", min_width="320px"),
+        )
+
+    # -- what the user does --------------------------------------------------------------------
+
+    def _zoomed(self, window: Window | None) -> None:
+        if self.plane is None:
+            return
+        self.plane = self.plane.zoomed(self._home if window is None else window)
+        self._draw()
+        self._request()
+
+    def _hovered(self, row: int) -> None:
+        plane = self.plane
+        if plane is None:
+            return
+        place = _grid(plane.extent, _PLACES)[row]
+
+        def steps() -> Steps[Step, None, bytes]:
+            yield Step(0, 1, "picture")
+            return png(self._pictures(plane.points(place[None]))[0], self._pictures.value_range)
+
+        self._peek.submit(steps, self._show_picture, label="Picture")
+
+    def _clicked(self, row: int) -> None:
+        if self.whole and self.plane is not None:
+            # two or three digits say which pixel was meant, and can be copied as code
+            spread = self.plane.extent[1] - self.plane.extent[0]
+            digits = 2 if spread > 1 else 4
+            x, y = (round(v, digits) for v in _grid(self.plane.extent, _PLACES)[row].tolist())
+            self._ask(torch.tensor([x, y]).reshape(dimensions(self.model)), f"torch.tensor([{x}, {y}])")
+
+    # -- what follows from it ------------------------------------------------------------------
+
+    def show(self, found: SupportingSet) -> None:
+        """Draw the boundaries of another supporting set."""
+        self._set, self._tree, self._reading = found, None, None
+        self._show_picture(png(self._pictures(found.query[None])[0], self._pictures.value_range))
+        self._draw()
+        self._request()
+
+    def show_tree(self, tree: Exploration, *, done: bool) -> None:
+        """Draw the tree; in more than two dimensions its plane is known when it has grown."""
+        self._tree = tree
+        if not self.whole and done:
+            self._choose_plane()
+        elif self.plane is not None:
+            self._draw()
+
+    def _choose_plane(self) -> None:
+        tree = self._tree
+        if tree is None or len(tree.samples) < 2:
+            return
+        moves = (tree.samples - tree.query).double().cpu().flatten(1)
+        if self.through.value == SPREAD:
+            pair = torch.linalg.svd(moves, full_matrices=False).Vh[:2]
+        else:
+            first = moves[moves.norm(dim=1).argmax()]
+            rest = moves - (moves @ first / (first @ first))[:, None] * first
+            pair = torch.stack([first, rest[rest.norm(dim=1).argmax()]])
+        plane = Plane.spanned(tree.query, pair.reshape(2, *tree.query.shape), 1.0)
+        reach = 1.25 * float(plane.coordinates(tree.samples).abs().max())
+        self._use(plane.zoomed((-reach, reach, -reach, reach)))
+
+    def _use(self, plane: Plane) -> None:
+        self.plane, self._home, self._reading = plane, plane.extent, None
+        self._draw()
+        self._request()
+
+    def _request(self) -> None:
+        plane, found = self.plane, self._set
+        if plane is not None and found is not None:
+            self.jobs.submit(lambda: self._read(plane, found), self._arrived, label="Plane")
+
+    def _read(self, plane: Plane, found: SupportingSet) -> Steps[Step, None, Reading]:
+        options: dict[str, Any] = {"most_cells": _MOST_CELLS, "resolution": _RESOLUTION}
+        every = None
+        if len(found.theta) <= _MOST_UNITS:
+            every = yield from arrangement_steps(self.model, found.layer, plane, **options)
+            own = torch.isin(every.unit, found.units.cpu())
+            kept = replace(every, segments=every.segments[own], unit=every.unit[own])
+        else:
+            kept = yield from arrangement_steps(self.model, found.layer, plane, units=found.units, **options)
+        inside = region(self.model, found, plane, **options)
+        yield Step(1, 1, "region")
+        return Reading(plane, every, kept, inside, self._sheet(plane))
+
+    def _sheet(self, plane: Plane) -> str:
+        if len(self._pictures.shape) != 3:
+            return ""
+        x0, x1, y0, y1 = plane.extent
+        half = (x1 - x0) / _TILES / 2, (y1 - y0) / _TILES / 2
+        places = _grid((x0 + half[0], x1 - half[0], y0 + half[1], y1 - half[1]), _TILES)
+        shown = self._pictures(plane.points(places))
+        sheet = pack(frames(shown, self._pictures.value_range, max_side=32), max_columns=_TILES, format="png")
+        return f"data:{sheet.mime};base64,{base64.b64encode(sheet.data).decode()}"
+
+    def _arrived(self, reading: Reading) -> None:
+        self._reading = reading
+        self._hint.value = f"{self._told} {reading.missing}"
+        self._draw()
+
+    def _show_picture(self, data: bytes) -> None:
+        self.picture.value = data
+
+    def _draw(self) -> None:
+        with self._drawing:
+            if self.plane is not None:
+                self.plot.draw(self._figure(self.plane))
+
+    def _figure(self, plane: Plane) -> go.Figure:
+        return go.Figure(
+            [*self._layer(), *self._marks(plane, self._tree), self._cursor(plane)],
+            {
+                "template": plotly_template(),
+                "width": _SIDE,
+                "height": _SIDE,
+                "margin": {"l": 44, "r": 8, "t": 8, "b": 64},
+                "font": {"color": NEUTRAL_AXIS, "size": 11},
+                "xaxis": {"range": plane.extent[:2], "showgrid": False},
+                "yaxis": {"range": plane.extent[2:], "showgrid": False},
+                "legend": {"orientation": "h", "y": -0.07, "yanchor": "top", "x": 0},
+                "hovermode": "closest",
+                "images": self._background(),
+            },
+        )
+
+    def _background(self) -> list[dict[str, Any]]:
+        reading = self._reading
+        if reading is None or not reading.sheet or not self.backdrop.value:
+            return []
+        x0, x1, y0, y1 = reading.plane.extent
+        place = {"xref": "x", "yref": "y", "x": x0, "y": y1, "sizex": x1 - x0, "sizey": y1 - y0}
+        return [{"source": reading.sheet, **place, "sizing": "stretch", "layer": "below", "opacity": 0.25}]
+
+    def _layer(self) -> list[go.Scatter]:
+        """The region, all boundaries, and those that are kept; empty until the layer was read."""
+        reading = self._reading
+        outlines = [] if reading is None else [np.concatenate([o, o[:1], _GAP]) for o in reading.region.outlines]
+        shaded = {"fill": "toself", "fillcolor": _REGION, "line": {"width": 0}}
+        traces: list[tuple[str, np.ndarray, dict[str, Any]]] = [
+            ("region", np.concatenate(outlines or [_GAP]), shaded)
+        ]
+        for name, line in (
+            ("boundaries", {"width": 0.8, "color": "rgba(110,110,110,0.7)"}),
+            ("kept", {"width": 1.5, "color": PALETTE[2]}),
+        ):
+            found = None if reading is None else (reading.every if name == "boundaries" else reading.kept)
+            traces.append((name, _lines(found), {"line": line}))
+        return [
+            go.Scatter(x=at[:, 0], y=at[:, 1], mode="lines", name=name, hoverinfo="skip", **look)
+            for name, at, look in traces
+        ]
+
+    def _marks(self, plane: Plane, tree: Exploration | None) -> list[go.Scatter]:
+        """The tree with what was accepted and rejected, and the query, projected to the plane."""
+        nodes, rejected, lines = (np.zeros((0, 2)) for _ in range(3))
+        if tree is not None:
+            nodes, rejected = plane.coordinates(tree.points).numpy(), plane.coordinates(tree.rejected).numpy()
+            gaps = np.full((len(nodes) - 1, 2), np.nan)
+            lines = np.stack([nodes[1:], nodes[tree.parents[1:].numpy()], gaps], 1).reshape(-1, 2)
+        query = np.zeros((0, 2)) if self._set is None else plane.coordinates(self._set.query[None]).numpy()
+        star = {"size": 13, "symbol": "star", "color": PALETTE[4], "line": {"width": 1, "color": "#1f2328"}}
+        return [
+            go.Scatter(x=where[:, 0], y=where[:, 1], name=name, hoverinfo="skip", **style)
+            for name, where, style in (
+                ("rejected", rejected, {"mode": "markers", "marker": {"size": 3, "color": PALETTE[1]}}),
+                ("tree", lines, {"mode": "lines", "line": {"width": 1, "color": PALETTE[0]}}),
+                ("accepted", nodes[1:], {"mode": "markers", "marker": {"size": 4, "color": PALETTE[0]}}),
+                ("query", query, {"mode": "markers", "marker": star}),
+            )
+        ]
+
+    def _cursor(self, plane: Plane) -> go.Scatter:
+        """Invisible places all over the plane, which the cursor finds."""
+        places = _grid(plane.extent, _PLACES).numpy()
+        return go.Scatter(
+            x=places[:, 0],
+            y=places[:, 1],
+            mode="markers",
+            marker={"opacity": 0, "size": 9},
+            customdata=np.arange(len(places))[:, None],
+            hoverinfo="none",
+            showlegend=False,
+        )
+
+    def close(self) -> None:
+        """Stop the workers and close every widget of the view."""
+        if hasattr(self, "plot"):
+            self.jobs.close()
+            parts.close_all(self._peek)
+            self._peek.close()
+            parts.close_all(self)
+        super().close()
+
+
+def _drawable(found: Arrangement | None) -> bool:
+    return found is not None and len(found.segments) <= _MOST_SEGMENTS
+
+
+def _lines(found: Arrangement | None) -> np.ndarray:
+    """The pieces of boundaries as one broken line (n, 2); nothing where there are too many."""
+    if found is None or not _drawable(found):
+        return _GAP
+    pieces = found.segments.numpy()
+    return np.concatenate([pieces, np.full((len(pieces), 1, 2), np.nan)], 1).reshape(-1, 2)
+
+
+def _grid(window: Window, side: int) -> Float[Tensor, "n 2"]:
+    """Places evenly over a window, row by row from the top left."""
+    x0, x1, y0, y1 = window
+    x, y = torch.linspace(x0, x1, side), torch.linspace(y1, y0, side)
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)

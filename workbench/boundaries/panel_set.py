@@ -1,0 +1,262 @@
+"""The part of the panel about one layer: its supporting set, and what stays of the query at each threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Generator as Steps
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.boundaries.sign_layer import AnyModel, BoundaryError, sign_layers
+from workbench.boundaries.supporting_set import (
+    Sides,
+    SupportingSet,
+    at_threshold,
+    masked_outputs,
+    supporting_set_steps,
+)
+from workbench.models import Classifier
+from workbench.progress import Step
+from workbench.ui import parts
+from workbench.ui.film_strip import Accepted, FilmStrip
+from workbench.ui.jobs import Jobs
+from workbench.ui.sample_grid import SampleGrid
+from workbench.ui.theme import with_difference
+
+#: Frames of the strip of thresholds, at most.
+_FRAMES = 41
+#: Columns of pixels for each bar of a classifier's probabilities.
+_BAR = 12
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A supporting set, and what is left of the query at each threshold of the strip."""
+
+    at: SupportingSet
+    thresholds: list[float]
+    masked: Tensor
+
+
+class SetView(widgets.VBox):
+    """Choose a layer and how many of its boundaries to keep, and see what they carry of the query.
+
+    Args:
+        model: a generator or a classifier.
+        jobs: runs the work.
+        seed, sides: as for `supporting_set`.
+        layer, sparsity: where the two controls stand at the beginning.
+        height: of the large picture, in CSS pixels.
+        asked: called, by the worker, when a new supporting set is on its way.
+        accepted: called with a supporting set when it is new or its threshold was accepted.
+
+    Attributes:
+        found: the supporting set at the accepted threshold, or None while there is none.
+        thresholds: those of the strip, ascending; each keeps at least one boundary.
+    """
+
+    def __init__(
+        self,
+        model: AnyModel,
+        jobs: Jobs,
+        *,
+        seed: int,
+        sides: Sides,
+        layer: str,
+        sparsity: float,
+        height: int,
+        asked: Callable[[], object],
+        accepted: Callable[[SupportingSet], object],
+    ) -> None:
+        self.model, self._jobs, self._seed, self._sides = model, jobs, seed, sides
+        self._asked, self._accepted_by = asked, accepted
+        self.found: SupportingSet | None = None
+        self.thresholds: list[float] = []
+        self._query: Tensor | None = None
+        self._build(layer, sparsity, height)
+
+    # -- what it looks like --------------------------------------------------------------------
+
+    def _build(self, layer: str, sparsity: float, height: int) -> None:
+        names = [(f"{name} · {self._kind(name)}", name) for name in sign_layers(self.model)]
+        if layer not in [name for _, name in names]:
+            names.append((f"{layer} · {self._kind(layer)}", layer))
+        self.layer = parts.choice("layer", [], width=250)
+        self.layer.options, self.layer.value = names, layer
+        self.sparsity = widgets.BoundedFloatText(
+            value=sparsity,
+            min=0,
+            max=1e6,
+            step=0.1,
+            description="sparsity",
+            layout=widgets.Layout(width="150px"),
+            style={"description_width": "initial"},
+        )
+        for control in (self.layer, self.sparsity):
+            control.observe(lambda _: self._request(), names="value")
+        self.strip = FilmStrip(
+            height=height,
+            label="Threshold",
+            status="Drag to keep fewer boundaries; release to sample the region of those that are kept",
+            empty_text="The supporting set is being computed …",
+        )
+        self.strip.on_accept(self._released)
+        self.trio = SampleGrid(arrangement="strip", name="pictures", tile=104, empty_text="")
+        self.facts = widgets.HTML()
+        super().__init__(
+            [widgets.HBox([self.layer, self.sparsity], layout=parts.row()), self.strip, self.trio],
+            layout=widgets.Layout(grid_gap="4px", flex="3 1 400px", min_width="320px"),
+        )
+
+    def _kind(self, name: str) -> str:
+        layer = self.model.layers[name]
+        return f"{layer.kind} {'×'.join(map(str, layer.shape))}"
+
+    # -- what the user does --------------------------------------------------------------------
+
+    def ask(self, query: Float[Tensor, " *point"]) -> None:
+        """Find the supporting set of another query."""
+        self._query = query
+        self._request()
+
+    def accept(self, threshold: float) -> None:
+        """Keep the boundaries above this threshold.
+
+        Raises:
+            BoundaryError: there is no supporting set yet, or the threshold keeps nothing.
+        """
+        if self.found is None:
+            raise BoundaryError("there is no supporting set yet whose threshold could be changed")
+        self._settle(at_threshold(self.model, self.found, threshold))
+
+    def _released(self, accepted: Accepted) -> None:
+        found = self.found
+        if found is None or accepted.line != self.strip.line.get("id"):
+            return
+        threshold = self.thresholds[accepted.index]
+        if threshold == found.threshold:
+            return
+
+        def steps() -> Steps[Step, None, SupportingSet]:
+            yield Step(0, None, "keeping those above")
+            return at_threshold(self.model, found, threshold)
+
+        self._jobs.submit(steps, self._settle, label="Threshold")
+
+    # -- what follows from it ------------------------------------------------------------------
+
+    def _request(self) -> None:
+        query, layer, sparsity = self._query, self.layer.value, self.sparsity.value
+        if query is None:
+            return
+        self.found = None
+
+        def steps() -> Steps[Step, None, _Found]:
+            self.found = None  # again: a result may have come since
+            self._asked()
+            found = yield from supporting_set_steps(
+                self.model, query, layer, seed=self._seed, sparsity=sparsity, sides=self._sides
+            )
+            at = thresholds(found)
+            return _Found(found, at, masked_outputs(self.model, found, at))
+
+        self._jobs.submit(steps, self._arrived, label="Supporting set")
+
+    def failed(self, reason: str) -> None:
+        """Say where the strip stands why there is nothing to scrub."""
+        self.strip.clear()
+        self.trio.clear()
+        self.strip.empty_text, self.facts.value = reason, ""
+
+    def _arrived(self, arrived: _Found) -> None:
+        found, self.thresholds = arrived.at, arrived.thresholds
+        kept = [int((found.theta > p).sum()) for p in self.thresholds]
+        errors = (arrived.masked - found.output).flatten(1).norm(dim=1) / found.scale
+        pictures, value_range = self._pictures(arrived.masked)
+        self.strip.show(
+            pictures,
+            positions=self.thresholds,
+            value_range=value_range,
+            captions=[
+                {"kept": f"{n:,} of {found.candidates:,}", "error": f"{e:.1%}", "threshold": f"{p:.4g}"}
+                | self._said(output)
+                for n, e, p, output in zip(kept, errors.tolist(), self.thresholds, arrived.masked, strict=True)
+            ],
+            ends=(f"{kept[0]:,} kept", f"{kept[-1]:,} kept"),
+            start=self.thresholds.index(found.threshold),
+        )
+        self._settle(found)
+
+    def _settle(self, found: SupportingSet) -> None:
+        self.found = found
+        pair, value_range = self._pictures(torch.stack([found.output, found.masked]))
+        three, value_range = with_difference(pair, value_range)
+        labels = ["query", f"{len(found.units):,} kept", "difference"]
+        self.trio.show(three, value_range=value_range, labels=labels)
+        self.facts.value = parts.table(self._facts_of(found))
+        self._accepted_by(found)
+
+    def _facts_of(self, found: SupportingSet) -> dict[str, str]:
+        n = len(found.units)
+        settled = "settled" if found.converged else "still falling slowly"
+        facts = {
+            "layer": f"{found.layer}, {len(found.theta):,} units",
+            "boundaries kept": f"{n:,} of {found.candidates:,} ({n / found.candidates:.0%})",
+            "threshold": f"{found.threshold:.4g}",
+            "error": f"{found.error:.1%} of an empty layer's",
+            "loss": f"{settled} after {len(found.losses)} steps",
+        }
+        said = self._said(found.output), self._said(found.masked)
+        return facts | {name: f"{said[0][name]}; kept: {said[1][name]}" for name in said[0]}
+
+    def _said(self, output: Tensor) -> dict[str, str]:
+        """What a classifier decides."""
+        if not isinstance(self.model, Classifier):
+            return {}
+        chance = _chances(output[None])[0]
+        best = int(chance.argmax())
+        name = self.model.class_names[best] if self.model.class_names else str(best)
+        return {"decision": f"{name} ({float(chance[best]):.1%})"}
+
+    def _pictures(self, outputs: Float[Tensor, "n *output"]) -> tuple[Tensor, tuple[float, float]]:
+        """Outputs as pictures with their value range: a generator's own, a classifier's probabilities as bars."""
+        if not isinstance(self.model, Classifier):
+            return outputs.float().cpu(), self.model.value_range
+        edge = torch.zeros(_BAR)
+        edge[2:-2] = 1
+        return (_chances(outputs)[:, :, None] * edge).flatten(1), (0.0, 1.0)
+
+    def close(self) -> None:
+        """Close every widget of the view."""
+        if hasattr(self, "strip"):
+            parts.close_all(self)
+        super().close()
+
+
+def thresholds(found: SupportingSet, most: int = _FRAMES) -> list[float]:
+    """Thresholds that keep ever fewer boundaries, from all candidates to the one with the largest theta.
+
+    Their numbers are evenly spaced in the logarithm; `found.threshold` is among them, and none keeps nothing.
+    """
+    theta = found.theta[found.theta > 0].double().sort(descending=True).values.cpu()
+    ends = torch.cat([theta[1:], theta.new_zeros(1)])
+    by_kept = {len(found.units): found.threshold}
+    for count in np.unique(np.geomspace(len(theta), 1, most).round().astype(int)):
+        low, high = float(ends[count - 1]), float(theta[count - 1])
+        if low < high:  # else units with the same theta stay or go together
+            middle = (low + high) / 2
+            short = next((r for r in (round(middle, d) for d in (2, 3, 4)) if low <= r < high), middle)
+            by_kept.setdefault(int((found.theta > short).sum()), short)
+    return sorted(p for n, p in by_kept.items() if n)
+
+
+def _chances(scores: Float[Tensor, "n classes"]) -> Any:
+    """Probabilities of the classes; of a single score that of being above zero."""
+    rows = scores.detach().float().cpu()
+    return rows.sigmoid() if rows.shape[1] == 1 else rows.softmax(1)

@@ -1,0 +1,55 @@
+"""What the points of a model look like: images and signals themselves, latents as the pictures they make."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.models.classifier import Classifier
+from workbench.models.generator import Generator
+from workbench.models.latent import LatentClassifier
+
+
+class Pictures:
+    """From points, a generator's latents or a classifier's inputs, to what is shown of them.
+
+    Args:
+        model: a generator, or a classifier of images, signals or a generator's latents.
+
+    Attributes:
+        value_range: of the pictures.
+        shape: of one picture: (1 or 3, H, W), or that of a signal.
+        drawable: whether a person can draw a point, or paint on it: it is an image itself.
+    """
+
+    def __init__(self, model: Generator | Classifier) -> None:
+        self._generator: Generator | None = None
+        if isinstance(model, Generator):
+            self._generator = model
+        elif isinstance(model, LatentClassifier):
+            self._generator = model.generator
+        if self._generator is not None:
+            self.shape, self.value_range = self._generator.output_shape, self._generator.value_range
+        elif isinstance(model, Classifier):
+            self.shape, self.value_range = model.input_shape, model.value_range
+        image = len(self.shape) == 3 and self.shape[0] in (1, 3)
+        self.drawable = self._generator is None and image
+
+    def __call__(self, x: Float[Tensor, "n *point"]) -> Float[Tensor, "n *picture"]:
+        """The pictures of points, on the CPU in single precision; those of NaN are the range's lowest value."""
+        low = self.value_range[0]
+        if self._generator is None:
+            shown = x
+        else:
+            shown = self._generator.render(torch.nan_to_num(x).to(self._generator.dtype))
+            shown = torch.where(torch.isnan(x.flatten(1)).any(1).reshape(-1, *[1] * (shown.ndim - 1)), low, shown)
+        return torch.nan_to_num(shown.detach().float().cpu(), nan=low)
+
+    def way(
+        self, start: Float[Tensor, " *point"], end: Float[Tensor, " *point"], positions: Float[Tensor, " frames"]
+    ) -> Float[Tensor, "frames *point"]:
+        """Points on the line from `start` (position 0) through `end` (position 1), images clipped to range."""
+        t = positions.reshape(-1, *[1] * start.ndim).to(start)
+        points = start + t * (end.to(start) - start)
+        return points.clamp(*self.value_range) if self.drawable else points
