@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 import workbench as wb
 from tests.boundaries.networks import one_layer, two_layers
 from workbench.boundaries import Arrangement, BoundaryError, Plane, arrangement, region, supporting_set
+from workbench.boundaries.complexes import Complex
 from workbench.boundaries.sign_layer import sign_layer
 
 
@@ -153,6 +155,23 @@ def test_a_closer_look_shows_the_same_boundaries():
     close = arrangement(network, layer, whole.zoomed((-0.5, 0.5, -0.5, 0.5)))
     assert close.exact and close.cells < arrangement(network, layer, whole).cells
     check_against_a_grid(close, network, layer, side=301)
+
+
+def test_held_in_parts_the_arrangement_is_the_same(monkeypatch):
+    network, layer = NETWORKS["relu"]
+    whole = arrangement(network, layer, Plane.of(network))
+    monkeypatch.setattr(sys.modules[Arrangement.__module__], "_HELD", 500)
+    parts = arrangement(network, layer, Plane.of(network))
+    assert parts.cells == whole.cells and len(parts.segments) == len(whole.segments)
+    check_against_a_grid(parts, network, layer, side=301)
+
+
+def test_what_would_be_too_many_pieces_is_known_before_they_are_made(monkeypatch):
+    network, layer = NETWORKS["relu"]
+    cells = arrangement(network, layer, Plane.of(network)).cells
+    monkeypatch.setattr(Complex, "cut", lambda *_, **__: pytest.fail("cut in vain"))
+    drawn = arrangement(network, layer, Plane.of(network), most_cells=cells - 1, resolution=16)
+    assert not drawn.exact and "look closer" in drawn.reason
 
 
 def test_a_slice_of_a_larger_latent_space_is_exact_too():

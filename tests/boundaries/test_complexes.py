@@ -49,6 +49,34 @@ def test_parallel_and_repeated_lines_and_lines_through_vertices_do_no_harm():
     assert (cells.areas() > 1e-9).sum() == 12
 
 
+def test_in_parts_a_complex_has_the_same_area_segments_and_crossings():
+    normals, offsets = lines(30, seed=2)
+    cells = Complex.box(-3, 3, -3, 3)
+    cells.cut(cells.vertices @ normals + offsets)
+    across = (np.array([0.3, -1.0]), 0.2)
+    values = [(part, (part.vertices @ across[0] + across[1])[:, None]) for part in [cells, *cells.parts(25)]]
+    (whole, height), parts = values[0], values[1:]
+    assert len(parts) > 5 and all(len(part.vertices) < len(whole.vertices) / 2 for part, _ in parts)
+    assert sum(part.areas() for part, _ in parts) == pytest.approx(whole.areas())
+    found = np.concatenate([part.segments(heights)[0] for part, heights in parts])
+    expected = whole.segments(height)[0]
+    assert len(found) == len(expected) == int(whole.crossed(height)[0])
+    assert sum(int(part.crossed(heights)[0]) for part, heights in parts) == len(expected)
+    np.testing.assert_allclose(np.sort(found.mean(1), 0), np.sort(expected.mean(1), 0))
+
+
+def test_a_cut_that_needs_too_much_room_says_how_far_it_came():
+    normals, offsets = lines(40, seed=3)
+    at_once, in_turns = Complex.box(-3, 3, -3, 3), Complex.box(-3, 3, -3, 3)
+    at_once.cut(at_once.vertices @ normals + offsets)
+    done = turns = 0
+    while done < 40:
+        done += in_turns.cut(in_turns.vertices @ normals[:, done:] + offsets[done:], room=2000).shape[1]
+        turns += 1
+    assert turns > 2 and in_turns.cells == at_once.cells
+    assert in_turns.areas().sum() == pytest.approx(36)
+
+
 def test_keeping_one_side_leaves_the_polygon_of_the_half_planes():
     angles = 2 * np.pi * np.arange(6) / 6
     normals = -np.stack([np.cos(angles), np.sin(angles)])

@@ -53,7 +53,7 @@ _ROWS = 256
 #: Share of a layer's largest value in which rounding shows: some hundred units in the last place.
 _ROUNDING = 1e-13
 #: Numbers that are held at once: values of units at vertices.
-_HELD = 40_000_000
+_HELD = 20_000_000
 #: Squares of the first, coarse grid along a side.
 _COARSE = 64
 
@@ -238,18 +238,15 @@ class _Evaluator:
         steps = at.steps()
         self.steps = None if steps is None else [copy.deepcopy(step).double().cpu() for step in steps]
         self._read = self._double
-        self.rounding = self._roundings()
-
-    def _roundings(self) -> list[float]:
-        """How far a value may be from what it stands for: of the points, and of what each step makes of them."""
-        x0, x1, y0, y1 = self.plane.extent
-        points = self.plane.points([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [(x0 + x1) / 2, (y0 + y1) / 2]])
-        found = []
+        # of the points and of what each step makes of them: how many numbers, and how far rounding may bring them
+        self.width, self.rounding = [], []
+        x0, x1, y0, y1 = plane.extent
+        points = plane.points([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [(x0 + x1) / 2, (y0 + y1) / 2]])
         with torch.no_grad():
             for step in (nn.Identity(), *(self.steps or ())):
                 points = step(points)
-                found.append(_ROUNDING * float(points.abs().max()))
-        return found
+                self.width.append(points[0].numel())
+                self.rounding.append(_ROUNDING * float(points.abs().max()))
 
     def double(self, points: Tensor, count: int) -> Float[Tensor, "n units"]:
         """What the first `count` steps make of points, in double precision.
@@ -284,12 +281,8 @@ class _Evaluator:
         return found
 
     def segments(self, cells: Complex) -> tuple[Array, Array]:
-        """The boundaries of the chosen units; many units a few at a time, so that their values can be held."""
-        together = max(1, _HELD // max(1, len(cells.vertices)))
-        parts = []
-        for k in range(0, len(self.units), together):
-            segments, unit = cells.segments(self.at(cells.vertices, slice(k, k + together)))
-            parts.append((segments, unit + k))
+        """The boundaries of the chosen units; many cells a band at a time, so that the values can be held."""
+        parts = [part.segments(self.at(part.vertices)) for part in cells.parts(_HELD // len(self.units))]
         return np.concatenate([s for s, _ in parts]), np.concatenate([u for _, u in parts])
 
     def squares(self, resolution: int) -> Complex:
@@ -344,18 +337,21 @@ def _affine_cells(evaluate: _Evaluator, most: int) -> Steps[Step, None, tuple[Co
     bends = [i for i, found in enumerate(kinks) if found]
     for place, i in enumerate(bends):
         for kink in kinks[i] or ():
-            values = _heights(evaluate, i, kink, cells.vertices)
-            units = np.flatnonzero((values >= 0).any(0) & (values < 0).any(0))
-            if cells.cells == 1 and cells.pieces(values) > most:
+            crossed = np.zeros(evaluate.width[i], np.intp)
+            for part in cells.parts(_HELD // evaluate.width[i]):
+                values = _heights(evaluate, i, kink, part.vertices)
+                crossed += part.crossed(values)
+            # a unit makes two of each cell that it crosses; in one cell alone, the units' own crossings count, too
+            if cells.cells + crossed.sum() > most or (cells.cells == 1 and cells.pieces(values) > most):
                 return None, _too_many(most)
-            done = 0
-            while done < len(units):
-                some = units[done : done + max(1, _HELD // (4 * len(cells.vertices)))]
+            units = np.flatnonzero(crossed)
+            while len(units):
+                some = units[: max(1, _HELD // (4 * len(cells.vertices)))]
                 values = _heights(evaluate, i, kink, cells.vertices, some)
-                cells.cut(values, most=most, rounding=evaluate.rounding[i])
+                done = cells.cut(values, most=most, room=_HELD, rounding=evaluate.rounding[i]).shape[1]
                 if cells.cells > most:
                     return None, _too_many(most)
-                done += len(some)
+                units = units[done:]
         yield Step(place + 1, len(bends) + 1, f"{cells.cells} pieces of the plane")
     return cells, ""
 

@@ -7,6 +7,7 @@ of its edges or none. Zero counts as positive, everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,28 @@ class Complex:
         vertices = np.stack([x[used % wide], y[used // wide]], 1)
         return cls(vertices, edges.reshape(-1, 2), sides, len(rows))
 
+    def parts(self, vertices: int) -> Iterator[Complex]:
+        """The cells in bands of about so many vertices, each a complex of its own; few vertices lie in two."""
+        count = -(-len(self.vertices) // max(1, vertices))
+        if count <= 1:
+            yield self
+            return
+        order = np.argsort(self._middles()[:, 0], kind="stable")
+        for chosen in np.array_split(order, min(count, self.cells)):
+            own = np.zeros(self.cells + 1, bool)  # the last place is that of -1
+            own[chosen] = True
+            inside = own[self.sides]
+            touched = inside.any(1)
+            used, edges = np.unique(self.edges[touched], return_inverse=True)
+            sides = np.where(inside, self.sides, -1)[touched]
+            yield Complex(self.vertices[used], edges.reshape(-1, 2), sides, self.cells)
+
+    def crossed(self, values: Array) -> Array:
+        """(functions,) how many cells each function cuts."""
+        positive = values >= 0
+        differs = positive[self.edges[:, 0]] != positive[self.edges[:, 1]]
+        return (differs.sum(0) + differs[(self.sides >= 0).all(1)].sum(0)) // 2
+
     def segments(self, values: Array) -> tuple[Array, Array]:
         """Where functions are zero: segments (n, 2, 2), and which function (n,) each belongs to.
 
@@ -93,18 +116,28 @@ class Complex:
         return 1 + len(low) + crossed
 
     def cut(
-        self, values: Array, *, keep: Array | None = None, most: int | None = None, rounding: float = 0.0
+        self,
+        values: Array,
+        *,
+        keep: Array | None = None,
+        most: int | None = None,
+        room: int | None = None,
+        rounding: float = 0.0,
     ) -> Array:
-        """Cut the cells along the zeros of functions, one after another; returns their values at all vertices.
+        """Cut the cells along the zeros of functions, one after another.
+
+        Returns the values at all vertices of those that it cut along, all if neither limit was reached.
 
         Args:
             values: (v, functions) at the vertices.
             keep: (functions,) signs; cells on the other side are dropped.
             most: stop, unfinished, when there are more cells than this.
+            room: stop, unfinished, when more values than this would be held.
             rounding: values up to this size are zero.
         """
         held = np.empty((2 * len(values) + 1024, values.shape[1]))
         held[: len(values)] = values
+        done = 0
         for k in range(values.shape[1]):
             before = len(self.vertices)
             fresh = self._cut(held[:before], k)
@@ -115,9 +148,10 @@ class Complex:
             held[before:total] = fresh
             if keep is not None:
                 self._drop(held[:total, k], keep[k])
-            if most is not None and self.cells > most:
+            done = k + 1
+            if (most is not None and self.cells > most) or (room is not None and total * values.shape[1] > room):
                 break
-        return held[: len(self.vertices)]
+        return held[: len(self.vertices), :done]
 
     def _cut(self, values: Array, k: int) -> Array:
         """Cut along the zeros of function `k`; returns the values at the vertices that this adds."""
