@@ -172,7 +172,7 @@ def nodes(latents: int, *, most: int) -> dict[str, Any]:
 
 
 def exact_arrangement(*, side: int, rounds: int) -> dict[str, Any]:
-    """Both first layers' boundaries of `mnist-dcgan-2d`, exact, beside a grid of the same with marching squares."""
+    """Boundaries of the two first layers of `mnist-dcgan-2d`, exact, beside marching squares on a grid."""
     G = wb.load("mnist-dcgan-2d", device="cpu")
     plane = wb.boundaries.Plane.of(G)
     x0, x1, y0, y1 = plane.extent
