@@ -127,7 +127,7 @@ class Settings:
 
 
 EFFORTS = {
-    "fast": Settings(scout=8, starts=2, search=30, planes=8, rounds=0, mixtures=0, newton=15, exact=8),
+    "fast": Settings(search=30, planes=8, rounds=0, mixtures=0, newton=15, exact=8),
     "accurate": Settings(),
     "thorough": Settings(starts=5, search=400, planes=20, cuts=8, rounds=10, mixtures=24, newton=100, exact=50),
 }

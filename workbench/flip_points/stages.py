@@ -254,18 +254,21 @@ def _nearest(
     at_query = rows.value(rows.origin, leaving)
     many = rows.repeated(classes - 1)
     many.targets = other_classes(rows.labels, classes).reshape(-1, 1)
+    scouted, first = torch.full_like(many.origin[:, 0], torch.inf), many.origin
     if kept < classes - 1:
-        distance, _ = yield from _last(search(many, leaving, toward, steps=settings.scout))
-        chosen = distance.view(n, -1).topk(kept, dim=1, largest=False).indices
+        scouted, first = yield from _last(search(many, leaving, toward, steps=settings.scout))
+        chosen = scouted.view(n, -1).topk(kept, dim=1, largest=False).indices
         chosen = (torch.arange(n, device=chosen.device)[:, None] * (classes - 1) + chosen).flatten()
-        many = many[chosen]
-    _, hit = yield from _last(search(many, leaving, toward, steps=settings.search, heat=settings.heat))
+        many, scouted, first = many[chosen], scouted[chosen], first[chosen]
+    reached, hit = yield from _last(search(many, leaving, toward, steps=settings.search, heat=settings.heat))
+    hit = torch.where((scouted < reached)[:, None], first, hit)
     start = crossing(many, hit, leaving, at_query=at_query.repeat_interleave(kept), steps=5)
     estimates, points = cutting_planes(many, start, leaving, steps=settings.planes, cuts=settings.cuts)
     yield "cutting planes"
     found = points.view(n, kept, -1)
     best, point = _least(estimates.view(n, kept), found)
-    near, sure = _least((start - many.origin).norm(dim=1).view(n, kept), start.view(n, kept, -1))
+    length = torch.where(torch.minimum(scouted, reached).isinf(), torch.inf, (start - many.origin).norm(dim=1))
+    near, sure = _least(length.view(n, kept), start.view(n, kept, -1))
     for _ in range(settings.rounds):
         again, start = turned(rows, point, count=settings.restarts, generator=generator)
         _, hit = yield from _last(search(again, leaving, leaving, steps=settings.again, heat=2.0, start=start))
