@@ -216,15 +216,25 @@ def _stages(
     point, hit = point.to(final.origin), hit.to(final.origin)
     if not question.targeted:
         final.targets = _met(final, point)
-    steps = newton(final, point, constraints, steps=question.settings.exact)
-    solved = yield from _last(steps, "double precision")
+    exact = question.settings.exact
+    solved = yield from _last(newton(final, point, constraints, steps=exact), "double precision")
     proof = prove(final, solved, constraints)
-    # at corners an estimate can mislead, and Newton's steps can fail; the way to a hit still ends
-    beaten = (solved - final.origin).norm(dim=1) > 1.0001 * (hit - final.origin).norm(dim=1)
-    lost = (~proof.on_boundary | beaten).nonzero()[:, 0]
-    if not question.targeted and len(lost):
-        solved = solved.index_copy(0, lost, landed(final[lost], hit[lost], steps=120))
-        final.targets = _met(final, solved)
+    lost = ~proof.on_boundary
+    if not question.targeted:
+        # at corners an estimate can mislead, and Newton's steps can fail; the way to a hit still ends
+        lost |= (solved - final.origin).norm(dim=1) > 1.0001 * (hit - final.origin).norm(dim=1)
+    if bool(lost.any()):
+        again = lost.nonzero()[:, 0]
+        some = final[again]
+        if question.targeted:  # searches whose first steps are longer end elsewhere
+            point = yield from _toward_target(question, rows[again], constraints, heat=question.settings.heat)
+            steps = newton(some, point.to(final.origin), constraints, steps=exact)
+            ended = yield from _last(steps, "double precision")
+        else:
+            ended = landed(some, hit[again], steps=120)
+        solved = solved.index_copy(0, again, ended)
+        if not question.targeted:
+            final.targets = _met(final, solved)
         proof = prove(final, solved, constraints)
     on_boundary = proof.on_boundary
     status = torch.where(proof.angle <= STRAIGHT, CONVERGED, CORNER)
@@ -323,7 +333,7 @@ def _from_afar(
 
 
 def _toward_target(
-    question: Question, rows: Rows, constraints: Constraints
+    question: Question, rows: Rows, constraints: Constraints, *, heat: float = 1.5
 ) -> Steps[str, None, Float[Tensor, "rows d"]]:
     """For the boundary with given classes: Newton steps from where several searches ended, the best of them."""
     settings, change = question.settings, question.change
@@ -332,7 +342,7 @@ def _toward_target(
     best = torch.full_like(rows.origin[:, 0], torch.inf)
     point = rows.origin
     for guide in guides:
-        _, start = yield from _last(search(rows, height, guide, steps=settings.search))
+        _, start = yield from _last(search(rows, height, guide, steps=settings.aimed, heat=heat))
         ended = yield from _last(newton(rows, start, constraints, steps=settings.newton), "Newton steps")
         scores, values, _ = rows.heights(ended, *constraints.functions)
         wrong = constraints.unmet(values) / scores.abs().amax(1).clamp_min(1)
