@@ -3,8 +3,8 @@
 Four stages, none of which is the paper's (whose homotopy is the reference that this is tested against):
 
 1. a *search* toward each target by normalised gradient steps on a sphere around the query whose radius
-   shrinks after a hit and grows after a miss, as in DDN (Rony et al., CVPR 2019): a short one toward
-   all targets, a long one toward the nearest ones;
+   shrinks after a hit and grows after a miss, as in DDN (Rony et al., CVPR 2019): where there are too many
+   targets for all of them, a short one toward all and a long one toward the nearest;
 2. *cutting planes* in a trust region (a bundle method): the nearest point of the polyhedron of the last
    linearisations is tried, which finds corners of piecewise linear networks as well as smooth optima;
 3. *restarts* of both in rounds, each from the best point so far with its direction turned at random, then of the
@@ -104,7 +104,7 @@ class Settings:
         starts: classes whose search begins anew, the nearest ones.
         search: steps of that search.
         heat: of that search, see `search`.
-        aimed: steps of each search toward a given target.
+        aimed: steps of each search toward a given or a drawn target.
         planes: steps of the cutting planes; twice as many for the last one.
         cuts: linearisations that are kept.
         rounds: of restarts, each from the best point so far; `restarts` are how many a round, each a search of

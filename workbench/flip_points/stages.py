@@ -324,7 +324,7 @@ def _from_afar(
     direction = torch.randn(rows.origin.shape, generator=generator).to(rows.origin)
     direction = torch.where(rows.low < rows.high, direction, 0)
     start = rows.clip(rows.origin + 2 * radius * direction / direction.norm(dim=1, keepdim=True))
-    _, hit = yield from _last(search(rows, leaving, toward, steps=settings.search, heat=1.0, start=start))
+    _, hit = yield from _last(search(rows, leaving, toward, steps=settings.aimed, heat=1.0, start=start))
     at_query = rows.value(rows.origin, leaving)
     hit = crossing(rows, hit, leaving, at_query=at_query, steps=5)
     _, point = cutting_planes(rows, hit, leaving, steps=2 * settings.planes, cuts=settings.cuts)
