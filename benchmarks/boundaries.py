@@ -20,8 +20,9 @@ from torch import Tensor
 import workbench as wb
 from benchmarks.timing import write
 from workbench.boundaries import Exploration, SupportingSet
-from workbench.boundaries.explore import _CACHED, SPACING, Tree
+from workbench.boundaries.explore import CACHED
 from workbench.boundaries.sign_layer import sign_layer
+from workbench.boundaries.tree import SPACING, Tree
 from workbench.metrics import pixel_deviation
 
 LAYERS = {
@@ -85,7 +86,7 @@ def trees(network: str, layer: str, *, samples: int, rounds: int, plain_samples:
 
     def push(read: Callable[[Tensor], Tensor]) -> None:
         with torch.no_grad():
-            for part in candidates.split(_CACHED):
+            for part in candidates.split(CACHED):
                 read(part)
 
     ways = {
@@ -172,7 +173,7 @@ def nodes(latents: int, *, most: int) -> dict[str, Any]:
 
 
 def exact_arrangement(*, side: int, rounds: int) -> dict[str, Any]:
-    """Both first layers' boundaries of `mnist-dcgan-2d`, exact, beside a grid of the same with marching squares."""
+    """Boundaries of the two first layers of `mnist-dcgan-2d`, exact, beside marching squares on a grid."""
     G = wb.load("mnist-dcgan-2d", device="cpu")
     plane = wb.boundaries.Plane.of(G)
     x0, x1, y0, y1 = plane.extent

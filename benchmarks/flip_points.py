@@ -1,9 +1,10 @@
 """Closest flip points beside minimal-norm attacks, distance and cost: `python -m benchmarks.flip_points`.
 
 Each network and method is one measurement, kept in `benchmarks/results/flip-points/NETWORK.safetensors`, so that a
-second run goes on where the first one stopped; the table is made of all that is there. The attacks' points are
-brought back to the boundary by bisection before they are compared, without counting the time. At one thread the
-time of the process, unlike that of the clock, is hardly disturbed by what else the machine does.
+second run goes on where the first one stopped. The table is made of all that is there; a row says on how
+many images, and by which command it was measured (those without one are older than this record). The attacks'
+points are brought back to the boundary by bisection before they are compared, without counting the time. At one
+thread the time of the process, unlike that of the clock, is hardly disturbed by what else the machine does.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +86,13 @@ class Measured:
     Attributes:
         distances: (n,) to the nearest boundary, inf where none was found.
         classes: (n, 10) to the boundary with each class, of methods that take a target.
+        command: that measured it, empty where that is not known.
     """
 
     distances: Float[Tensor, " n"]
     classes: Float[Tensor, "n classes"] | None
     cost: Cost
+    command: str = ""
 
 
 class Store:
@@ -106,8 +110,11 @@ class Store:
             if about["fingerprint"] != self._fingerprint:
                 raise SystemExit(f"{self._path} was measured on other weights; move it away to begin anew")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        commands = json.loads(about.get("commands", "{}"))
         return {
-            method: Measured(tensors[method], tensors.get(f"{method}/classes"), Cost(**cost))
+            method: Measured(
+                tensors[method], tensors.get(f"{method}/classes"), Cost(**cost), commands.get(method, "")
+            )
             for method, cost in json.loads(about["costs"]).items()
         }
 
@@ -117,9 +124,10 @@ class Store:
         tensors = {name: one.distances for name, one in every.items()}
         tensors |= {f"{name}/classes": one.classes for name, one in every.items() if one.classes is not None}
         costs = json.dumps({name: asdict(one.cost) for name, one in every.items()})
+        commands = json.dumps({name: one.command for name, one in every.items() if one.command})
         self._path.parent.mkdir(parents=True, exist_ok=True)
         part = Path(f"{self._path}.{os.getpid()}")
-        save_file(tensors, part, {"fingerprint": self._fingerprint, "costs": costs})
+        save_file(tensors, part, {"fingerprint": self._fingerprint, "costs": costs, "commands": commands})
         part.replace(self._path)
 
 
@@ -186,7 +194,10 @@ def methods() -> dict[str, Callable[[wb.Classifier, Tensor], Measured]]:
 
 
 def table(measured: dict[str, Measured]) -> dict[str, Any]:
-    """Distances and costs side by side, and how ours stand to the best of all peers."""
+    """Distances and costs side by side, and how ours stand to the best of all peers.
+
+    A method that was given fewer images than the peers is compared on those.
+    """
     peers = {name: one for name, one in measured.items() if not name.startswith(OURS)}
     if not peers:
         return {}
@@ -197,8 +208,9 @@ def table(measured: dict[str, Measured]) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for name, one in measured.items():
         n, d = len(one.distances), one.distances
-        ratio = d / best_peer
+        ratio = d / best_peer[:n]
         rows[name] = {
+            "images": n,
             "success": float(d.isfinite().double().mean()),
             "median": float(d.median()),
             "mean": float(d[d.isfinite()].mean()),
@@ -211,10 +223,12 @@ def table(measured: dict[str, Measured]) -> dict[str, Any]:
             "backward": one.cost.backward / n,
         }
         if one.classes is not None and solved:
-            any_peer = torch.stack(solved).any(0)
+            any_peer = torch.stack(solved).any(0)[:n]
             rows[name]["share of the pairs that any peer solves"] = float(
                 one.classes.isfinite()[any_peer].double().mean()
             )
+        if one.command:
+            rows[name]["command"] = one.command
     fastest = min(close, key=lambda name: close[name].process_seconds)
     return {
         "images": len(best_peer),
@@ -229,18 +243,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--networks", nargs="*", default=NETWORKS, choices=NETWORKS)
-    parser.add_argument("--methods", nargs="*", default=[""], help="those that hold one of these words")
+    parser.add_argument("--methods", nargs="*", default=[""], help="by name, or all that hold this word")
     parser.add_argument("--again", action="store_true", help="measure anew what is there already")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    command = " ".join(["python -m benchmarks.flip_points", *map(shlex.quote, sys.argv[1:])])
+    every = methods()
+    words = [word for word in options.methods if word not in every]
     x = mnist.load("test").tensor()[: options.images]
     findings: dict[str, Any] = {"images at once": BATCH}
     for name in NETWORKS:
         classifier = network(name)
         store = Store(name, classifier.fingerprint)
-        for method, measure in methods().items() if name in options.networks else ():
-            wanted = any(word in method for word in options.methods)
+        for method, measure in every.items() if name in options.networks else ():
+            wanted = method in options.methods or any(word in method for word in words)
             if not wanted or (method in store.read() and not options.again):
                 continue
             try:
@@ -248,10 +265,10 @@ def main() -> None:
             except Exception as error:  # a peer that fails is reported, the rest goes on
                 print(f"{name}: {method} failed: {error!r}", flush=True)
                 continue
-            store.add(method, measured)
+            store.add(method, replace(measured, command=command))
             print(f"{name}: {method}: median {measured.distances.median():.4f}, {measured.cost}", flush=True)
         findings[name] = table(store.read())
-    write("flip-points", " ".join(["python -m benchmarks.flip_points", *sys.argv[1:]]), findings)
+    write("flip-points", command, findings)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def test_the_radius_is_the_mean_of_the_farthest_and_the_nearest_point_that_left(
 def test_the_cube_has_the_volume_of_the_ball(latents):
     G = one_layer(latents=latents, units=24)
     found = supporting_set(G, G.latents(1, seed=4), "1", most_steps=60)
-    tree = explore(G, found.query, found, samples=50, step=max(0.3, latents / 16), interval=4.0, tries=300)
+    tree = explore(G, found.query, found, samples=50, step=max(0.3, latents / 8), interval=4.0, tries=300)
     l2, linf = epsilon_radii(tree)
     ball = latents / 2 * math.log(math.pi) - math.lgamma(latents / 2 + 1) + latents * math.log(l2)
     assert latents * math.log(2 * linf) == pytest.approx(ball)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from workbench.boundaries.complexes import Complex, joined
+from workbench.boundaries.complexes import Complex, joined, polylines
 
 
 def lines(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,3 +112,16 @@ def test_edges_are_joined_to_loops_even_where_two_meet_at_a_corner():
     loops = joined(bow)
     assert sum(len(loop) - 1 for loop in loops) == 6
     assert all(loop[0] == loop[-1] for loop in loops)
+
+
+def test_pieces_are_joined_to_lines_of_one_owner():
+    ticks = np.linspace(-2, 2, 41)
+    cells = Complex.squares(ticks, ticks, np.ones((40, 40), bool))
+    x, y = cells.vertices.T
+    segments, owner = cells.segments(np.stack([x**2 + y**2 - 1.01, x + 0.03], 1))
+    lines = polylines(segments, owner)
+    assert len(lines) == 2
+    straight, circle = sorted(lines, key=len)
+    assert len(straight) == 41 and straight[[0, -1], 1].tolist() in ([-2, 2], [2, -2])
+    assert np.allclose(circle[0], circle[-1]) and len(circle) > 70
+    assert polylines(np.zeros((0, 2, 2)), np.zeros(0)) == []

@@ -10,8 +10,9 @@ from torch import nn
 import workbench as wb
 from tests.boundaries.networks import one_layer, two_layers
 from workbench.boundaries import BoundaryError, explore, supporting_set
-from workbench.boundaries.explore import SPACING, Exploration, Tree, explore_steps
+from workbench.boundaries.explore import Exploration, explore_steps
 from workbench.boundaries.supporting_set import SupportingSet
+from workbench.boundaries.tree import SPACING, Tree
 from workbench.progress import stop
 
 

@@ -91,6 +91,24 @@ def test_the_shown_code_gives_what_is_shown(panel):
     )
 
 
+@pytest.mark.parametrize("kind", ["basis", "arrays as bounds", "numbers as bounds"])
+def test_the_shown_code_names_arrays_and_writes_numbers(classifier, x, kind: str):
+    low = torch.zeros(1, 6, 6)
+    bounds = (low, np.ones((1, 6, 6))) if kind == "arrays as bounds" else (-0.5, 1.5)
+    given = {"basis": torch.eye(36)[:20]} if kind == "basis" else {"bounds": bounds}
+    panel = wb.flip_points.Panel(classifier, x, effort="fast", seed=5, **given)
+    finish(panel)
+    panel.many.find_all()
+    finish(panel)
+    variables = {} if kind == "numbers as bounds" else given
+    for line in (panel.one.code.code, panel.many.code.code):
+        assert len(line) < 160
+        shown = eval(line, {"wb": wb, "C": classifier, "x": x, **variables})
+        assert shown.found.all()
+    assert same(shown, panel.many.found)
+    panel.close()
+
+
 def test_a_bar_shows_the_flip_toward_its_class(panel):
     target = int(panel.one.every.targets[1])
     bars = panel.one.bars.children[0].data[0]

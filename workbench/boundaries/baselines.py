@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.boundaries.explore import Exploration, Tree, box, limits_around
+from workbench.boundaries.explore import Exploration, box, limits_around
 from workbench.boundaries.sign_layer import AnyModel, BoundaryError, limits
+from workbench.boundaries.tree import Tree
 from workbench.results import Result
 
 

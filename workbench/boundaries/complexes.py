@@ -265,27 +265,35 @@ def _turn(a: Array, b: Array) -> Array:
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
+def polylines(segments: Array, owner: Array) -> list[Array]:
+    """Pieces (n, 2, 2) joined end to end into lines (m, 2), those of one owner (n,) with one another alone."""
+    if not len(segments):
+        return []
+    ends = np.concatenate([np.repeat(owner, 2)[:, None], segments.reshape(-1, 2)], 1)
+    points, number = np.unique(ends, axis=0, return_inverse=True)
+    pieces = number.reshape(-1, 2)
+    pieces = pieces[pieces[:, 0] != pieces[:, 1]]  # a line through a vertex has pieces of no length there
+    return [points[line, 1:] for line in joined(pieces)]
+
+
 def joined(edges: Array) -> list[list[int]]:
-    """Loops of vertices out of edges (n, 2) of which every vertex has an even number."""
+    """Lines of vertices out of edges (n, 2): first those from one loose end to another, then closed ones."""
     at: dict[int, list[int]] = {}
     for number, (a, b) in enumerate(edges.tolist()):
         at.setdefault(a, []).append(number)
         at.setdefault(b, []).append(number)
     used = np.zeros(len(edges), bool)
-    loops = []
-    for first in range(len(edges)):
+    loose = [(held[0], vertex) for vertex, held in at.items() if len(held) % 2]
+    closed = [(number, int(edges[number, 0])) for number in range(len(edges))]
+    lines = []
+    for first, start in loose + closed:
         if used[first]:
             continue
-        used[first] = True
-        start, here = edges[first].tolist()
-        loop = [start, here]
-        while here != start:
-            following = next((n for n in at[here] if not used[n]), None)
-            if following is None:
-                break
-            used[following] = True
-            a, b = edges[following].tolist()
-            here = b if a == here else a
-            loop.append(here)
-        loops.append(loop)
-    return loops
+        line, free = [start], [first]
+        while free:
+            used[free[0]] = True
+            a, b = edges[free[0]].tolist()
+            line.append(b if a == line[-1] else a)
+            free = [] if line[-1] == start else [n for n in at[line[-1]] if not used[n]]
+        lines.append(line)
+    return lines

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import plotly.graph_objects as go
 import torch
 from jaxtyping import Float
@@ -13,9 +15,14 @@ from torch import Tensor
 
 from workbench.boundaries.arrangement import Arrangement, Region
 from workbench.boundaries.claims import CONTROLS, OURS, PAPER
+from workbench.boundaries.complexes import polylines
 from workbench.boundaries.explore import Exploration
+from workbench.boundaries.plane import Plane
 from workbench.boundaries.supporting_set import SupportingSet
 from workbench.ui.theme import PALETTE, plotly_template
+
+_SHADE = "rgba(0,158,115,0.24)"
+_STAR = {"size": 13, "symbol": "star", "color": PALETTE[4], "line": {"width": 1, "color": "#1f2328"}}
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,26 +54,13 @@ def arrangement(
         region: of it, in the same plane.
         exploration: the tree with its accepted and rejected points.
     """
-    plane, figure = drawn.plane, go.Figure()
-    own = (
-        torch.isin(drawn.unit, kept.units.cpu())
-        if kept is not None
-        else torch.zeros(len(drawn.unit), dtype=torch.bool)
-    )
-    if region is not None:
-        _line(
-            figure, "region", [torch.from_numpy(o) for o in region.outlines], width=0, fill="rgba(0,158,115,0.22)"
-        )
-    _line(figure, "boundaries", drawn.segments[~own], colour="rgba(128,128,128,0.45)", width=0.7)
-    _line(figure, "kept boundaries", drawn.segments[own], colour=PALETTE[2], width=1.8)
-    if exploration is not None:
-        nodes, rejected = plane.coordinates(exploration.points), plane.coordinates(exploration.rejected)
-        branches = torch.stack([nodes[1:], nodes[exploration.parents[1:]]], 1)
-        _dots(figure, "rejected", rejected, PALETTE[1], 4, "x-thin-open")
-        _line(figure, "tree", branches, colour=PALETTE[0], width=0.9)
-        _dots(figure, "accepted", nodes[1:], PALETTE[0], 4, "circle")
+    every, own = drawn, None
     if kept is not None:
-        _dots(figure, "query", plane.coordinates(kept.query[None]), PALETTE[4], 13, "star")
+        held = torch.isin(drawn.unit, kept.units.cpu())
+        every, own = (replace(drawn, segments=drawn.segments[m], unit=drawn.unit[m]) for m in (~held, held))
+    query = None if kept is None else kept.query
+    traces = plane_traces(drawn.plane, every=every, kept=own, region=region, exploration=exploration, query=query)
+    figure = go.Figure([trace for trace in traces if trace.x is not None and len(trace.x)])
     x0, x1, y0, y1 = drawn.extent
     figure.update_layout(
         template=plotly_template(),
@@ -80,35 +74,54 @@ def arrangement(
     return figure
 
 
-def _line(
-    figure: go.Figure,
-    name: str,
-    pieces: Iterable[Float[Tensor, "n 2"]],
+def plane_traces(
+    plane: Plane,
     *,
-    colour: str = "rgba(0,0,0,0)",
-    width: float,
-    fill: str | None = None,
-) -> None:
-    """Lines as one trace, with gaps between them; nothing where there are none."""
-    gap = torch.full((1, 2), torch.nan, dtype=torch.float64)
-    parts = [part for piece in pieces for part in (piece.double().cpu(), gap)]
-    if not parts:
-        return
-    xy = torch.cat(parts)
-    # WebGL draws hundreds of thousands of pieces, but does not fill
-    kind = go.Scatter if fill or len(xy) < 3000 else go.Scattergl
-    look = {"fill": "toself", "fillcolor": fill} if fill else {}
-    line = {"color": colour, "width": width}
-    figure.add_trace(kind(x=xy[:, 0], y=xy[:, 1], mode="lines", name=name, line=line, hoverinfo="skip", **look))
+    every: Arrangement | None = None,
+    kept: Arrangement | None = None,
+    region: Region | None = None,
+    exploration: Exploration | None = None,
+    query: Float[Tensor, " *point"] | None = None,
+) -> list[go.Scatter]:
+    """What `arrangement` is made of: always the same seven traces, empty where there is nothing to show.
 
-
-def _dots(figure: go.Figure, name: str, xy: Float[Tensor, "n 2"], colour: str, size: int, symbol: str) -> None:
-    marker = {"color": colour, "size": size, "symbol": symbol}
-    if symbol == "star":
-        marker |= {"line": {"width": 1, "color": "#1f2328"}}
-    figure.add_scatter(
-        x=xy[:, 0], y=xy[:, 1], mode="markers", name=name, marker=marker, hovertemplate="%{x:.3f}, %{y:.3f}"
+    Args:
+        every, kept: boundaries that are drawn pale and highlighted.
+    """
+    nodes, rejected, branches = (np.zeros((0, 2)) for _ in range(3))
+    if exploration is not None:
+        nodes, rejected = (plane.coordinates(p).numpy() for p in (exploration.points, exploration.rejected))
+        branches = _gapped(list(np.stack([nodes[1:], nodes[exploration.parents[1:].numpy()]], 1)))
+    star = np.zeros((0, 2)) if query is None else plane.coordinates(query[None]).numpy()
+    outlines = [] if region is None else list(region.outlines)
+    looks: tuple[tuple[str, np.ndarray, dict[str, Any]], ...] = (
+        ("region", _gapped(outlines), {"fill": "toself", "fillcolor": _SHADE, "line": {"width": 0}}),
+        ("boundaries", _boundaries(every), {"line": {"width": 0.8, "color": "rgba(110,110,110,0.6)"}}),
+        ("kept boundaries", _boundaries(kept), {"line": {"width": 1.6, "color": PALETTE[2]}}),
+        ("rejected", rejected, {"marker": {"size": 3, "color": PALETTE[1]}}),
+        ("tree", branches, {"line": {"width": 1, "color": PALETTE[0]}}),
+        ("accepted", nodes[1:], {"marker": {"size": 4, "color": PALETTE[0]}}),
+        ("query", star, {"marker": _STAR}),
     )
+    return [
+        go.Scatter(x=at[:, 0], y=at[:, 1], name=name, mode=_mode(look), hoverinfo="skip", **look)
+        for name, at, look in looks
+    ]
+
+
+def _mode(look: Mapping[str, Any]) -> str:
+    return "markers" if "marker" in look else "lines"
+
+
+def _boundaries(drawn: Arrangement | None) -> np.ndarray:
+    """Boundaries as a few long lines (n, 2) with gaps between them."""
+    return np.zeros((0, 2)) if drawn is None else _gapped(polylines(drawn.segments.numpy(), drawn.unit.numpy()))
+
+
+def _gapped(lines: list[np.ndarray]) -> np.ndarray:
+    """Lines (n, 2) one after another, with a gap after each."""
+    gap = np.full((1, 2), np.nan)
+    return np.concatenate([part for line in lines for part in (line, gap)]) if lines else np.zeros((0, 2))
 
 
 def comparison(table: pd.DataFrame, *, by: str = "layer", title: str = "", height: int = 340) -> go.Figure:

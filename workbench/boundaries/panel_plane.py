@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.boundaries import figures
 from workbench.boundaries.arrangement import Arrangement, Region, arrangement_steps, region
 from workbench.boundaries.explore import Exploration
 from workbench.boundaries.plane import Plane
@@ -27,19 +28,16 @@ from workbench.ui import parts
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot, Window
 from workbench.ui.sprites import frames, pack, png
-from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
+from workbench.ui.theme import NEUTRAL_AXIS, plotly_template
 
 #: Places a side that the cursor finds, and pictures a side of the background.
 _PLACES, _TILES = 61, 20
 #: The arrangement is exact up to so many cells, else on a grid: what keeps the plane quick.
 _MOST_CELLS, _RESOLUTION = 60_000, 160
 #: Layers of more units are drawn by their kept boundaries alone, and no more pieces than a browser draws at once.
-_MOST_UNITS, _MOST_SEGMENTS = 512, 12_000
+_MOST_UNITS, _MOST_SEGMENTS = 512, 30_000
 #: Side of the plot and of the picture at the cursor, in CSS pixels.
 _SIDE, _PICTURE = 540, 112
-_REGION = "rgba(0,158,115,0.28)"
-#: Ends a line.
-_GAP = np.full((1, 2), np.nan)
 SPREAD, THROUGH = "the samples' largest spread", "query and two far samples"
 
 
@@ -63,11 +61,13 @@ class Reading:
     @property
     def missing(self) -> str:
         """What is not drawn, and why; "" where all is."""
-        if not _drawable(self.kept):
+        if _drawable(self.kept) is None:
             return "Boundaries are too dense to be drawn here: zoom in."
         if self.every is None:
             return "Of so many units only the kept boundaries are drawn."
-        return "" if _drawable(self.every) else "Only the kept boundaries are drawn: zoom in to see all."
+        return (
+            "" if _drawable(self.every) is not None else "Only the kept boundaries are drawn: zoom in to see all."
+        )
 
 
 class PlaneView(widgets.VBox):
@@ -232,7 +232,7 @@ class PlaneView(widgets.VBox):
 
     def _figure(self, plane: Plane) -> go.Figure:
         return go.Figure(
-            [*self._layer(), *self._marks(plane, self._tree), self._cursor(plane)],
+            [*self._traces(plane), self._cursor(plane)],
             {
                 "template": plotly_template(),
                 "width": _SIDE,
@@ -255,43 +255,16 @@ class PlaneView(widgets.VBox):
         place = {"xref": "x", "yref": "y", "x": x0, "y": y1, "sizex": x1 - x0, "sizey": y1 - y0}
         return [{"source": reading.sheet, **place, "sizing": "stretch", "layer": "below", "opacity": 0.25}]
 
-    def _layer(self) -> list[go.Scatter]:
-        """The region, all boundaries, and those that are kept; empty until the layer was read."""
-        reading = self._reading
-        outlines = [] if reading is None else [np.concatenate([o, o[:1], _GAP]) for o in reading.region.outlines]
-        shaded = {"fill": "toself", "fillcolor": _REGION, "line": {"width": 0}}
-        traces: list[tuple[str, np.ndarray, dict[str, Any]]] = [
-            ("region", np.concatenate(outlines or [_GAP]), shaded)
-        ]
-        for name, line in (
-            ("boundaries", {"width": 0.8, "color": "rgba(110,110,110,0.7)"}),
-            ("kept", {"width": 1.5, "color": PALETTE[2]}),
-        ):
-            found = None if reading is None else (reading.every if name == "boundaries" else reading.kept)
-            traces.append((name, _lines(found), {"line": line}))
-        return [
-            go.Scatter(x=at[:, 0], y=at[:, 1], mode="lines", name=name, hoverinfo="skip", **look)
-            for name, at, look in traces
-        ]
-
-    def _marks(self, plane: Plane, tree: Exploration | None) -> list[go.Scatter]:
-        """The tree with what was accepted and rejected, and the query, projected to the plane."""
-        nodes, rejected, lines = (np.zeros((0, 2)) for _ in range(3))
-        if tree is not None:
-            nodes, rejected = plane.coordinates(tree.points).numpy(), plane.coordinates(tree.rejected).numpy()
-            gaps = np.full((len(nodes) - 1, 2), np.nan)
-            lines = np.stack([nodes[1:], nodes[tree.parents[1:].numpy()], gaps], 1).reshape(-1, 2)
-        query = np.zeros((0, 2)) if self._set is None else plane.coordinates(self._set.query[None]).numpy()
-        star = {"size": 13, "symbol": "star", "color": PALETTE[4], "line": {"width": 1, "color": "#1f2328"}}
-        return [
-            go.Scatter(x=where[:, 0], y=where[:, 1], name=name, hoverinfo="skip", **style)
-            for name, where, style in (
-                ("rejected", rejected, {"mode": "markers", "marker": {"size": 3, "color": PALETTE[1]}}),
-                ("tree", lines, {"mode": "lines", "line": {"width": 1, "color": PALETTE[0]}}),
-                ("accepted", nodes[1:], {"mode": "markers", "marker": {"size": 4, "color": PALETTE[0]}}),
-                ("query", query, {"mode": "markers", "marker": star}),
-            )
-        ]
+    def _traces(self, plane: Plane) -> list[go.Scatter]:
+        reading, found = self._reading, self._set
+        return figures.plane_traces(
+            plane,
+            every=None if reading is None else _drawable(reading.every),
+            kept=None if reading is None else _drawable(reading.kept),
+            region=None if reading is None else reading.region,
+            exploration=self._tree,
+            query=None if found is None else found.query,
+        )
 
     def _cursor(self, plane: Plane) -> go.Scatter:
         """Invisible places all over the plane, which the cursor finds."""
@@ -316,16 +289,9 @@ class PlaneView(widgets.VBox):
         super().close()
 
 
-def _drawable(found: Arrangement | None) -> bool:
-    return found is not None and len(found.segments) <= _MOST_SEGMENTS
-
-
-def _lines(found: Arrangement | None) -> np.ndarray:
-    """The pieces of boundaries as one broken line (n, 2); nothing where there are too many."""
-    if found is None or not _drawable(found):
-        return _GAP
-    pieces = found.segments.numpy()
-    return np.concatenate([pieces, np.full((len(pieces), 1, 2), np.nan)], 1).reshape(-1, 2)
+def _drawable(found: Arrangement | None) -> Arrangement | None:
+    """What has no more pieces than a browser draws at once."""
+    return found if found is not None and len(found.segments) <= _MOST_SEGMENTS else None
 
 
 def _grid(window: Window, side: int) -> Float[Tensor, "n 2"]:

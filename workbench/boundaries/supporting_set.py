@@ -181,10 +181,10 @@ def supporting_set_steps(
     losses: list[Tensor] = []
     converged = cancelled = False
     while len(losses) < most_steps and not converged:
-        uniform = torch.rand(masks, count, generator=generator).clamp(1e-6, 1 - 1e-6).to(query)
+        noise = torch.rand(masks, count, generator=generator).clamp_(1e-6, 1 - 1e-6).to(query).logit_()
         with torch.enable_grad():
             # the concrete distribution: a Bernoulli draw made differentiable (Chang et al. 2018, appendix)
-            relaxed = torch.sigmoid((logits + torch.logit(uniform)) / temperature)
+            relaxed = torch.sigmoid((logits + noise) / temperature)
             shown = masking.show(none.index_copy(1, rows, relaxed))
             distortion = (shown - output).flatten(1).norm(dim=1).mean() / scale
             loss = distortion + sparsity * torch.sigmoid(logits).mean()

@@ -3,8 +3,8 @@
 Four stages, none of which is the paper's (whose homotopy is the reference that this is tested against):
 
 1. a *search* toward each target by normalised gradient steps on a sphere around the query whose radius
-   shrinks after a hit and grows after a miss, as in DDN (Rony et al., CVPR 2019): a short one toward
-   all targets, a long one toward the nearest ones;
+   shrinks after a hit and grows after a miss, as in DDN (Rony et al., CVPR 2019): where there are too many
+   targets for all of them, a short one toward all and a long one toward the nearest;
 2. *cutting planes* in a trust region (a bundle method): the nearest point of the polyhedron of the last
    linearisations is tried, which finds corners of piecewise linear networks as well as smooth optima;
 3. *restarts* of both in rounds, each from the best point so far with its direction turned at random, then of the
@@ -99,10 +99,12 @@ class Settings:
     """How hard the solver works.
 
     Attributes:
-        scout: steps of the search toward every class, a forward and a backward pass each (of an untargeted query).
+        scout: of an untargeted query, steps of the search toward every class, a forward and a backward pass each;
+            none where all classes are searched anyway.
         starts: classes whose search begins anew, the nearest ones.
-        search: steps of that search, and of those toward a given target.
+        search: steps of that search.
         heat: of that search, see `search`.
+        aimed: steps of each search toward a given or a drawn target.
         planes: steps of the cutting planes; twice as many for the last one.
         cuts: linearisations that are kept.
         rounds: of restarts, each from the best point so far; `restarts` are how many a round, each a search of
@@ -113,9 +115,10 @@ class Settings:
     """
 
     scout: int = 12
-    starts: int = 4
-    search: int = 60
+    starts: int = 9
+    search: int = 40
     heat: float = 4.0
+    aimed: int = 60
     planes: int = 12
     cuts: int = 5
     rounds: int = 2
@@ -127,9 +130,9 @@ class Settings:
 
 
 EFFORTS = {
-    "fast": Settings(scout=8, starts=2, search=30, planes=8, rounds=0, mixtures=0, newton=15, exact=8),
+    "fast": Settings(starts=4, search=30, aimed=30, planes=8, rounds=0, mixtures=0, newton=15, exact=8),
     "accurate": Settings(),
-    "thorough": Settings(starts=5, search=400, planes=20, cuts=8, rounds=10, mixtures=24, newton=100, exact=50),
+    "thorough": Settings(search=400, aimed=400, planes=20, cuts=8, rounds=10, mixtures=24, newton=100, exact=50),
 }
 
 
@@ -461,16 +464,25 @@ def newton(
         yield landed
         if not len(going):
             break
-    rows, v = every, landed
+    yield restored(every, landed, constraints, steps=4)
+
+
+def restored(
+    rows: Rows, v: Float[Tensor, "rows d"], constraints: Constraints, *, steps: int
+) -> Float[Tensor, "rows d"]:
+    """A point close to `v` where the constraints hold better, by Gauss-Newton steps, halved where they fail."""
     _, values, gradients = rows.heights(v, *constraints.functions)
-    for _ in range(4):
-        tried, _ = _linearised(rows, v, v, values, gradients, constraints, sweeps=40)
+    share = torch.ones_like(v[:, :1])
+    for _ in range(steps):
+        aim, _ = _linearised(rows, v, v, values, gradients, constraints, sweeps=40)
+        tried = v + share * (aim - v)
         _, new_values, new_gradients = rows.heights(tried, *constraints.functions)
         better = (constraints.unmet(new_values) < constraints.unmet(values))[:, None]
         v = torch.where(better, tried, v)
         values = torch.where(better, new_values, values)
         gradients = torch.where(better[..., None], new_gradients, gradients)
-    yield v
+        share = torch.where(better, 1.0, share / 2)
+    return v
 
 
 def _linearised(

@@ -31,7 +31,7 @@ class Panel(widgets.VBox):
         x: (n, *input) the set, or one input; None for a blank image to draw on, or draws of the generator's
             prior.
         truth: (n,) the right classes by index, where they are known.
-        effort, bounds, basis, seed: as for `wb.flip_points.closest`.
+        effort, bounds, basis, seed: as for `wb.flip_points.closest`. The shown code has arrays by these names.
         height: of the large picture, in CSS pixels.
 
     Attributes:

@@ -216,15 +216,25 @@ def _stages(
     point, hit = point.to(final.origin), hit.to(final.origin)
     if not question.targeted:
         final.targets = _met(final, point)
-    steps = newton(final, point, constraints, steps=question.settings.exact)
-    solved = yield from _last(steps, "double precision")
+    exact = question.settings.exact
+    solved = yield from _last(newton(final, point, constraints, steps=exact), "double precision")
     proof = prove(final, solved, constraints)
-    # at corners an estimate can mislead, and Newton's steps can fail; the way to a hit still ends
-    beaten = (solved - final.origin).norm(dim=1) > 1.0001 * (hit - final.origin).norm(dim=1)
-    lost = (~proof.on_boundary | beaten).nonzero()[:, 0]
-    if not question.targeted and len(lost):
-        solved = solved.index_copy(0, lost, landed(final[lost], hit[lost], steps=120))
-        final.targets = _met(final, solved)
+    lost = ~proof.on_boundary
+    if not question.targeted:
+        # at corners an estimate can mislead, and Newton's steps can fail; the way to a hit still ends
+        lost |= (solved - final.origin).norm(dim=1) > 1.0001 * (hit - final.origin).norm(dim=1)
+    if bool(lost.any()):
+        again = lost.nonzero()[:, 0]
+        some = final[again]
+        if question.targeted:  # searches whose first steps are longer end elsewhere
+            point = yield from _toward_target(question, rows[again], constraints, heat=question.settings.heat)
+            steps = newton(some, point.to(final.origin), constraints, steps=exact)
+            ended = yield from _last(steps, "double precision")
+        else:
+            ended = landed(some, hit[again], steps=120)
+        solved = solved.index_copy(0, again, ended)
+        if not question.targeted:
+            final.targets = _met(final, solved)
         proof = prove(final, solved, constraints)
     on_boundary = proof.on_boundary
     status = torch.where(proof.angle <= STRAIGHT, CONVERGED, CORNER)
@@ -254,18 +264,21 @@ def _nearest(
     at_query = rows.value(rows.origin, leaving)
     many = rows.repeated(classes - 1)
     many.targets = other_classes(rows.labels, classes).reshape(-1, 1)
+    scouted, first = torch.full_like(many.origin[:, 0], torch.inf), many.origin
     if kept < classes - 1:
-        distance, _ = yield from _last(search(many, leaving, toward, steps=settings.scout))
-        chosen = distance.view(n, -1).topk(kept, dim=1, largest=False).indices
+        scouted, first = yield from _last(search(many, leaving, toward, steps=settings.scout))
+        chosen = scouted.view(n, -1).topk(kept, dim=1, largest=False).indices
         chosen = (torch.arange(n, device=chosen.device)[:, None] * (classes - 1) + chosen).flatten()
-        many = many[chosen]
-    _, hit = yield from _last(search(many, leaving, toward, steps=settings.search, heat=settings.heat))
+        many, scouted, first = many[chosen], scouted[chosen], first[chosen]
+    reached, hit = yield from _last(search(many, leaving, toward, steps=settings.search, heat=settings.heat))
+    hit = torch.where((scouted < reached)[:, None], first, hit)
     start = crossing(many, hit, leaving, at_query=at_query.repeat_interleave(kept), steps=5)
     estimates, points = cutting_planes(many, start, leaving, steps=settings.planes, cuts=settings.cuts)
     yield "cutting planes"
     found = points.view(n, kept, -1)
     best, point = _least(estimates.view(n, kept), found)
-    near, sure = _least((start - many.origin).norm(dim=1).view(n, kept), start.view(n, kept, -1))
+    length = torch.where(torch.minimum(scouted, reached).isinf(), torch.inf, (start - many.origin).norm(dim=1))
+    near, sure = _least(length.view(n, kept), start.view(n, kept, -1))
     for _ in range(settings.rounds):
         again, start = turned(rows, point, count=settings.restarts, generator=generator)
         _, hit = yield from _last(search(again, leaving, leaving, steps=settings.again, heat=2.0, start=start))
@@ -311,7 +324,7 @@ def _from_afar(
     direction = torch.randn(rows.origin.shape, generator=generator).to(rows.origin)
     direction = torch.where(rows.low < rows.high, direction, 0)
     start = rows.clip(rows.origin + 2 * radius * direction / direction.norm(dim=1, keepdim=True))
-    _, hit = yield from _last(search(rows, leaving, toward, steps=settings.search, heat=1.0, start=start))
+    _, hit = yield from _last(search(rows, leaving, toward, steps=settings.aimed, heat=1.0, start=start))
     at_query = rows.value(rows.origin, leaving)
     hit = crossing(rows, hit, leaving, at_query=at_query, steps=5)
     _, point = cutting_planes(rows, hit, leaving, steps=2 * settings.planes, cuts=settings.cuts)
@@ -320,7 +333,7 @@ def _from_afar(
 
 
 def _toward_target(
-    question: Question, rows: Rows, constraints: Constraints
+    question: Question, rows: Rows, constraints: Constraints, *, heat: float = 1.5
 ) -> Steps[str, None, Float[Tensor, "rows d"]]:
     """For the boundary with given classes: Newton steps from where several searches ended, the best of them."""
     settings, change = question.settings, question.change
@@ -329,7 +342,7 @@ def _toward_target(
     best = torch.full_like(rows.origin[:, 0], torch.inf)
     point = rows.origin
     for guide in guides:
-        _, start = yield from _last(search(rows, height, guide, steps=settings.search))
+        _, start = yield from _last(search(rows, height, guide, steps=settings.aimed, heat=heat))
         ended = yield from _last(newton(rows, start, constraints, steps=settings.newton), "Newton steps")
         scores, values, _ = rows.heights(ended, *constraints.functions)
         wrong = constraints.unmet(values) / scores.abs().amax(1).clamp_min(1)
