@@ -113,15 +113,19 @@ def test_the_cancel_button_keeps_the_partial_result_of_a_method_that_has_one(
     assert jobs.wait(10) and results[1:] == ["next"]
 
 
-def test_a_cancel_that_comes_after_the_last_step_keeps_the_whole_result(jobs: Jobs, results: list[object]) -> None:
+@pytest.mark.parametrize(("shown_as_it_grows", "kept"), [(True, ["whole"]), (False, [])])
+def test_a_cancel_after_the_last_step_keeps_what_was_shown_as_it_grew(
+    jobs: Jobs, results: list[object], shown_as_it_grows: bool, kept: list[str]
+) -> None:
     def steps() -> Generator[Step, None, object]:
         yield Step(1, 1, "step")
         jobs.cancel()
         return "whole"
 
-    jobs.submit(steps, results.append, label="A")
+    on_step = (lambda step: None) if shown_as_it_grows else None
+    jobs.submit(steps, results.append, label="A", on_step=on_step)
     assert jobs.wait(10)
-    assert results == ["whole"] and not jobs.busy and jobs.children[1].disabled
+    assert results == kept and not jobs.busy and jobs.children[1].disabled
 
 
 def test_a_partial_result_passes_through_a_method_that_delegates(jobs: Jobs, results: list[object]) -> None:

@@ -177,7 +177,9 @@ class Jobs(widgets.HBox):
                 try:
                     step = next(steps)
                 except StopIteration as end:
-                    if self._keep or not self._stop.is_set():  # Cancel may come after the last step
+                    # what was shown as it grew is kept, too, where Cancel came after the last step
+                    kept = self._keep and request.on_step is not None
+                    if kept or not self._stop.is_set():
                         request.on_done(end.value)
                         if shown and self._waiting is None:
                             self._finish(f"{request.label} · {time.monotonic() - started:.2f} s")
