@@ -38,6 +38,7 @@ def scaling(classifier: wb.Classifier, sizes: list[int]) -> dict[str, Any]:
             "success": float(found.found.double().mean()),
         }
         print(size, rows[size], flush=True)
+        del some, found  # or the next size holds these beside its own
     return rows
 
 

@@ -236,8 +236,8 @@ def explore(
 
 
 def box(query: Float[Tensor, " *point"], interval: float) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:
-    """The box query ± interval, relative to the query, in the tree's precision."""
-    high = torch.full_like(query.flatten(), interval, dtype=_precision(query))
+    """The box query ± interval, relative to the query; on the CPU in double precision, as all of the tree."""
+    high = torch.full((query.numel(),), interval, dtype=torch.float64)
     return -high, high
 
 
@@ -248,12 +248,8 @@ def limits_around(
     low, high = limits(model)
     if math.isinf(low) and math.isinf(high):
         return None
-    centre = query.flatten().to(_precision(query))
+    centre = query.flatten().cpu().double()
     return low - centre, high - centre
-
-
-def _precision(like: Tensor) -> torch.dtype:
-    return torch.float32 if like.device.type == "mps" else torch.float64
 
 
 class Membership:
@@ -281,7 +277,7 @@ class Membership:
             )
         self._read = at.reader(supporting_set.units.to(model.device))
         self._signs = supporting_set.signs.to(query)
-        self._exact = _precision(query)
+        self._centre = query.flatten().cpu().double()
         self.passes = 1
         if not torch.equal(query, supporting_set.query.to(query)) and not bool(self._agree(query[None])):
             raise BoundaryError(
@@ -291,8 +287,7 @@ class Membership:
 
     def points(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n *point"]:
         """The points that flat relative rows stand for, in the network's precision."""
-        moved = self.query.flatten().to(self._exact) + rows
-        return moved.to(self.query.dtype).reshape(len(rows), *self.query.shape)
+        return (self._centre + rows).to(self.query).reshape(len(rows), *self.query.shape)
 
     def holds(self, rows: Float[Tensor, "n d"]) -> Bool[Tensor, " n"]:
         """Whether each row lies in the region."""

@@ -1,17 +1,20 @@
 """The tree of GB-RRT, grown by batches of targets, the same as one target at a time.
 
 A batch is extended as if the outcome of each of its targets were known, and what turns out to rest on a wrong
-guess is extended again before it is kept.
+guess is extended again before it is kept. Only the points that the network is asked about leave NumPy, whose
+operations on so few rows cost less than a tensor's.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+Array = np.ndarray
 
 #: Points count as `step` apart down to this share of it: a step of that length is rounded, and as printed, with
 #: "more than" a step, the paper's test would be decided by the rounding.
@@ -32,7 +35,7 @@ class Tree:
     Args:
         inside: whether each row (batch, d) lies in the region.
         step: δ.
-        low, high: (d,) the box that targets are drawn from and that no point leaves, in the tree's precision.
+        low, high: (d,) the box that targets are drawn from and that no point leaves.
         limits: (d,) the lowest and highest values of a point, where there are some.
         seed: of the targets.
         most: targets tried together.
@@ -55,11 +58,13 @@ class Tree:
         seed: int,
         most: int = MOST,
     ) -> None:
-        self._inside, self.step, self._low, self._high, self._limits = inside, step, low, high, limits
+        self._inside, self.step = inside, step
+        self._low, self._high = (end.double().cpu().numpy() for end in (low, high))
+        self._limits = None if limits is None else tuple(end.double().cpu().numpy() for end in limits)
         self._generator = torch.Generator().manual_seed(seed)
-        self._targets = low.new_zeros(0, len(low))
-        self._nodes, self._rejected = _Rows(len(low), low), _Rows(len(low), low)
-        self._nodes.append(low.new_zeros(1, len(low)))
+        self._targets = np.zeros((0, len(low)))
+        self._nodes, self._rejected = _Rows(len(low)), _Rows(len(low))
+        self._nodes.append(np.zeros((1, len(low))))
         self.parents, self.tries, self.left_region = [-1], [0], list[bool]()
         self.tried = self.evaluated = self._in_region = 0
         self._most = max(1, most)
@@ -71,12 +76,17 @@ class Tree:
     @property
     def nodes(self) -> Float[Tensor, "n d"]:
         """The accepted points; the first is the origin."""
-        return self._nodes.rows
+        return torch.from_numpy(self._nodes.rows)
 
     @property
     def rejected(self) -> Float[Tensor, "r d"]:
         """The rejected points."""
-        return self._rejected.rows
+        return torch.from_numpy(self._rejected.rows)
+
+    @property
+    def rows(self) -> Array:
+        """The accepted points as an array (n, d)."""
+        return self._nodes.rows
 
     def grow(self, tries: int, nodes: int) -> None:
         """Try the next targets: at most `tries`, and none after the tree has `nodes` nodes."""
@@ -98,16 +108,16 @@ class Tree:
         """Whether points that were not asked about are taken to be accepted."""
         return self.rate >= 0.2
 
-    def inside(self, rows: Float[Tensor, "batch d"]) -> Bool[Tensor, " batch"]:
+    def inside(self, rows: Float[Array, "batch d"]) -> Bool[Array, " batch"]:
         """Whether each row lies in the region; counted."""
-        found = self._inside(rows)
+        found = self._inside(torch.from_numpy(rows)).cpu().numpy()
         self.evaluated += len(rows)
         self._in_region += int(found.sum())
         return found
 
     def extend(
-        self, origins: Float[Tensor, "batch d"], targets: Float[Tensor, "batch d"]
-    ) -> tuple[Float[Tensor, "batch d"], Bool[Tensor, " batch"]]:
+        self, origins: Float[Array, "batch d"], targets: Float[Array, "batch d"]
+    ) -> tuple[Float[Array, "batch d"], Bool[Array, " batch"]]:
         """A step from each origin toward its target, kept in the box, and whether it was bent by that.
 
         Components that reach the model's limits stay there, and the others go on until the step has its length:
@@ -120,16 +130,16 @@ class Tree:
         points = straight
         if self._limits is not None:
             for _ in range(_SLIDES):
-                points = (origins + way * share).clamp(*self._limits)
+                points = (origins + way * share).clip(*self._limits)
                 share = share * (self.step / _length(points - origins))
-        points = points.clamp(self._low, self._high)
+        points = points.clip(self._low, self._high)
         return points, (points != straight).any(1)
 
-    def _next_targets(self, count: int) -> Tensor:
+    def _next_targets(self, count: int) -> Array:
         while len(self._targets) < count:
             drawn = torch.rand(_BLOCK, len(self._low), generator=self._generator, dtype=torch.float64)
-            drawn = drawn.to(self._low)
-            self._targets = torch.cat([self._targets, self._low + drawn * (self._high - self._low)])
+            block = self._low + drawn.numpy() * (self._high - self._low)
+            self._targets = np.concatenate([self._targets, block])
         taken, self._targets = self._targets[:count], self._targets[count:]
         return taken
 
@@ -169,20 +179,20 @@ class _Batch:
         accepted: (w,).
     """
 
-    def __init__(self, tree: Tree, targets: Float[Tensor, "w d"]) -> None:
+    def __init__(self, tree: Tree, targets: Float[Array, "w d"]) -> None:
         self._tree, self._targets, self.nodes = tree, targets, len(tree)
-        self._distance, self._nearest = _nearest(targets, tree.nodes)
-        self._origins = tree.nodes[self._nearest]
+        self._distance, self._nearest = _nearest(targets, tree.rows)
+        self._origins = tree.rows[self._nearest]
         self._reach = self._distance
         self.parent = self._nearest
         self.points, self._bent = tree.extend(self._origins, targets)
-        self.region = torch.full_like(self.parent, -1)
+        self.region = np.full(len(targets), -1)
         self._to_targets = _squared(targets, self.points)  # [j, i]: of target j from point i
         w = len(targets)
-        self._earlier = torch.ones(w, w, dtype=torch.bool, device=targets.device).tril(-1)
-        self._crowded = torch.zeros(w, dtype=torch.bool, device=targets.device)
+        self._earlier = np.tri(w, k=-1, dtype=bool)
+        self._crowded = np.zeros(w, bool)
         self._optimistic = tree.optimistic
-        self.accepted = torch.full_like(self._crowded, self._optimistic)
+        self.accepted = np.full(w, self._optimistic)
 
     def settle(self) -> None:
         """Decide every target."""
@@ -190,82 +200,85 @@ class _Batch:
             while self._repeat():
                 pass
             unknown = (self.region < 0) & ~self._crowded
-            if not bool(unknown.any()):
+            if not unknown.any():
                 return
             if self._optimistic and self._tree.rate < _SURE:
                 waits = self.parent >= self.nodes
-                waits[waits.clone()] = unknown[self.parent[waits] - self.nodes]
+                waits[waits] = unknown[self.parent[waits] - self.nodes]
                 unknown &= ~waits
-            self.region[unknown] = self._tree.inside(self.points[unknown]).to(self.region.dtype)
+            self.region[unknown] = self._tree.inside(self.points[unknown])
 
     def _repeat(self) -> bool:
         """One pass over all targets with the outcomes as they are taken to be; whether anything changed."""
         visible = self._earlier & self.accepted
-        nearest, index = self._to_targets.masked_fill(~visible, math.inf).min(1)
+        distances = np.where(visible, self._to_targets, np.inf)
+        index = distances.argmin(1)
+        nearest = distances[np.arange(len(index)), index]
         here = nearest < self._distance
-        self._reach = torch.where(here, nearest, self._distance)
-        self.parent = torch.where(here, index + self.nodes, self._nearest)
-        origins = torch.where(here[:, None], self.points[index], self._origins)
+        self._reach = np.where(here, nearest, self._distance)
+        self.parent = np.where(here, index + self.nodes, self._nearest)
+        origins = np.where(here[:, None], self.points[index], self._origins)
         points, self._bent = self._tree.extend(origins, self._targets)
-        moved = (points != self.points).any(1).nonzero()[:, 0]
+        moved = np.flatnonzero((points != self.points).any(1))
         if len(moved):
             self.points = points
             self.region[moved] = -1
             self._to_targets[:, moved] = _squared(self._targets, points[moved])
         self._crowded = self._too_near(visible)
         accepted = ((self.region != 0) if self._optimistic else (self.region == 1)) & ~self._crowded
-        changed = bool(len(moved)) or not torch.equal(accepted, self.accepted)
+        changed = bool(len(moved)) or bool((accepted != self.accepted).any())
         self.accepted = accepted
         return changed
 
-    def _too_near(self, visible: Bool[Tensor, "w w"]) -> Bool[Tensor, " w"]:
+    def _too_near(self, visible: Bool[Array, "w w"]) -> Bool[Array, " w"]:
         """Whether each point is nearer than a step to a node.
 
         By the triangle inequality only one that overshoots its target, or was bent, can be: no node is nearer to
         the target than the one that was extended, so that none is nearer to a point on the way there than a step.
         """
-        short = (self._bent | (self._reach < self._tree.step**2)).nonzero()[:, 0]
-        found = torch.zeros_like(self.accepted)
+        short = np.flatnonzero(self._bent | (self._reach < self._tree.step**2))
+        found = np.zeros(len(self.accepted), bool)
         if len(short):
             least, points = (SPACING * self._tree.step) ** 2, self.points[short]
             here = ((_squared(points, self.points) < least) & visible[short]).any(1)
-            found[short] = here | (_nearest(points, self._tree.nodes)[0] < least)
+            found[short] = here | (_nearest(points, self._tree.rows)[0] < least)
         return found
 
 
 class _Rows:
     """Rows that are appended to, in memory that doubles."""
 
-    def __init__(self, width: int, like: Tensor) -> None:
-        self._held = like.new_empty(_BLOCK, width)
+    def __init__(self, width: int) -> None:
+        self._held = np.empty((_BLOCK, width))
         self._count = 0
 
     @property
-    def rows(self) -> Tensor:
+    def rows(self) -> Array:
         return self._held[: self._count]
 
-    def append(self, rows: Tensor) -> None:
+    def append(self, rows: Array) -> None:
         needed = self._count + len(rows)
         if needed > len(self._held):
-            more = self._held.new_empty(max(needed, 2 * len(self._held)), self._held.shape[1])
+            more = np.empty((max(needed, 2 * len(self._held)), self._held.shape[1]))
             more[: self._count] = self.rows
             self._held = more
         self._held[self._count : needed] = rows
         self._count = needed
 
 
-def _length(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n 1"]:
-    return rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+def _length(rows: Float[Array, "n d"]) -> Float[Array, "n 1"]:
+    return np.maximum(np.sqrt(np.einsum("nd,nd->n", rows, rows)), np.finfo(float).tiny)[:, None]
 
 
-def _squared(a: Float[Tensor, "a d"], b: Float[Tensor, "b d"]) -> Float[Tensor, "a b"]:
+def _squared(a: Float[Array, "a d"], b: Float[Array, "b d"]) -> Float[Array, "a b"]:
     """Squared distances; the rows are near the origin, so that little cancels."""
-    return torch.addmm((a * a).sum(1)[:, None] + (b * b).sum(1), a, b.T, alpha=-2)
+    return (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * (a @ b.T)
 
 
 def _nearest(
-    points: Float[Tensor, "w d"], nodes: Float[Tensor, "n d"]
-) -> tuple[Float[Tensor, " w"], Int[Tensor, " w"]]:
+    points: Float[Array, "w d"], nodes: Float[Array, "n d"]
+) -> tuple[Float[Array, " w"], Int[Array, " w"]]:
     """Squared distance to the nearest node, and which it is."""
-    distance, index = torch.addmm((nodes * nodes).sum(1), points, nodes.T, alpha=-2).min(1)
-    return distance + (points * points).sum(1), index
+    distances = (nodes * nodes).sum(1) - 2 * (points @ nodes.T)
+    index = distances.argmin(1)
+    return distances[np.arange(len(index)), index] + (points * points).sum(1), index

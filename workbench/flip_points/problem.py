@@ -143,7 +143,7 @@ def check_queries(classifier: Classifier, x: Any, space: Space) -> Float[Tensor,
                 f"bounds {float(space.low.min()):g} to {float(space.high.max()):g}; scale it to the classifier's "
                 "value range, or pass bounds=…"
             )
-        x = torch.minimum(torch.maximum(v, space.low), space.high).reshape(x.shape)
+        x = v.clamp(space.low, space.high).reshape(x.shape)
     return x
 
 
