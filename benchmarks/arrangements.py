@@ -1,9 +1,9 @@
 """Exact arrangements beside SplineCam's own code, piece by piece.
 
 `python -m benchmarks.arrangements FOLDER` writes `benchmarks/results/arrangements.json`; FOLDER is a checkout of
-https://github.com/AhmedImtiazPrio/splinecam (MIT). SplineCam needs graph-tool (Debian's `python3-graph-tool`
-wants numpy below 2), igraph, networkx and matplotlib. It is written for CUDA; what runs here is a copy in which
-that is replaced. `benchmarks.boundaries` compares the exact arrangement with a grid.
+https://github.com/AhmedImtiazPrio/splinecam (MIT), commit d743182 when it was measured. It needs graph-tool
+(Debian's `python3-graph-tool` wants numpy below 2), igraph, networkx and matplotlib. It is written for CUDA; what
+runs here is a copy in which that is replaced. `benchmarks.boundaries` compares the arrangement with a grid.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -94,10 +95,16 @@ def plane_traces(
         branches = _gapped(list(np.stack([nodes[1:], nodes[exploration.parents[1:].numpy()]], 1)))
     star = np.zeros((0, 2)) if query is None else plane.coordinates(query[None]).numpy()
     outlines = [] if region is None else list(region.outlines)
+    pale, highlighted = _boundaries(every), _boundaries(kept)
+    grey = f"rgba(110,110,110,{_less(0.6, len(pale), 200):.3f})"
     looks: tuple[tuple[str, np.ndarray, dict[str, Any]], ...] = (
         ("region", _gapped(outlines), {"fill": "toself", "fillcolor": _SHADE, "line": {"width": 0}}),
-        ("boundaries", _boundaries(every), {"line": {"width": 0.8, "color": "rgba(110,110,110,0.6)"}}),
-        ("kept boundaries", _boundaries(kept), {"line": {"width": 1.6, "color": PALETTE[2]}}),
+        ("boundaries", _gapped(pale), {"line": {"width": 0.8, "color": grey}}),
+        (
+            "kept boundaries",
+            _gapped(highlighted),
+            {"line": {"width": _less(1.6, len(highlighted), 60), "color": PALETTE[2]}},
+        ),
         ("rejected", rejected, {"marker": {"size": 3, "color": PALETTE[1]}}),
         ("tree", branches, {"line": {"width": 1, "color": PALETTE[0]}}),
         ("accepted", nodes[1:], {"marker": {"size": 4, "color": PALETTE[0]}}),
@@ -113,9 +120,14 @@ def _mode(look: Mapping[str, Any]) -> str:
     return "markers" if "marker" in look else "lines"
 
 
-def _boundaries(drawn: Arrangement | None) -> np.ndarray:
-    """Boundaries as a few long lines (n, 2) with gaps between them."""
-    return np.zeros((0, 2)) if drawn is None else _gapped(polylines(drawn.segments.numpy(), drawn.unit.numpy()))
+def _boundaries(drawn: Arrangement | None) -> list[np.ndarray]:
+    """Boundaries as a few long lines (n, 2)."""
+    return [] if drawn is None else polylines(drawn.segments.numpy(), drawn.unit.numpy())
+
+
+def _less(full: float, lines: int, many: int) -> float:
+    """Ink of each line where more than `many` would cover the picture."""
+    return full * min(1.0, math.sqrt(many / max(lines, 1)))
 
 
 def _gapped(lines: list[np.ndarray]) -> np.ndarray:
