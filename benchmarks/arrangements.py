@@ -16,6 +16,7 @@ import re
 import statistics
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ from scipy.spatial import cKDTree
 from torch import nn
 
 import workbench as wb
-from benchmarks.boundaries import in_turn
-from benchmarks.timing import write
+from benchmarks.timing import ratio, side_by_side, write
 
 #: What is replaced in the copy, everywhere: CUDA, worker processes, and what newer TorchScript or a graph-tool
 #: without drawing refuse.
@@ -100,13 +100,11 @@ def compared(splinecam: Any, layer: str, steps: int, *, rounds: int) -> dict[str
     def peer() -> None:
         found["theirs"] = splinecam_segments(splinecam, network, plane.extent[1])
 
-    seconds = in_turn({"exact": exact, "SplineCam": peer}, rounds)
+    seconds = side_by_side({"exact": exact, "SplineCam": peer}, rounds=rounds, clock=time.process_time)
     ours, (theirs, cells) = found["ours"], found["theirs"]
     return {
         "median seconds": {name: statistics.median(times) for name, times in seconds.items()},
-        "SplineCam over exact": statistics.median(
-            b / a for a, b in zip(seconds["exact"], seconds["SplineCam"], strict=True)
-        ),
+        "SplineCam over exact": ratio(seconds, "SplineCam", "exact"),
         "cells of the layers before": {"exact": ours.cells, "SplineCam": cells},
         "pieces of boundaries": {"exact": len(ours.segments), "SplineCam": len(theirs)},
         "farthest piece from the other's nearest": farthest(ours.segments.numpy(), theirs),

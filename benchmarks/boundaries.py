@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import workbench as wb
-from benchmarks.timing import write
+from benchmarks.timing import ratio, side_by_side, write
 from workbench.boundaries import Exploration, SupportingSet
 from workbench.boundaries.explore import CACHED
 from workbench.boundaries.sign_layer import sign_layer
@@ -56,18 +56,6 @@ def one_at_a_time(G: wb.Generator, found: SupportingSet, like: Exploration) -> t
     return (query + nodes[:count]).to(G.dtype).reshape(count, *found.query.shape), like.tried
 
 
-def in_turn(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of the process of each way in each round, A B C, A B C, …, after one round to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
-        for name, way in ways.items():
-            began = time.process_time()
-            way()
-            if turn:
-                seconds[name].append(time.process_time() - began)
-    return seconds
-
-
 def trees(network: str, layer: str, *, samples: int, rounds: int, plain_samples: int) -> dict[str, Any]:
     G = wb.load(network, device="cpu")
     z = G.latents(1, seed=1)
@@ -94,20 +82,17 @@ def trees(network: str, layer: str, *, samples: int, rounds: int, plain_samples:
         "kept units alone": lambda: push(kept),
         "whole layer": lambda: push(at.pre_activations),
     }
-    seconds = in_turn(ways, rounds)
-    bare = [min(a, b) for a, b in zip(seconds["kept units alone"], seconds["whole layer"], strict=True)]
+    seconds = side_by_side(ways, rounds=rounds, clock=time.process_time)
+    each = zip(seconds["kept units alone"], seconds["whole layer"], strict=True)
+    seconds["bare"] = [min(pair) for pair in each]
     row: dict[str, Any] = {
         "boundaries kept": len(found.units),
         "tries": tree.tried,
         "samples": len(tree.samples),
         "acceptance": tree.acceptance,
         "points pushed through the layers": tree.provenance.passes["forward to the layer"],
-        "tree over its candidates in full batches": statistics.median(
-            t / b for t, b in zip(seconds["tree"], bare, strict=True)
-        ),
-        "tree over the same through the whole layer": statistics.median(
-            t / b for t, b in zip(seconds["tree"], seconds["whole layer"], strict=True)
-        ),
+        "tree over its candidates in full batches": ratio(seconds, "tree", "bare"),
+        "tree over the same through the whole layer": ratio(seconds, "tree", "whole layer"),
         "microseconds a try": 1e6 * statistics.median(seconds["tree"]) / tree.tried,
     }
     short = grow(plain_samples)
@@ -116,13 +101,14 @@ def trees(network: str, layer: str, *, samples: int, rounds: int, plain_samples:
     def slow() -> None:
         plain["points"], _ = one_at_a_time(G, found, short)
 
-    began = in_turn({"tree": lambda: grow(plain_samples), "plain": slow}, 1)
+    both = {"tree": lambda: grow(plain_samples), "plain": slow}
+    seconds = side_by_side(both, rounds=1, clock=time.process_time)
     ours, theirs = short.samples, plain["points"][1:]
     pictures = [pixel_deviation(G.render(p), G.value_range) for p in (ours, theirs)]
     radii = [float((p - short.query).flatten(1).norm(dim=1).mean()) for p in (ours, theirs)]
     row["beside the plain algorithm"] = {
         "samples": len(ours),
-        "times as many samples a second": began["plain"][0] / began["tree"][0],
+        "times as many samples a second": ratio(seconds, "plain", "tree"),
         "the same tree": ours.shape == theirs.shape and bool(torch.equal(ours, theirs)),
         "mean radius": radii,
         "deviation of the images": pictures,
@@ -149,13 +135,12 @@ def masks(network: str, layer: str, *, steps: int, rounds: int) -> dict[str, Any
             loss = (at.output(z, masked) - output).flatten(1).norm(dim=1).mean()
             torch.autograd.grad(loss, masked)
 
-    seconds = in_turn({"BerOpt": optimise, "passes": passes}, rounds)
-    pairs = zip(seconds["BerOpt"], seconds["passes"], strict=True)
+    seconds = side_by_side({"BerOpt": optimise, "passes": passes}, rounds=rounds, clock=time.process_time)
     return {
         "steps": steps,
         "forward and backward passes": 8 * steps,
         "milliseconds a step": 1000 * statistics.median(seconds["BerOpt"]) / steps,
-        "BerOpt over its passes": statistics.median(a / b for a, b in pairs),
+        "BerOpt over its passes": ratio(seconds, "BerOpt", "passes"),
     }
 
 
@@ -197,13 +182,14 @@ def exact_arrangement(*, side: int, rounds: int) -> dict[str, Any]:
         for k in range(grid["values"].shape[2]):
             contourpy.contour_generator(z=np.ascontiguousarray(grid["values"][..., k])).lines(0.0)
 
-    seconds = in_turn({"exact": exact, "grid, values alone": read, "grid, marching squares": marching}, rounds)
+    ways = {"exact": exact, "grid, values alone": read, "grid, marching squares": marching}
+    seconds = side_by_side(ways, rounds=rounds, clock=time.process_time)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     made = [wb.boundaries.arrangement(G, layer, plane) for layer in layers]
     return {
         "median seconds": medians,
-        "exact over the grid's values alone": medians["exact"] / medians["grid, values alone"],
-        "exact over the grid with marching squares": medians["exact"] / medians["grid, marching squares"],
+        "exact over the grid's values alone": ratio(seconds, "exact", "grid, values alone"),
+        "exact over the grid with marching squares": ratio(seconds, "exact", "grid, marching squares"),
         "points through the network, exact": sum(a.provenance.passes["forward to the layer"] for a in made),
         "points through the network, grid": side * side,
         "pieces of boundaries": [len(a.segments) for a in made],

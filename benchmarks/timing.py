@@ -16,15 +16,24 @@ from workbench.results import versions
 RESULTS = Path(__file__).parent / "results"
 
 
-def side_by_side(ways: dict[str, Callable[[], Any]], *, rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
-    """Seconds of each way in each of `rounds` rounds, run A B C, A B C, …"""
+def side_by_side(
+    ways: dict[str, Callable[[], Any]],
+    *,
+    rounds: int,
+    warm_up: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds of each way in each of `rounds` rounds, run A B C, A B C, …
+
+    `time.process_time` as the clock is hardly disturbed by what else the machine does.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(warm_up + rounds):
         for name, way in ways.items():
-            began = time.perf_counter()
+            began = clock()
             way()
             if turn >= warm_up:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(clock() - began)
     return seconds
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from workbench.boundaries.complexes import Array, Complex
 from workbench.boundaries.plane import Plane
-from workbench.boundaries.sign_layer import AnyModel, BoundaryError, SignLayer, dimensions, sign_layer
+from workbench.boundaries.sign_layer import AnyModel, BoundaryError, SignLayer, dimensions, known_layer, sign_layer
 from workbench.boundaries.supporting_set import SupportingSet
 from workbench.models import Layer
 from workbench.models.generator import Condition
@@ -119,6 +119,7 @@ def arrangement_steps(
     chosen = torch.arange(at.units) if units is None else torch.as_tensor(units).cpu().long().flatten()
     if not len(chosen) or not 0 <= int(chosen.min()) <= int(chosen.max()) < at.units:
         raise BoundaryError(f"units must be some of 0 to {at.units - 1}, those of layer {at.name!r}")
+    chosen_by = f"units={'None' if units is None else 'units'}, resolution={resolution}, most_cells={most_cells}"
     evaluate = _Evaluator(at, plane, chosen)
     cells, reason = yield from _affine_cells(evaluate, most_cells)
     if cells is None:
@@ -129,7 +130,7 @@ def arrangement_steps(
     return Arrangement(
         provenance=Provenance.of(
             model,
-            call=f"wb.boundaries.arrangement(G, {at.name!r}, plane)",
+            call=f"wb.boundaries.arrangement(G, {at.name!r}, plane, {chosen_by})",
             seed=0,
             passes={"forward to the layer": evaluate.passes},
             started=started,
@@ -204,7 +205,7 @@ def region(
     Raises:
         BoundaryError: a plane of another space.
     """
-    at = sign_layer(model, supporting_set.layer, condition=condition)
+    at = known_layer(model, supporting_set.layer, condition=condition)
     evaluate = _Evaluator(at, plane, supporting_set.units.cpu())
     query = plane.coordinates(supporting_set.query[None])[0].numpy()
     signs = supporting_set.signs.double().cpu().numpy()
@@ -298,11 +299,7 @@ class _Evaluator:
         positive = (self.at(corners) >= 0).reshape(coarse + 1, coarse + 1, -1)
         four = np.stack([positive[i : coarse + i, j : coarse + j] for i in (0, 1) for j in (0, 1)])
         crossed = (four.any(0) & ~four.all(0)).any(-1)
-        near = np.zeros_like(crossed)
-        wide = np.pad(crossed, 1)
-        for i in range(3):
-            for j in range(3):
-                near |= wide[i : coarse + i, j : coarse + j]
+        near = binary_dilation(crossed, np.ones((3, 3), bool))
         chosen = np.kron(near, np.ones((fine, fine), bool))
         x, y = (np.linspace(a, b, coarse * fine + 1) for a, b in ((x0, x1), (y0, y1)))
         return Complex.squares(x, y, chosen)

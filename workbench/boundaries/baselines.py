@@ -7,6 +7,7 @@ uniform prior are clipped to it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -76,7 +77,7 @@ def epsilon_l2(
     generator, n, d = _drawing(exploration, samples, seed)
     lengths = torch.rand(n, generator=generator, dtype=torch.float64) ** (1 / d)
     moves = radius * lengths[:, None] * _directions(n, d, generator)
-    return _made(model, exploration, "epsilon-L2", moves, radius, seed)
+    return _made(model, exploration, "epsilon-L2", moves, radius, samples=n, seed=seed)
 
 
 def epsilon_linf(
@@ -90,7 +91,7 @@ def epsilon_linf(
     _, radius = epsilon_radii(exploration)
     generator, n, d = _drawing(exploration, samples, seed)
     moves = radius * (2 * torch.rand(n, d, generator=generator, dtype=torch.float64) - 1)
-    return _made(model, exploration, "epsilon-Linf", moves, radius, seed)
+    return _made(model, exploration, "epsilon-Linf", moves, radius, samples=n, seed=seed)
 
 
 def same_radii(
@@ -107,7 +108,7 @@ def same_radii(
     radii = exploration.radii.double().cpu()
     chosen = torch.cat([torch.randperm(len(radii), generator=generator) for _ in range(-(-n // len(radii)))])[:n]
     moves = radii[chosen, None] * _directions(n, d, generator)
-    return _made(model, exploration, "same radii", moves, float(radii[chosen].mean()), seed)
+    return _made(model, exploration, "same radii", moves, float(radii[chosen].mean()), samples=n, seed=seed)
 
 
 def coin_flip(model: AnyModel, exploration: Exploration, *, seed: int = 0) -> Baseline:
@@ -123,15 +124,24 @@ def coin_flip(model: AnyModel, exploration: Exploration, *, seed: int = 0) -> Ba
     rate = 1 - float(exploration.left_region.double().sum()) / exploration.tried
 
     def inside(rows: Tensor) -> Tensor:
-        return (torch.rand(len(rows), generator=coin) < rate).to(rows.device)
+        return torch.rand(len(rows), generator=coin) < rate
 
     low, high = box(exploration.query, exploration.interval)
     around = limits_around(model, exploration.query)
     tree = Tree(inside, step=exploration.step, low=low, high=high, limits=around, seed=seed)
     while len(tree) < len(exploration.points) and tree.tried < 100 * exploration.tried:
         tree.grow(_BATCHES, len(exploration.points))
-    moves = tree.nodes[1:].double().cpu()
-    return _made(model, exploration, "coin flip", moves, float(moves.norm(dim=1).mean()), seed)
+    moves = tree.nodes[1:]
+    return _made(model, exploration, "coin flip", moves, float(moves.norm(dim=1).mean()), seed=seed)
+
+
+#: By name, what makes each, the paper's own two first.
+BASELINES: dict[str, Callable[..., Baseline]] = {
+    "epsilon-L2": epsilon_l2,
+    "epsilon-Linf": epsilon_linf,
+    "same radii": same_radii,
+    "coin flip": coin_flip,
+}
 
 
 #: More tries than one batch takes.
@@ -154,10 +164,20 @@ def _directions(n: int, d: int, generator: torch.Generator) -> Float[Tensor, "n 
 
 
 def _made(
-    model: AnyModel, exploration: Exploration, name: str, moves: Float[Tensor, "n d"], radius: float, seed: int
+    model: AnyModel,
+    exploration: Exploration,
+    name: str,
+    moves: Float[Tensor, "n d"],
+    radius: float,
+    **options: int,
 ) -> Baseline:
+    """The baseline that its function made with these options."""
     query = exploration.query
     points = (query.double().cpu().flatten() + moves).clamp(*limits(model)).to(query).reshape(-1, *query.shape)
-    call = f"wb.boundaries.{name.replace('-', '_').replace(' ', '_').lower()}(G, exploration, seed={seed})"
-    provenance = replace(exploration.provenance, call=call, seed=seed, passes={}, seconds=0.0, partial=False)
+    function = name.replace("-", "_").replace(" ", "_").lower()
+    written = ", ".join(f"{option}={value}" for option, value in options.items())
+    call = f"wb.boundaries.{function}(G, exploration, {written})"
+    provenance = replace(
+        exploration.provenance, call=call, seed=options["seed"], passes={}, seconds=0.0, partial=False
+    )
     return Baseline(provenance=provenance, name=name, query=query, points=points, radius=radius)

@@ -26,7 +26,17 @@ def table_1(results: Tables) -> pd.DataFrame:
     `radius`: mean distance from the query; `inside`: share of the samples in the region; `coverage` (two
     latents): share of the region around the query that lies near a sample.
     """
-    return _compared(results, "deviation")
+    import pandas as pd
+
+    tables: list[pd.DataFrame] = []
+    for network, layer, group in _by_layer(results.table("samples")):
+        rows = _against(group.pivot(index="query", columns="method", values="deviation"), sign=1)
+        for more in ("radius", "inside", "coverage"):
+            rows[more] = rows["method"].map(group.groupby("method", sort=False)[more].mean())
+        rows.insert(0, "layer", layer)
+        rows.insert(0, "network", network)
+        tables.append(rows.rename(columns={"beaten": "higher"}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def table_2(results: Tables) -> pd.DataFrame:
@@ -49,20 +59,6 @@ def table_2(results: Tables) -> pd.DataFrame:
             rows.insert(0, "discriminator_layer", int(column.removeprefix("similarity_")))
             rows.insert(0, "network", network)
             tables.append(rows.rename(columns={"beaten": "lower"}))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def _compared(results: Tables, column: str) -> pd.DataFrame:
-    import pandas as pd
-
-    tables: list[pd.DataFrame] = []
-    for network, layer, group in _by_layer(results.table("samples")):
-        rows = _against(group.pivot(index="query", columns="method", values=column), sign=1)
-        for more in ("radius", "inside", "coverage"):
-            rows[more] = rows["method"].map(group.groupby("method", sort=False)[more].mean())
-        rows.insert(0, "layer", layer)
-        rows.insert(0, "network", network)
-        tables.append(rows.rename(columns={"beaten": "higher"}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.boundaries.sign_layer import AnyModel, BoundaryError, limits, point_of, sign_layer
+from workbench.boundaries.sign_layer import AnyModel, BoundaryError, check_settings, known_layer, limits, point_of
 from workbench.boundaries.supporting_set import SupportingSet
 from workbench.boundaries.tree import MOST, Tree
 from workbench.models.generator import Condition
@@ -125,7 +125,13 @@ def explore_steps(
     query = point_of(model, z)
     region = Membership(model, supporting_set, query, condition=condition)
     most_tries = 20 * samples if tries is None else tries
-    _check_settings(samples, most_tries, step, interval, batch)
+    check_settings(
+        ("samples", samples, samples >= 1, "at least one"),
+        ("tries", most_tries, most_tries >= 1, "at least one"),
+        ("step", step, step is None or 0 < step < math.inf, "a positive length in latent units, or None"),
+        ("interval", interval, 0 < interval < math.inf, "a positive length in latent units, such as 2"),
+        ("batch", batch, batch is None or batch >= 1, "at least one, or None"),
+    )
     call_step = step
     low, high = box(query, interval)
     if step is None:
@@ -268,7 +274,7 @@ class Membership:
         condition: Condition,
     ) -> None:
         self.model, self.query = model, query
-        at = sign_layer(model, supporting_set.layer, condition=condition)
+        at = known_layer(model, supporting_set.layer, condition=condition)
         made_for = (tuple(supporting_set.shape), tuple(supporting_set.query.shape))
         if made_for != (at.shape, tuple(query.shape)):
             raise BoundaryError(
@@ -305,7 +311,7 @@ class Membership:
         Where it does not end within the box on most ways, the mean distance to those points.
         """
         generator = torch.Generator().manual_seed(seed)
-        drawn = torch.rand(ways, len(low), generator=generator, dtype=torch.float64).to(low)
+        drawn = torch.rand(ways, len(low), generator=generator, dtype=torch.float64)
         ends = low + drawn * (high - low)
         allowed = limits_around(self.model, self.query)
         if allowed is not None:
@@ -335,15 +341,3 @@ def _reason(tree: Tree, samples: int, interval: float) -> str:
         f"no point of the box is a step of {tree.step:.3g} away from the query: give a smaller step, or a larger "
         f"interval than {interval:.3g}"
     )
-
-
-def _check_settings(samples: int, tries: int, step: float | None, interval: float, batch: int | None) -> None:
-    for name, value, holds, expected in (
-        ("samples", samples, samples >= 1, "at least one"),
-        ("tries", tries, tries >= 1, "at least one"),
-        ("step", step, step is None or 0 < step < math.inf, "a positive length in latent units, or None"),
-        ("interval", interval, 0 < interval < math.inf, "a positive length in latent units, such as 2"),
-        ("batch", batch, batch is None or batch >= 1, "at least one, or None"),
-    ):
-        if not holds:
-            raise BoundaryError(f"{name}={value!r}; expected {expected}")

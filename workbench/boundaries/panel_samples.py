@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.boundaries.baselines import coin_flip, epsilon_l2, epsilon_linf, same_radii
+from workbench.boundaries.baselines import BASELINES
+from workbench.boundaries.claims import OURS
 from workbench.boundaries.explore import Exploration, Growth, explore_steps
 from workbench.boundaries.sign_layer import AnyModel, BoundaryError
 from workbench.boundaries.supporting_set import SupportingSet
@@ -25,14 +26,6 @@ from workbench.ui import parts
 from workbench.ui.jobs import Jobs
 from workbench.ui.sample_grid import SampleGrid
 
-OWN = "E-GBAS"
-#: What the samples are compared with, by name.
-BASELINES: dict[str, Callable[..., Any]] = {
-    "epsilon-L2": epsilon_l2,
-    "epsilon-Linf": epsilon_linf,
-    "same radii": same_radii,
-    "coin flip": coin_flip,
-}
 #: Samples that can be asked for: all their pictures are kept, of the baselines, too.
 _MOST = 5000
 
@@ -144,7 +137,7 @@ class SamplesView(widgets.VBox):
         self.again.on_click(lambda _: self.grow())
         self.controls = widgets.HBox([self.step, self.interval, self.samples, self.again], layout=parts.row())
         self.kind = widgets.ToggleButtons(
-            options=[OWN, *BASELINES],
+            options=[OURS, *BASELINES],
             tooltips=[
                 "Samples of the tree inside the region",
                 "The paper's ball around the query",
@@ -220,7 +213,7 @@ class SamplesView(widgets.VBox):
         self.grid.clear()
         self.statistics.clear()
         self.grid.empty_text, self.facts.value, self._line.value, self.comparison.value = text, "", "", ""
-        self.kind.value = OWN
+        self.kind.value = OURS
 
     def _growing(self, step: Growth) -> None:
         if step.so_far is not None:
@@ -232,7 +225,7 @@ class SamplesView(widgets.VBox):
         before = sum(map(len, self._drawn))
         if len(tree.samples) > before:
             self._drawn.append(self.pictures(tree.samples[before:]))
-        if self.kind.value == OWN and len(tree.samples) > self._count:
+        if self.kind.value == OURS and len(tree.samples) > self._count:
             fresh = torch.cat(self._drawn)[self._count :]
             values = self._values(tree.samples[self._count :], tree.query)
             self.grid.append(fresh, values, value_range=self.pictures.value_range)
@@ -246,7 +239,7 @@ class SamplesView(widgets.VBox):
             if not len(tree.samples):
                 self.grid.empty_text = f"{tree.reason[:1].upper()}{tree.reason[1:]}."
                 return
-            self.kinds = {OWN: Shown.of(tree.samples, self.pictures, torch.cat(self._drawn))}
+            self.kinds = {OURS: Shown.of(tree.samples, self.pictures, torch.cat(self._drawn))}
             self._show_statistics()
 
         def steps() -> Steps[Step, None, None]:
@@ -267,7 +260,7 @@ class SamplesView(widgets.VBox):
             tree = self.exploration
             if tree is not None:
                 self.comparison.value = parts.table(self._comparison(tree.query))
-                if self.kind.value == OWN:
+                if self.kind.value == OURS:
                     self._show_statistics()
                 else:
                     self._show_kind()

@@ -99,16 +99,8 @@ class SignLayer:
     def activation(self, pre: Float[Tensor, "batch units"]) -> Float[Tensor, "batch *units"]:
         """The units behind the non-linearity; the pre-activation itself where the non-linearity is a function."""
         shaped = pre.reshape(len(pre), *self.shape)
-        module = self._module(self.mask_at) if self.masks_behind else None
-        return shaped if module is None else module(shaped)
-
-    @property
-    def masks_behind(self) -> bool:
-        """Whether masks act behind the non-linearity, which is a module of its own."""
-        return isinstance(self._module(self.mask_at), ACTIVATIONS)
-
-    def _module(self, layer: Layer) -> nn.Module:
-        return self.model.module.get_submodule(layer.name.partition("#")[0])
+        module = _submodule(self.model, self.mask_at)
+        return module(shaped) if isinstance(module, ACTIVATIONS) else shaped
 
     def reader(
         self, units: Int[Tensor, " kept"]
@@ -131,6 +123,14 @@ class SignLayer:
         if steps is None:
             return None
         return list(steps[:-1] if self.before else steps)
+
+
+def check_settings(*rules: tuple[str, object, bool, str]) -> None:
+    """Raise BoundaryError for the first setting that does not hold; a rule is its name, value, whether, and what
+    was expected."""
+    for name, value, holds, expected in rules:
+        if not holds:
+            raise BoundaryError(f"{name}={value!r}; expected {expected}")
 
 
 def dimensions(model: AnyModel) -> tuple[int, ...]:
@@ -195,6 +195,25 @@ def sign_layer(model: AnyModel, layer: str | int | Layer, *, condition: Conditio
         BoundaryError: its output goes into another affine layer, or no unit ever changes its sign, as behind
             a softmax.
     """
+    found = known_layer(model, layer, condition=condition)
+    with torch.no_grad():
+        values = found.pre_activations(draws(model, _DRAWS, seed=0))
+    if not bool(((values > 0).any(0) & (values < 0).any(0)).any()):
+        raise BoundaryError(
+            f"no unit of layer {found.name!r} ({found.layer.kind}) has both signs over {_DRAWS} draws, so it has "
+            "no boundaries, as behind a ReLU or a softmax; choose one of "
+            f"{', '.join(map(repr, sign_layers(model)))}"
+        )
+    return found
+
+
+def known_layer(model: AnyModel, layer: str | int | Layer, *, condition: Condition = None) -> SignLayer:
+    """`sign_layer` of a layer whose units are known to change their signs: nothing is run.
+
+    Raises:
+        LayerError: no such layer.
+        BoundaryError: its output goes into another affine layer.
+    """
     wanted: Layer = model.layers[layer]
     if isinstance(model, Generator) and condition is None and model.class_names is not None:
         condition = model.bound
@@ -218,15 +237,7 @@ def sign_layer(model: AnyModel, layer: str | int | Layer, *, condition: Conditio
         )
     else:
         before, mask_at = False, wanted
-    found = SignLayer(model, wanted, before, mask_at, wanted.shape, condition)
-    with torch.no_grad():
-        values = found.pre_activations(draws(model, _DRAWS, seed=0))
-    if not bool(((values > 0).any(0) & (values < 0).any(0)).any()):
-        raise BoundaryError(
-            f"no unit of layer {wanted.name!r} ({wanted.kind}) has both signs over {_DRAWS} draws, so it has no "
-            f"boundaries, as behind a ReLU or a softmax; choose one of {', '.join(map(repr, sign_layers(model)))}"
-        )
-    return found
+    return SignLayer(model, wanted, before, mask_at, wanted.shape, condition)
 
 
 def _place(model: AnyModel, name: str) -> int:

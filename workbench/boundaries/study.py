@@ -20,13 +20,14 @@ from jaxtyping import Float
 from scipy.ndimage import label
 from torch import Tensor
 
-from workbench.boundaries.baselines import Baseline, coin_flip, epsilon_l2, epsilon_linf, epsilon_radii, same_radii
-from workbench.boundaries.claims import claims, table_1, table_2
+from workbench.boundaries.baselines import BASELINES, epsilon_radii
+from workbench.boundaries.claims import OURS, claims, table_1, table_2
 from workbench.boundaries.explore import Exploration, explore
-from workbench.boundaries.sign_layer import BoundaryError, sign_layer
+from workbench.boundaries.sign_layer import BoundaryError, known_layer, sign_layers
 from workbench.boundaries.supporting_set import SupportingSet, supporting_set
 from workbench.metrics import concentration, cosine_similarity, deviation_image
 from workbench.models import Classifier, Generator
+from workbench.models.latent import pictures_for
 from workbench.progress import Step
 from workbench.results import Tables, record_run
 from workbench.zoo.loading import load
@@ -43,8 +44,6 @@ FULL = {
 #: Judges of a generator's images: its own discriminator (Table 2), and a classifier of what they show (figure 2).
 DISCRIMINATORS = {"mnist-dcgan": "mnist-dcgan-discriminator"}
 READERS = {"mnist-dcgan": "mnist-cnn", "mnist-dcgan-2d": "mnist-cnn"}
-
-
 #: Points of a side of the grid on which the region of two latents is measured; odd, so that the query is one.
 _GRID = 401
 
@@ -83,7 +82,7 @@ def measure(
     Raises:
         ValueError: the folder holds measurements of other settings.
     """
-    judges = _judges(network, generator)
+    judges = [_judge(judge_of.get(network), generator) for judge_of in (DISCRIMINATORS, READERS)]
     queries = generator.latents(settings.queries, seed=settings.seed)
     for layer in layers:
         for place, z in enumerate(queries):
@@ -98,11 +97,10 @@ def measure(
             for row in sample_rows:
                 results.add("samples", {**key, **row})
             results.add("trees", {**key, **tree_row, **made})
-            ours = next(row for row in sample_rows if row["method"] == "E-GBAS")
             took = time.perf_counter() - began
             report(
                 f"{network}, layer {layer}, query {place}: {tree_row['kept']} boundaries, "
-                f"{ours['samples']} samples, deviation {ours['deviation']:.4f}, {took:.0f} s"
+                f"{tree_row['tried']} tries, {tree_row['acceptance']:.0%} accepted, {took:.0f} s"
             )
 
 
@@ -118,19 +116,17 @@ def one_query(
     found = supporting_set(generator, z, layer, seed=settings.seed, progress=_quiet)
     tree = explore(generator, z, found, seed=settings.seed, samples=settings.samples, progress=_quiet)
     row = _tree_row(generator, found, tree, reader)
-    sets: dict[str, Tensor] = {"E-GBAS": tree.samples}
-    radii: dict[str, float] = {}
-    for make in (epsilon_l2, epsilon_linf, same_radii, coin_flip):
+    sets: dict[str, Tensor] = {OURS: tree.samples}
+    for name, make in BASELINES.items():
         try:
-            baseline: Baseline = make(generator, tree, seed=settings.seed)
+            sets[name] = make(generator, tree, seed=settings.seed).points
         except BoundaryError:  # nothing left the region, or nothing stayed: there is nothing to compare with
             continue
-        sets[baseline.name], radii[baseline.name] = baseline.points, baseline.radius
-    rows = []
-    for name, points in sets.items():
-        if len(points):
-            rows.append({"method": name, **_sample_row(generator, found, tree, points, discriminator)})
-    return row, rows
+    return row, [
+        {"method": name, **_sample_row(generator, found, tree, points, discriminator)}
+        for name, points in sets.items()
+        if len(points)
+    ]
 
 
 def _tree_row(
@@ -154,7 +150,7 @@ def _tree_row(
     if bool(tree.left_region.any()):
         row["epsilon_l2"], row["epsilon_linf"] = epsilon_radii(tree)
     if reader is not None:
-        pictures = _for(reader, generator, torch.stack([found.output, found.masked]))
+        pictures = pictures_for(reader, generator)(torch.stack([found.output, found.masked]))
         row["query_read_as"], row["masked_read_as"] = reader.scores(pictures).argmax(1).tolist()
     return row
 
@@ -168,7 +164,7 @@ def _sample_row(
 ) -> dict[str, Any]:
     outputs = generator.render(points)
     image = deviation_image(outputs, generator.value_range)
-    reader = sign_layer(generator, found.layer).reader(found.units)
+    reader = known_layer(generator, found.layer).reader(found.units)
     with torch.no_grad():
         heights = generator.batches.map(reader, points) * found.signs
     row: dict[str, Any] = {
@@ -180,10 +176,9 @@ def _sample_row(
         "coverage": _coverage(generator, tree, reader, found.signs, points) if tree.query.numel() == 2 else None,
     }
     if discriminator is not None:
-        names = [layer.name for layer in discriminator.layers if layer.kind == "LeakyReLU"]
-        pictures = _for(discriminator, generator, torch.cat([found.output[None], outputs]))
+        pictures = pictures_for(discriminator, generator)(torch.cat([found.output[None], outputs]))
         with torch.no_grad():
-            for place, name in enumerate(names, 1):
+            for place, name in enumerate(sign_layers(discriminator), 1):
                 features = discriminator.batches.map(discriminator.until(name), pictures)
                 row[f"similarity_{place}"] = cosine_similarity(features[1:], features[0])
     return row
@@ -207,16 +202,9 @@ def _coverage(
     return float((distance <= 2 * tree.step).double().mean())
 
 
-def _judges(network: str, generator: Generator) -> tuple[Classifier | None, Classifier | None]:
-    named = (DISCRIMINATORS.get(network), READERS.get(network))
-    found = [None if name is None else load(name, device=generator.device) for name in named]
-    return tuple(judge if isinstance(judge, Classifier) else None for judge in found)  # type: ignore[return-value]
-
-
-def _for(judge: Classifier, generator: Generator, outputs: Tensor) -> Tensor:
-    """Outputs in the value range that a judge takes."""
-    (a, b), (low, high) = generator.value_range, judge.value_range
-    return low + (outputs - a) * ((high - low) / (b - a))
+def _judge(name: str | None, generator: Generator) -> Classifier | None:
+    model = None if name is None else load(name, device=generator.device)
+    return model if isinstance(model, Classifier) else None
 
 
 def _row(table: pd.DataFrame, key: dict[str, Any]) -> dict[str, Any] | None:

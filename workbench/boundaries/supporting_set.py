@@ -16,7 +16,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.boundaries.sign_layer import AnyModel, BoundaryError, SignLayer, point_of, sign_layer
+from workbench.boundaries.sign_layer import (
+    AnyModel,
+    BoundaryError,
+    SignLayer,
+    check_settings,
+    known_layer,
+    point_of,
+    sign_layer,
+)
 from workbench.models import Layer
 from workbench.models.generator import Condition
 from workbench.progress import Cancelled, Progress, Step, run
@@ -155,7 +163,14 @@ def supporting_set_steps(
     condition: Condition = None,
 ) -> Steps[Step, None, SupportingSet]:
     """The steps of `supporting_set`, one an update of theta; cancelled, it returns the set so far."""
-    _check_settings(threshold, sparsity, most_steps, masks, temperature, sides)
+    check_settings(
+        ("threshold", threshold, 0 <= threshold < 1, "a probability below 1, such as 0.5"),
+        ("sparsity", sparsity, 0 <= sparsity < math.inf, "0 or more, such as 0.5"),
+        ("most_steps", most_steps, most_steps >= 1, "at least one"),
+        ("masks", masks, masks >= 1, "at least one for each step"),
+        ("temperature", temperature, 0 < temperature < math.inf, "a positive number, such as 0.1"),
+        ("sides", sides, sides in ("active", "both"), "'active' or 'both'"),
+    )
     started = time.perf_counter()
     query = point_of(model, z)
     at = sign_layer(model, layer, condition=condition)
@@ -200,7 +215,8 @@ def supporting_set_steps(
     theta = torch.zeros(at.units, device=query.device, dtype=query.dtype)
     theta[rows] = torch.sigmoid(logits.detach())
     passes = {"forward": 3 + masks * len(losses), "vjp": masks * len(losses)}
-    options = f"threshold={threshold}, sparsity={sparsity}, sides={sides!r}"
+    options = f"threshold={threshold}, sparsity={sparsity}, sides={sides!r}, most_steps={most_steps}"
+    options += f", masks={masks}, rate={rate}, temperature={temperature}, tolerance={tolerance}"
     found = SupportingSet(
         provenance=Provenance.of(
             model,
@@ -318,7 +334,7 @@ def masked_outputs(
     model: AnyModel, found: SupportingSet, thresholds: Any, *, condition: Condition = None
 ) -> Float[Tensor, "thresholds *output"]:
     """What stays of the query's output at each of several thresholds: only units with theta above it are kept."""
-    at = sign_layer(model, found.layer, condition=condition)
+    at = known_layer(model, found.layer, condition=condition)
     masking = _Masking.of(at, found.query.to(model.device), found.sides)
     levels = torch.as_tensor(thresholds, dtype=found.theta.dtype, device=found.theta.device)
     masks = (found.theta > levels[:, None]).to(masking.on)
@@ -332,18 +348,3 @@ def _settled(losses: list[Tensor], tolerance: float) -> bool:
         return False
     before, last = torch.stack(losses[-2 * _WINDOW :]).view(2, _WINDOW).mean(1).tolist()
     return last > (1 - tolerance) * before
-
-
-def _check_settings(
-    threshold: float, sparsity: float, most_steps: int, masks: int, temperature: float, sides: str
-) -> None:
-    for name, value, holds, expected in (
-        ("threshold", threshold, 0 <= threshold < 1, "a probability below 1, such as 0.5"),
-        ("sparsity", sparsity, 0 <= sparsity < math.inf, "0 or more, such as 0.5"),
-        ("most_steps", most_steps, most_steps >= 1, "at least one"),
-        ("masks", masks, masks >= 1, "at least one for each step"),
-        ("temperature", temperature, 0 < temperature < math.inf, "a positive number, such as 0.1"),
-        ("sides", sides, sides in ("active", "both"), "'active' or 'both'"),
-    ):
-        if not holds:
-            raise BoundaryError(f"{name}={value!r}; expected {expected}")
