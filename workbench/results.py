@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
-_RECORDED = ("latent-workbench", "torch", "numpy", "scikit-learn")
+_RECORDED = ("latent-workbench", "torch", "numpy", "scikit-learn", "openTSNE", "torchmetrics")
 #: The packages that a saved result may name; nothing else is ever imported for a file's sake.
 _METHODS = ("subspaces", "boundaries", "inverse_sets", "embeddings", "flip_points")
 
