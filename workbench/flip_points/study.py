@@ -29,7 +29,7 @@ from workbench.flip_points.trust import COLUMNS, Trust
 from workbench.models import Classifier
 from workbench.progress import Step
 from workbench.results import record_run
-from workbench.zoo.recipes.mnist_cnn import accuracy
+from workbench.zoo.recipes.classifiers import accuracy
 from workbench.zoo.recipes.mnist_erf import fit
 
 #: Half of figure 4; test images of figure 3; the mistakes in training, whose flip points are trained on.

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from workbench.datasets import glyphs
 from workbench.models import CheckpointError, Classifier, Generator, load_state_dict
 from workbench.models.checkpoints import fit_state_dict
 from workbench.models.errors import WorkbenchError, nearest_names
@@ -24,6 +25,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 _FACES = "gan-face-generate"
 _FACES_VERSION = "1.1.1"
 _DIGITS = tuple("0123456789")
+_GLYPHS = "glyphs of Debian's free fonts (workbench.datasets.glyphs.fonts() names them with their licences)"
 
 
 class ZooError(WorkbenchError, LookupError):
@@ -42,7 +44,8 @@ class ZooEntry:
         output_shape: of one image, or (scores,).
         value_range: of its images' pixels.
         prior: of a generator's latents.
-        class_names: of a classifier.
+        class_names: of a classifier, or of a generator with classes.
+        class_embeddings: name of the parameter that holds a generator's class embeddings.
         source, licence: of the data and the weights.
         recipe: the command that makes the weights again; empty where others trained them.
         advice: what to do where the weights are missing.
@@ -57,6 +60,7 @@ class ZooEntry:
     build: Callable[[], nn.Module] = field(repr=False)
     prior: str = "normal"
     class_names: tuple[str, ...] = ()
+    class_embeddings: str | None = None
     source: str = "MNIST (LeCun, Cortes and Burges)"
     licence: str = "MIT, weights trained by the recipe"
     recipe: str = ""
@@ -218,6 +222,41 @@ _ENTRIES = (
         )
         for number, half in ((1, "first"), (2, "second"))
     ),
+    ZooEntry(
+        name="glyphs-biggan",
+        kind="generator",
+        summary="163 characters from 40 latents and class embeddings, BigGAN's scheme in small",
+        input_shape=(40,),
+        output_shape=(1, glyphs.SIZE, glyphs.SIZE),
+        value_range=(-1.0, 1.0),
+        build=partial(architectures.GlyphGenerator, len(glyphs.NAMES)),
+        class_names=glyphs.NAMES,
+        class_embeddings="shared.weight",
+        source=_GLYPHS,
+        recipe="python -m workbench.zoo.train glyphs-biggan",
+    ),
+    *(
+        ZooEntry(
+            name=name,
+            kind="classifier",
+            summary=summary,
+            input_shape=(1, glyphs.SIZE, glyphs.SIZE),
+            output_shape=(len(glyphs.NAMES),),
+            value_range=(0.0, 1.0),
+            build=partial(build, len(glyphs.NAMES)),
+            class_names=glyphs.NAMES,
+            source=_GLYPHS,
+            recipe=f"python -m workbench.zoo.train {name}",
+        )
+        for name, summary, build in (
+            ("glyphs-cnn", "classifier of the 163 characters", architectures.glyph_classifier),
+            (
+                "glyphs-cnn-judge",
+                "the same from another network and seed, to judge with",
+                architectures.glyph_judge,
+            ),
+        )
+    ),
 )
 
 
@@ -268,6 +307,8 @@ def load(name: str, *, device: str | torch.device = "auto") -> Generator | Class
             entry.input_shape,
             value_range=entry.value_range,
             prior=entry.prior,
+            class_names=entry.class_names or None,
+            class_embeddings=entry.class_embeddings,
             device=device,
             name=entry.name,
         )
