@@ -1,6 +1,27 @@
-"""Metrics that methods and reports share: how much samples differ, how like a reference they are."""
+"""Metrics that methods and reports share: how much samples differ, how like a reference or how real they are."""
 
 from workbench.metrics.consistency import cosine_similarity
 from workbench.metrics.diversity import concentration, deviation_image, pixel_deviation
+from workbench.metrics.perceptual import (
+    FeatureDistance,
+    Lpips,
+    MultiScaleSimilarity,
+    mean_over_pairs,
+    random_pairs,
+)
+from workbench.metrics.realism import accuracy, frechet_distance, inception_score
 
-__all__ = ["concentration", "cosine_similarity", "deviation_image", "pixel_deviation"]
+__all__ = [
+    "FeatureDistance",
+    "Lpips",
+    "MultiScaleSimilarity",
+    "accuracy",
+    "concentration",
+    "cosine_similarity",
+    "deviation_image",
+    "frechet_distance",
+    "inception_score",
+    "mean_over_pairs",
+    "pixel_deviation",
+    "random_pairs",
+]

@@ -1,9 +1,9 @@
 """Renders the glyphs: every character from every suitable face of the installed free fonts of Debian.
 
 `apt-get install --no-install-recommends $(python -m workbench.zoo.recipes.glyphs packages)` installs the fonts,
-`pip install "latent-workbench[recipes]"` what reads them, and `python -m workbench.zoo.recipes.glyphs sample` writes
-the embedded sample anew. Every face is scaled to one height of its capitals, so that a small letter is told from a
-capital by its size, and set on one baseline. Whole designs are held out for testing.
+`pip install "latent-workbench[recipes]"` what reads them, and `python -m workbench.zoo.recipes.glyphs sample`
+writes the embedded sample anew. Every face is scaled to one height of its capitals, so that a small letter is told
+from a capital by its size, and set on one baseline. Whole designs are held out for testing.
 """
 
 from __future__ import annotations

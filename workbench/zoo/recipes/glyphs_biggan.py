@@ -90,7 +90,7 @@ def train(
     """
     torch.manual_seed(settings.seed)
     device = images.device
-    generator = GlyphGenerator(classes).to(device).to(memory_format=torch.channels_last)
+    generator = GlyphGenerator(classes).to(device)
     nn.init.normal_(generator.shared.weight, std=settings.embedding_spread)
     discriminator = GlyphDiscriminator(classes).to(device).to(memory_format=torch.channels_last)
     reader = nn.Linear(192, classes).to(device)

@@ -1,0 +1,479 @@
+"""Activation maximisation: an embedding whose pictures a classifier takes for a class, the generator unchanged.
+
+Sections 2.2, 3.3, 3.4 and 3.9 of Li, "Understanding and improving generative adversarial networks", 2020.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from collections.abc import Generator as Steps
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from workbench.embeddings.result import EmbeddingTrials
+from workbench.embeddings.variants import EmbeddingError, Variant, variant
+from workbench.models import Classifier, Generator
+from workbench.models.errors import ModelError, nearest_names
+from workbench.progress import Cancelled, Progress, Step, run
+from workbench.results import Provenance
+
+#: Settings that differ between the thesis and its published code (`maximize(…, **REPOSITORY)`).
+REPOSITORY: dict[str, Any] = {"trials": 3, "latents": 10, "weight_decay": 0.9, "rate": 0.1}
+#: Latents for which every row is tried to find the best rows of a foreign class (section 3.9).
+_TRIED = 10
+#: Latents on which the trials are compared when they have ended, the same for all.
+_COMPARED = 50
+#: Chooses the best trial: a name, or a function from a trial's pictures to a score.
+Score = Literal["probability", "diversity"] | Callable[[Tensor], float]
+
+
+@dataclass(frozen=True)
+class Maximised(Step):
+    """A step that shows the trials as they stand.
+
+    Attributes:
+        so_far: the trials.
+    """
+
+    so_far: Callable[[], EmbeddingTrials] | None = field(default=None, compare=False)
+
+
+class Objective:
+    """What a classifier says of a generator's pictures, and how far apart the pictures of two latents are.
+
+    Args:
+        generator: with class embeddings.
+        classifier: of its pictures. They are mapped into its value range, their channels repeated where it takes
+            three, and resized where it takes another size; what else it wants, such as a mean and deviation taken
+            off, belongs into it.
+        target: the classifier's class.
+        distance: `pixel`, `softmax`, or the name of a layer of the classifier.
+        resize: how pictures are resized, as in `torch.nn.functional.interpolate`; the published code's is nearest.
+    """
+
+    def __init__(
+        self, generator: Generator, classifier: Classifier, target: int, *, distance: str, resize: str
+    ) -> None:
+        self.generator, self.classifier, self.target, self.distance = generator, classifier, target, distance
+        self._fit = fitted(generator, classifier, resize=resize)
+        if distance not in ("pixel", "softmax"):
+            self._features, self._rest = classifier.until(distance), classifier.tail(distance)
+
+    def __call__(
+        self, z: Float[Tensor, "n *latent"], embeddings: Float[Tensor, "n width"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n d"]]:
+        """The log probability of the target for each row, and what the rows' distances are measured on."""
+        pictures = self.generator(z, embeddings)
+        given = self._fit(pictures)
+        if self.distance in ("pixel", "softmax"):
+            logs = self.classifier(given).log_softmax(1)
+            seen = pictures if self.distance == "pixel" else logs.exp()
+        else:
+            seen = self._features(given)
+            # where the rest of the network is no function of the layer alone, it is run once more
+            scores = self.classifier(given) if self._rest is None else self._rest(seen)
+            logs = scores.log_softmax(1)
+        return logs[:, self.target], seen.flatten(1)
+
+
+def fitted(generator: Generator, classifier: Classifier, *, resize: str = "nearest") -> Callable[[Tensor], Tensor]:
+    """The map from a generator's pictures to what a classifier takes: value range, channels and size.
+
+    Raises:
+        EmbeddingError: it takes no pictures, or has more channels than can be made of them.
+    """
+    made, taken = generator.output_shape, classifier.input_shape
+    if len(made) != 3 or len(taken) != 3 or taken[0] not in (made[0], 3) or made[0] not in (1, 3):
+        raise EmbeddingError(
+            f"{generator.name} makes {made}, {classifier.name} takes {taken}; wrap the classifier in a module "
+            "that turns the one into the other"
+        )
+    (a, b), (low, high) = generator.value_range, classifier.value_range
+    scale = (high - low) / (b - a)
+
+    def fit(pictures: Tensor) -> Tensor:
+        x = pictures * scale + (low - a * scale)
+        if taken[0] != made[0]:
+            x = x.expand(-1, taken[0], -1, -1)
+        if taken[1:] != made[1:]:
+            x = nn.functional.interpolate(x, taken[1:], mode=resize)
+        return x
+
+    return fit
+
+
+def limits_of(table: Float[Tensor, "classes width"]) -> tuple[float, float]:
+    """The smallest and largest entry, rounded outwards to two digits.
+
+    For BigGAN's 256-pixel table [-0.6, 0.6] (the thesis: [-0.59, 0.61]), for its 128-pixel table the published
+    code's [-0.88, 0.83].
+    """
+    low, high = float(table.min()), float(table.max())
+    return float(torch.floor(torch.tensor(low * 100.0)) / 100), float(torch.ceil(torch.tensor(high * 100.0)) / 100)
+
+
+def maximize_steps(
+    generator: Generator,
+    classifier: Classifier,
+    class_index: int | str,
+    variant_of: str | Variant = "AM-S",
+    *,
+    target: int | str | None = None,
+    seed: int = 0,
+    trials: int = 5,
+    steps: int = 200,
+    latents: int = 20,
+    resample: int = 20,
+    rate: float | None = None,
+    weight_decay: float = 0.0,
+    noise: float = 0.1,
+    initial: Float[Tensor, "trials width"] | None = None,
+    diversity_weight: float | None = None,
+    distance: str = "softmax",
+    limits: tuple[float, float] | Literal["table"] | None = "table",
+    resize: str = "nearest",
+    best_by: Score = "probability",
+) -> Steps[Maximised, None, EmbeddingTrials]:
+    """The steps of `maximize`, one of Adam each; cancelled, it returns the trials as they stand."""
+    started = time.perf_counter()
+    chosen = variant(variant_of)
+    table = embeddings_of(generator)
+    index = generator.class_index(class_index)
+    wanted = target_index(generator, classifier, index, target)
+    for name, value, least in (
+        ("trials", trials, 1),
+        ("steps", steps, 1),
+        ("latents", latents, 2),
+        ("resample", resample, 1),
+    ):
+        if value < least:
+            raise EmbeddingError(f"{name}={value}; expected {least} or more")
+    learning = chosen.rate if rate is None else rate
+    weight = chosen.diversity_weight if diversity_weight is None else diversity_weight
+    for name, number in (
+        ("rate", learning),
+        ("noise", noise),
+        ("weight_decay", weight_decay),
+        ("diversity", weight),
+    ):
+        if not 0 <= number < float("inf"):
+            raise EmbeddingError(f"{name}={number}; expected a finite number of 0 or more")
+    box = limits_of(table) if limits == "table" else limits
+    objective = Objective(generator, classifier, wanted, distance=distance, resize=resize)
+    start = _start(objective, chosen, table, index, initial, trials=trials, noise=noise, seed=seed)
+    trials = len(start)
+    start = start if box is None else start.clamp(*box)
+    embeddings = nn.Parameter(start.clone())
+    # one optimiser for all: what Adam does to a number depends on that number's gradients alone
+    optimiser = torch.optim.Adam([embeddings], learning, weight_decay=weight_decay)
+    draws = [torch.Generator().manual_seed(_seed(seed, trial)) for trial in range(trials)]
+    history: list[tuple[Tensor, Tensor]] = []
+    z = first = second = torch.empty(0)
+
+    def so_far(ended: bool = False, partial: bool = True) -> EmbeddingTrials:
+        found = embeddings.detach().clone()
+        if ended:
+            scores, scored_by = _scores(objective, found, best_by, seed=seed)
+        else:
+            scores, scored_by = history[-1][0], "probability of the last step"
+        made = f"trials={trials}, steps={steps}, latents={latents}, resample={resample}, rate={learning:g}"
+        made += f", diversity_weight={weight:g}, distance={distance!r}, noise={noise:g}"
+        if target is not None:
+            made += f", target={target!r}"
+        if weight_decay:
+            made += f", weight_decay={weight_decay:g}"
+        rows = len(history) * trials * latents
+        return EmbeddingTrials(
+            provenance=Provenance.of(
+                generator,
+                call=f"wb.embeddings.maximize(G, C, {index}, {chosen.name!r}, seed={seed}, {made})",
+                seed=seed,
+                started=started,
+                passes={"forward": rows, "vjp": rows},
+                partial=partial,
+            ),
+            class_index=index,
+            class_name=_names(generator)[index],
+            target=wanted,
+            target_name=classifier.class_names[wanted],
+            variant=chosen.name,
+            original=table[index].clone(),
+            initial=start,
+            embeddings=found,
+            probability=torch.stack([p for p, _ in history]) if history else torch.empty(0, trials),
+            diversity=torch.stack([d for _, d in history]) if history else torch.empty(0, trials),
+            distance=distance,
+            scores=scores,
+            scored_by=scored_by,
+        )
+
+    for step in range(steps):
+        if step % resample == 0:
+            z, first, second = _draw(generator, draws, latents)
+        logs, seen = objective(z.flatten(0, 1), embeddings.repeat_interleave(latents, dim=0))
+        logs, seen = logs.unflatten(0, (trials, latents)), seen.unflatten(0, (trials, latents))
+        spread = _spread(seen, z, first, second)
+        # the sum over the trials: none has a part in another's gradient
+        loss = -(logs.mean(1) + weight * spread).sum()
+        optimiser.zero_grad()
+        embeddings.grad = torch.autograd.grad(loss, embeddings)[0]
+        optimiser.step()
+        if box is not None:
+            embeddings.data.clamp_(*box)
+        history.append((logs.detach().exp().mean(1).cpu(), spread.detach().cpu()))
+        text = f"probability {float(history[-1][0].mean()):.2f},"
+        try:
+            yield Maximised(step + 1, steps, text, so_far=so_far)
+        except Cancelled:
+            return so_far(ended=True)
+    return so_far(ended=True, partial=False)
+
+
+def maximize(
+    generator: Generator,
+    classifier: Classifier,
+    class_index: int | str,
+    variant: str | Variant = "AM-S",
+    *,
+    target: int | str | None = None,
+    seed: int = 0,
+    trials: int = 5,
+    steps: int = 200,
+    latents: int = 20,
+    resample: int = 20,
+    rate: float | None = None,
+    weight_decay: float = 0.0,
+    noise: float = 0.1,
+    initial: Float[Tensor, "trials width"] | None = None,
+    diversity_weight: float | None = None,
+    distance: str = "softmax",
+    limits: tuple[float, float] | Literal["table"] | None = "table",
+    resize: str = "nearest",
+    best_by: Score = "probability",
+    progress: Progress | None = None,
+) -> EmbeddingTrials:
+    """Embeddings whose pictures a classifier takes for a class: equation (2.2), with diversity (2.3), by Adam.
+
+    All trials run in one batch, each with latents of its own, and none depends on how many there are.
+
+    Args:
+        generator: with class embeddings.
+        classifier: of its pictures; see `Objective` for how they are handed over.
+        class_index: the generator's class, by index or name.
+        variant: `AM-S` near the class's own embedding, `AM-L` near the mean of all, `AM-D-S` and `AM-D-L` the same
+            with diversity, `Top-5` from the rows that come nearest to a class that the generator lacks.
+        target: the classifier's class where its classes are others than the generator's; by default the one of
+            the same name (or index, where the names are as many and none is the same).
+        seed: of the starts and the latents.
+        trials: embeddings that are searched for at once.
+        steps: of Adam.
+        latents: pictures in one step of one trial; the diversity is taken over half as many pairs.
+        resample: steps after which new latents are drawn.
+        rate: of Adam; by default the variant's.
+        weight_decay: of Adam. The thesis has none, the published code 0.9 (`REPOSITORY`).
+        noise: standard deviation of the normal noise that is added to a start. The published code adds it to each
+            number; the thesis says "a Gaussian ball of radius 0.1".
+        initial: (trials, width) starts to use as they are, instead of the variant's.
+        diversity_weight: λ; by default the variant's.
+        distance: where the diversity is measured: `pixel`, `softmax`, or a layer of the classifier by name.
+        limits: that embeddings are clipped to after each step: `table` for the range of the generator's own.
+        resize: for a classifier of another size.
+        best_by: chooses the best trial: the mean `probability` or the `diversity` over 50 latents, or a function
+            from pictures (50, *output) to a score.
+        progress: told each step (a `Maximised`, which shows the trials as they stand); returning False stops, and
+            what there is is returned, marked partial.
+
+    Raises:
+        EmbeddingError: settings out of range, no class embeddings, or no class of that name in the classifier.
+        ModelError: no such class.
+    """
+    steps_ = maximize_steps(
+        generator,
+        classifier,
+        class_index,
+        variant,
+        target=target,
+        seed=seed,
+        trials=trials,
+        steps=steps,
+        latents=latents,
+        resample=resample,
+        rate=rate,
+        weight_decay=weight_decay,
+        noise=noise,
+        initial=initial,
+        diversity_weight=diversity_weight,
+        distance=distance,
+        limits=limits,
+        resize=resize,
+        best_by=best_by,
+    )
+    return run(steps_, progress)
+
+
+def embeddings_of(generator: Generator) -> Float[Tensor, "classes width"]:
+    """The generator's class embeddings.
+
+    Raises:
+        EmbeddingError: it has none.
+    """
+    if not isinstance(generator, Generator) or generator.class_embeddings is None:
+        has = "classes but no class_embeddings" if getattr(generator, "class_names", None) else "no classes"
+        raise EmbeddingError(
+            f"{getattr(generator, 'name', type(generator).__name__)} has {has}; make it with "
+            "Generator(module, …, class_embeddings='name of the parameter'), the module called with its rows"
+        )
+    return generator.class_embeddings
+
+
+def target_index(generator: Generator, classifier: Classifier, index: int, target: int | str | None) -> int:
+    """The classifier's class for a class of the generator.
+
+    Raises:
+        EmbeddingError: the classifier has no class of that name; says which are missing and what to do.
+    """
+    if target is not None:
+        return classifier_index(classifier, target)
+    ours, theirs = _names(generator), classifier.class_names
+    if ours[index] in theirs:
+        return theirs.index(ours[index])
+    missing = [name for name in ours if name not in theirs]
+    if len(missing) == len(ours) and theirs == [str(i) for i in range(len(ours))]:
+        return index  # a classifier whose classes were never named
+    few = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    raise EmbeddingError(
+        f"{classifier.name} has no class {ours[index]!r}; of {generator.name}'s {len(ours)} classes it lacks "
+        f"{few}. Name the class that the pictures should be taken for, and start from the rows that come nearest: "
+        "maximize(…, 'Top-5', target='…')"
+    )
+
+
+def classifier_index(classifier: Classifier, target: int | str) -> int:
+    """The index of a classifier's class by name or index."""
+    names = classifier.class_names
+    if isinstance(target, str):
+        if target not in names:
+            raise EmbeddingError(f"{classifier.name} has no class {target!r}: {nearest_names(target, names)}")
+        return names.index(target)
+    if not 0 <= int(target) < len(names):
+        raise EmbeddingError(f"target={target}; {classifier.name} has classes 0 to {len(names) - 1}")
+    return int(target)
+
+
+def rows_for(objective: Objective, *, seed: int = 0) -> Float[Tensor, " classes"]:
+    """For each class of the generator: the mean probability of the target over ten pictures (section 3.9)."""
+    table = embeddings_of(objective.generator)
+    z = objective.generator.latents(_TRIED, seed=seed)
+    return _mean_probability(objective, table, z)
+
+
+def _mean_probability(
+    objective: Objective, embeddings: Float[Tensor, "rows width"], z: Float[Tensor, "n *latent"]
+) -> Float[Tensor, " rows"]:
+    """Mean probability of the target over the same latents for each embedding."""
+
+    def logs(latents: Tensor, rows: Tensor) -> Tensor:
+        with torch.no_grad():
+            return objective(latents, rows)[0]
+
+    n = len(z)
+    latents = z.repeat(len(embeddings), *[1] * (z.ndim - 1))
+    found = objective.generator.batches.map(logs, latents, embeddings.repeat_interleave(n, dim=0))
+    return found.exp().unflatten(0, (-1, n)).mean(1)
+
+
+def _start(
+    objective: Objective,
+    chosen: Variant,
+    table: Float[Tensor, "classes width"],
+    index: int,
+    initial: Tensor | None,
+    *,
+    trials: int,
+    noise: float,
+    seed: int,
+) -> Float[Tensor, "trials width"]:
+    """Where the trials start."""
+    width = table.shape[1]
+    if initial is not None:
+        given = torch.as_tensor(initial).to(table)
+        if given.ndim != 2 or given.shape[1] != width or not torch.isfinite(given).all():
+            raise EmbeddingError(
+                f"initial has shape {tuple(given.shape)}; expected finite embeddings (trials, {width}), one a row"
+            )
+        return given.clone()
+    draws = [torch.Generator().manual_seed(_seed(seed, trial) + 1) for trial in range(trials)]
+    if chosen.start == "top":
+        order = rows_for(objective, seed=seed).argsort(descending=True)
+        near = table[order[torch.arange(trials) % len(order)]]
+    elif chosen.start == "random":
+        near = torch.stack([table[int(torch.randint(len(table), (), generator=draw))] for draw in draws])
+    else:
+        near = (table[index] if chosen.start == "class" else table.mean(0)).expand(trials, width)
+    if chosen.start == "top":
+        return near.clone()
+    moved = torch.stack([torch.randn(width, generator=draw) for draw in draws]).to(table)
+    return near + noise * moved
+
+
+def _seed(seed: int, trial: int) -> int:
+    """A seed for each trial, far from those of the next seeds."""
+    return seed * 1_000_003 + 2 * trial
+
+
+def _draw(
+    generator: Generator, draws: list[torch.Generator], latents: int
+) -> tuple[Float[Tensor, "trials n *latent"], Int[Tensor, "trials pairs"], Int[Tensor, "trials pairs"]]:
+    """Latents of each trial, and random pairs of them in which no latent comes twice."""
+    z = torch.stack([generator.prior.sample(latents, generator.latent_shape, draw) for draw in draws])
+    orders = torch.stack([torch.randperm(latents, generator=draw) for draw in draws]).to(generator.device)
+    half = latents // 2
+    return z.to(generator.device, generator.dtype), orders[:, :half], orders[:, half : 2 * half]
+
+
+def _spread(
+    seen: Float[Tensor, "trials n d"],
+    z: Float[Tensor, "trials n *latent"],
+    first: Int[Tensor, "trials pairs"],
+    second: Int[Tensor, "trials pairs"],
+) -> Float[Tensor, " trials"]:
+    """Equation (2.1): the mean over pairs of the distance of what is seen over that of the latents.
+
+    The published code divides the sum of the former by the vector of the latter, failing for more than one pair.
+    """
+    flat = z.flatten(2)
+    trial = torch.arange(len(seen), device=seen.device)[:, None]
+    apart = (seen[trial, first] - seen[trial, second]).square().sum(2)
+    # the root has no derivative at zero, where two pictures are the same
+    return (apart.clamp_min(1e-12).sqrt() / (flat[trial, first] - flat[trial, second]).norm(dim=2)).mean(1)
+
+
+def _scores(
+    objective: Objective, embeddings: Float[Tensor, "trials width"], best_by: Score, *, seed: int
+) -> tuple[Float[Tensor, " trials"], str]:
+    """What the trials are compared by, on the same latents for all."""
+    z = objective.generator.latents(_COMPARED, seed=seed)
+    if best_by == "probability":
+        return _mean_probability(objective, embeddings, z).cpu(), "mean probability"
+    if best_by == "diversity":
+        first, second = torch.arange(_COMPARED // 2), torch.arange(_COMPARED // 2, _COMPARED)
+        with torch.no_grad():
+            rows = [objective(z, row.expand(len(z), -1))[1] for row in embeddings]
+            spread = [_spread(r[None], z[None], first[None], second[None]) for r in rows]
+        return torch.cat(spread).cpu(), f"diversity ({objective.distance})"
+    if not callable(best_by):
+        raise EmbeddingError(f"best_by={best_by!r}; expected 'probability', 'diversity' or a function of pictures")
+    pictures = (objective.generator.render(z, row.expand(len(z), -1)) for row in embeddings)
+    name = getattr(best_by, "__name__", type(best_by).__name__)
+    return torch.tensor([float(best_by(batch)) for batch in pictures]), name
+
+
+def _names(generator: Generator) -> list[str]:
+    if generator.class_names is None:
+        raise ModelError(f"{generator.name} has no classes")
+    return generator.class_names
