@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from workbench.embeddings.edits import EmbeddingTable
 from workbench.embeddings.interpolate import interpolate_classes, interpolate_latents
 from workbench.embeddings.maximize import REPOSITORY, maximize
@@ -9,15 +12,26 @@ from workbench.embeddings.noise import noise
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import VARIANTS, EmbeddingError, Variant
 
+if TYPE_CHECKING:
+    from workbench.embeddings.panel import Panel
+
 __all__ = [
     "REPOSITORY",
     "VARIANTS",
     "EmbeddingError",
     "EmbeddingTable",
     "EmbeddingTrials",
+    "Panel",
     "Variant",
     "interpolate_classes",
     "interpolate_latents",
     "maximize",
     "noise",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The panel brings ipywidgets, Plotly and Bokeh along, so it is imported when it is first used."""
+    if name == "Panel":
+        return import_module("workbench.embeddings.panel").Panel
+    raise AttributeError(f"module 'workbench.embeddings' has no attribute {name!r}")

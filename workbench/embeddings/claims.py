@@ -34,7 +34,8 @@ def table_31(results: Tables) -> pd.DataFrame:
     best = trials.groupby(["method", "class"], sort=False)["distance"].max()
     rows = []
     for method in map(str, dict.fromkeys(trials["method"])):
-        row: dict[str, object] = {"method": method, **by_class.xs(method).mean().to_dict()}
+        means: Any = by_class.loc[method].mean()
+        row: dict[str, object] = {"method": method, **means.to_dict()}
         row["distance of the best"] = best.loc[method].mean()
         gain = (by_class.loc[method]["distance"] - by_class.loc[ORIGINAL]["distance"]).dropna()
         if method not in (REAL, ORIGINAL):
@@ -104,10 +105,8 @@ def claims(results: Tables) -> pd.DataFrame:
         here = f"median rank of its own class, or one that looks the same, {own:.0f}; "
         here += f"{group['shared_neighbours'].mean():.0%} of the ten neighbours are the same"
         claim(f"Figure 4.21: embeddings of {method} stay near their neighbours", here, own <= 1)
-        here = f"ends {strips.loc[method, 'strip_distance']:.3f} apart, original "
-        here += (
-            f"{strips.loc[ORIGINAL, 'strip_distance']:.3f}; {strips.loc[method, 'strip_read']:.0%} on the way read"
-        )
+        here = f"ends {strips[method]['strip_distance']:.3f} apart, original "
+        here += f"{strips[ORIGINAL]['strip_distance']:.3f}; {strips[method]['strip_read']:.0%} on the way read"
         text = f"Figure 3.7: between two latents {method} shows more change than the original, still the class"
         more = strips[method]["strip_distance"] > strips[ORIGINAL]["strip_distance"]
         claim(text, here, more and strips[method]["strip_read"] > 0.5)

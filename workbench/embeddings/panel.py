@@ -1,0 +1,219 @@
+"""The panel of class embeddings: the map of all classes, and the repair of the one that is chosen on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.embeddings.edits import EmbeddingTable
+from workbench.embeddings.maximize import embeddings_of
+from workbench.embeddings.panel_repair import RepairView
+from workbench.embeddings.panel_ways import WaysView
+from workbench.embeddings.variants import EmbeddingError
+from workbench.models import Classifier, Generator
+from workbench.ui import parts
+from workbench.ui.code_line import CodeLine
+from workbench.ui.jobs import Jobs
+
+
+class Panel(widgets.VBox):
+    """See all classes of a generator on a map, and repair one by its embedding alone.
+
+    Choose a class on the map or by name: its pictures are shown beside real ones. Search runs a variant of
+    activation maximisation and shows pictures, probability and diversity as they change; before and after are
+    drawn from the same latents. Keep moves the class on the map, Undo takes it back, Save writes the edited embeddings.
+
+    Args:
+        generator: with class embeddings.
+        classifier: of its pictures; without one only noise can be tried.
+        real: (n, *output) real pictures in the generator's value range, with `labels`.
+        labels: (n,) their classes by index.
+        class_index: the class to begin with, by index or name.
+        seed: of everything random.
+        trials, steps: where the controls stand at the beginning.
+        height: of the map, in CSS pixels.
+
+    Attributes:
+        table: the edits (`wb.embeddings.EmbeddingTable`).
+        class_index: of the class that is shown.
+        trials: what was searched last for it, or None.
+
+    Raises:
+        EmbeddingError: no class embeddings, or real pictures that do not fit.
+        ModelError: no such class.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        classifier: Classifier | None = None,
+        real: Float[Tensor, "n *output"] | None = None,
+        labels: Any = None,
+        *,
+        class_index: int | str = 0,
+        seed: int = 0,
+        trials: int = 5,
+        steps: int = 200,
+        height: int = 520,
+    ) -> None:
+        embeddings_of(generator)
+        self.generator, self.seed = generator, seed
+        self.names = list(generator.class_names or [])
+        self.table = EmbeddingTable(generator)
+        self._real = _by_class(generator, real, labels)
+        self.jobs, self.code = Jobs(), CodeLine()
+        self.repair = RepairView(
+            generator,
+            classifier,
+            self.table,
+            self.jobs,
+            seed=seed,
+            trials=trials,
+            steps=steps,
+            real=self._real.get,
+            changed=self._edited,
+            searched=self._searched,
+        )
+        self.ways = WaysView(generator, self.table, seed=seed)
+        self._build(height)
+        self.ask(class_index)
+
+    # -- what it looks like --------------------------------------------------------------------
+
+    def _build(self, height: int) -> None:
+        self.choice = widgets.Combobox(
+            options=self.names,
+            placeholder="search a class",
+            ensure_option=True,
+            continuous_update=False,
+            layout=widgets.Layout(width="220px"),
+        )
+        self.choice.observe(self._named, names="value")
+        self.path = widgets.Text(
+            value="embeddings.safetensors",
+            description="file",
+            style={"description_width": "initial"},
+            layout=widgets.Layout(width="260px"),
+        )
+        save = parts.button("Save", "Write the edited embedding matrix as safetensors")
+        save.on_click(lambda _: self._saying(self._save))
+        load = parts.button("Load", "Take the edits of a file, in place of those that there are")
+        load.on_click(lambda _: self._saying(self._load))
+        self.edited, self.said = widgets.HTML(), widgets.HTML()
+        more = widgets.Accordion([self.ways], selected_index=None)
+        more.titles = ("Ways between latents and classes",)
+        more.observe(lambda change: self._opened(change["new"]), names="selected_index")
+        super().__init__(
+            [
+                widgets.HBox([self.choice, self.edited], layout=parts.row()),
+                self.repair,
+                widgets.HBox([self.path, save, load, self.said], layout=parts.row()),
+                self.code,
+                more,
+            ],
+            layout=widgets.Layout(grid_gap="8px", width="100%"),
+        )
+        self._more = more
+
+    # -- what the user does --------------------------------------------------------------------
+
+    def ask(self, class_index: int | str) -> None:
+        """Show a class, by index or name.
+
+        Raises:
+            ModelError: no such class.
+        """
+        index = self.generator.class_index(class_index)
+        self.repair.ask(index)
+        if self.choice.value != self.names[index]:
+            self.choice.value = self.names[index]
+        self.code.code = self.repair.code()
+        self._opened(self._more.selected_index)
+
+    def _named(self, change: Any) -> None:
+        if change["new"] in self.names and self.names.index(change["new"]) != self.class_index:
+            self.ask(change["new"])
+
+    def _opened(self, place: int | None) -> None:
+        if place is not None:
+            self.ways.ask(self.class_index)
+
+    def _save(self) -> str:
+        path = self.table.save(self.path.value)
+        return f"{len(self.table.changed)} edited classes written to {path}"
+
+    def _load(self) -> str:
+        before = self.table.changed
+        self.table.load(self.path.value)
+        for index in sorted({*before, *self.table.changed}):
+            self._moved(index)
+        self.ask(self.class_index)
+        self._count()
+        return f"{len(self.table.changed)} edited classes read from {Path(self.path.value).name}"
+
+    def _saying(self, do: Any) -> None:
+        try:
+            text, failed = do(), False
+        except (OSError, EmbeddingError) as error:
+            text, failed = str(error), True
+        self.said.value = parts.table({"not done" if failed else "done": text})
+
+    # -- what follows from it ------------------------------------------------------------------
+
+    def _searched(self) -> None:
+        self.code.code = self.repair.code()
+
+    def _edited(self, class_index: int) -> None:
+        self._moved(class_index)
+        self._count()
+        self._opened(self._more.selected_index)
+
+    def _moved(self, class_index: int) -> None:
+        """Show on the map where a class went."""
+
+    def _count(self) -> None:
+        names = [self.names[index] for index in self.table.changed]
+        self.edited.value = parts.table({"edited": ", ".join(names)}) if names else ""
+
+    @property
+    def class_index(self) -> int:
+        """The class that is shown."""
+        return self.repair.class_index
+
+    @property
+    def trials(self) -> Any:
+        """What was searched last for the class, or None."""
+        return self.repair.trials
+
+    def close(self) -> None:
+        """Stop the workers and close every widget of the panel."""
+        if hasattr(self, "repair"):
+            self.jobs.close()
+            self.ways.close()
+            parts.close_all(self)
+        super().close()
+
+
+def _by_class(generator: Generator, real: Any, labels: Any) -> Mapping[int, Tensor]:
+    """Real pictures by class.
+
+    Raises:
+        EmbeddingError: no label for each, or pictures of another shape.
+    """
+    if real is None:
+        return {}
+    images = torch.as_tensor(real)
+    indices = torch.as_tensor([] if labels is None else labels).long().flatten()
+    if tuple(images.shape[1:]) != generator.output_shape or len(indices) != len(images):
+        raise EmbeddingError(
+            f"real pictures of shape {tuple(images.shape)} with {len(indices)} labels were given; expected "
+            f"(n, {', '.join(map(str, generator.output_shape))}) in the value range {generator.value_range}, and "
+            "n labels"
+        )
+    return {int(i): images[indices == i] for i in indices.unique()}

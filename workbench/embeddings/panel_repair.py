@@ -1,0 +1,276 @@
+"""The part of the panel that repairs a class: run a variant, watch it, compare before and after, keep or undo."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from collections.abc import Generator as Steps
+from typing import Any
+
+import ipywidgets as widgets
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.embeddings import figures
+from workbench.embeddings.edits import EmbeddingTable
+from workbench.embeddings.maximize import Maximised, fitted, maximize_steps
+from workbench.embeddings.noise import NOISES, noise
+from workbench.embeddings.result import EmbeddingTrials
+from workbench.embeddings.variants import VARIANTS
+from workbench.metrics import mean_over_pairs
+from workbench.models import Classifier, Generator
+from workbench.progress import Step
+from workbench.ui import parts
+from workbench.ui.jobs import Jobs
+from workbench.ui.plot import Plot
+from workbench.ui.sample_grid import SampleGrid
+
+#: Pictures of a class that are compared, under the same latents before and after.
+SHOWN = 24
+
+
+class RepairView(widgets.VBox):
+    """Search another embedding for the chosen class, and see what it does to the same latents.
+
+    Args:
+        generator: with class embeddings.
+        classifier: of its pictures; without one only noise can be tried.
+        table: the edits, which Keep adds to.
+        jobs: runs the work.
+        seed: of the trials and of the latents that are shown.
+        trials, steps: where the controls stand at the beginning.
+        real: gives the real pictures of a class, or None.
+        changed: called when an edit was kept or undone, with its class.
+        searched: called when the code that is shown has changed.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        classifier: Classifier | None,
+        table: EmbeddingTable,
+        jobs: Jobs,
+        *,
+        seed: int,
+        trials: int,
+        steps: int,
+        real: Callable[[int], Tensor | None],
+        changed: Callable[[int], object],
+        searched: Callable[[], object],
+    ) -> None:
+        self._generator, self._classifier, self._table, self._jobs = generator, classifier, table, jobs
+        self._seed, self._real, self._changed, self._searched = seed, real, changed, searched
+        self.class_index = 0
+        self.trials: EmbeddingTrials | None = None
+        self.z = generator.latents(SHOWN, seed=seed)
+        self._showing = threading.RLock()
+        self._build(trials, steps)
+
+    # -- what it looks like --------------------------------------------------------------------
+
+    def _build(self, trials: int, steps: int) -> None:
+        names = [name for name in VARIANTS if name != "Top-5"] if self._classifier is not None else []
+
+        def number(name: str, value: int, most: int, tooltip: str) -> widgets.BoundedIntText:
+            return widgets.BoundedIntText(
+                value=value,
+                min=1,
+                max=most,
+                description=name,
+                tooltip=tooltip,
+                layout=widgets.Layout(width="130px"),
+                style={"description_width": "initial"},
+            )
+
+        self.variant = parts.choice("variant", [*names, *NOISES], width=190)
+        if "AM-L" in names:
+            self.variant.value = "AM-L"
+        self.count = number("trials", trials, 20, "Embeddings that are searched for at once")
+        self.steps = number("steps", steps, 10_000, "Steps of Adam")
+        self.start = parts.button("Search", "Search embeddings for the chosen class; the generator stays as it is")
+        self.start.button_style = "primary"
+        self.start.on_click(lambda _: self.search())
+        self.keep = parts.button("Keep", "Use this embedding for the class from now on")
+        self.keep.on_click(lambda _: self._keep())
+        self.undo = parts.button("Undo", "Take back what was kept last")
+        self.undo.on_click(lambda _: self._undo())
+        self.trial = widgets.ToggleButtons(options=[], style={"button_width": "auto"})
+        self.trial.observe(lambda _: self._show_trial(), names="value")
+        self.plot = Plot(layout=widgets.Layout(min_height="230px", width="100%"))
+        grids: dict[str, Any] = {"tile": 44, "height": 200, "multiple": False}
+        self.before = SampleGrid(name="before", empty_text="Choose a class on the map.", **grids)
+        self.after = SampleGrid(name="after", empty_text="Press “Search”.", **grids)
+        self.real = SampleGrid(name="real", empty_text="No real pictures were given.", **grids)
+        self.facts = widgets.HTML()
+        box = widgets.Layout(flex="1 1 220px", min_width="200px", grid_gap="2px")
+        columns = [
+            widgets.VBox([widgets.HTML(f"<b>{title}</b>"), grid], layout=box)
+            for title, grid in (
+                ("Before", self.before),
+                ("After, same latents", self.after),
+                ("Real", self.real),
+            )
+        ]
+        super().__init__(
+            [
+                widgets.HBox(
+                    [self.variant, self.count, self.steps, self.start, self.keep, self.undo], layout=parts.row()
+                ),
+                self._jobs,
+                self.trial,
+                widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px")),
+                widgets.HBox(
+                    [
+                        widgets.Box([self.plot], layout=widgets.Layout(flex="2 1 360px", min_width="280px")),
+                        widgets.Box([self.facts], layout=widgets.Layout(flex="1 1 260px", min_width="220px")),
+                    ],
+                    layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px"),
+                ),
+            ],
+            layout=widgets.Layout(grid_gap="6px", width="100%"),
+        )
+        self.plot.draw(figures.history(None))
+        self._enable()
+
+    def _enable(self) -> None:
+        self.keep.disabled = self.trials is None
+        self.undo.disabled = not self._table.edits
+
+    # -- what the user does --------------------------------------------------------------------
+
+    def ask(self, class_index: int) -> None:
+        """Make a class the one to repair."""
+        self._jobs.cancel(keep=False)
+        with self._showing:
+            self.class_index, self.trials = class_index, None
+            self.trial.options = []
+            self.after.clear()
+            self.plot.draw(figures.history(None))
+            value_range = self._generator.value_range
+            self.before.show(self.pictures(self._row()), value_range=value_range)
+            real = self._real(class_index)
+            if real is None or not len(real):
+                self.real.clear()
+            else:
+                self.real.show(real[:SHOWN], value_range=value_range)
+            self._show_facts()
+            self._enable()
+
+    def search(self) -> None:
+        """Run the chosen variant for the class."""
+        index, name = self.class_index, self.variant.value
+        trials, most = self.count.value, self.steps.value
+
+        def steps() -> Steps[Step, None, EmbeddingTrials]:
+            if name in NOISES or self._classifier is None:
+                yield Step(0, 1, name)
+                return noise(self._edited(), index, name, seed=self._seed, trials=trials)
+            return (
+                yield from maximize_steps(
+                    self._edited(), self._classifier, index, name, seed=self._seed, trials=trials, steps=most
+                )
+            )
+
+        self._jobs.submit(steps, self._finished, label=name, on_step=self._step)
+
+    def code(self) -> str:
+        """The line of Python that does what was searched last."""
+        found = self.trials
+        name = (self._generator.class_names or [])[self.class_index]
+        variant = self.variant.value if found is None else found.variant
+        options: dict[str, Any] = {"seed": self._seed, "trials": self.count.value}
+        if variant in NOISES:
+            return "trials = " + parts.call("wb.embeddings.noise", "G", repr(name), repr(variant), **options)
+        options["steps"] = self.steps.value
+        return "trials = " + parts.call("wb.embeddings.maximize", "G", "C", repr(name), repr(variant), **options)
+
+    def _keep(self) -> None:
+        with self._showing:
+            if self.trials is None:
+                return
+            self._table.keep(self.class_index, self._chosen(), source=self.trials.provenance.call)
+            self.before.show(self.pictures(self._row()), value_range=self._generator.value_range)
+            self._enable()
+        self._changed(self.class_index)
+
+    def _undo(self) -> None:
+        with self._showing:
+            edit = self._table.undo()
+            if edit is None:
+                return
+            self.before.show(self.pictures(self._row()), value_range=self._generator.value_range)
+            self._enable()
+        self._changed(edit.class_index)
+
+    # -- what follows from it ------------------------------------------------------------------
+
+    def _edited(self) -> Generator:
+        return self._table.generator()
+
+    def _row(self) -> Float[Tensor, " width"]:
+        return self._table.matrix[self.class_index]
+
+    def _chosen(self) -> Float[Tensor, " width"]:
+        assert self.trials is not None
+        place = self.trial.index
+        return self.trials.embeddings[self.trials.best if place is None else place]
+
+    def pictures(self, row: Float[Tensor, " width"]) -> Float[Tensor, "n *output"]:
+        """The pictures of an embedding under the latents that are shown."""
+        return self._generator.render(self.z, row)
+
+    def _step(self, step: Step) -> None:
+        if isinstance(step, Maximised) and step.so_far is not None:
+            self._show(step.so_far())
+
+    def _finished(self, trials: EmbeddingTrials) -> None:
+        with self._showing:
+            self._show(trials)
+            names = [f"trial {i + 1}{' (best)' if i == trials.best else ''}" for i in range(len(trials))]
+            self.trial.options = names if len(trials) > 1 else []
+            if len(trials) > 1:
+                self.trial.index = trials.best
+            self._enable()
+        self._searched()
+
+    def _show(self, trials: EmbeddingTrials) -> None:
+        with self._showing:
+            if trials.class_index != self.class_index:
+                return
+            self.trials = trials
+            self.after.show(self.pictures(trials.embedding), value_range=self._generator.value_range)
+            if len(trials.probability):
+                self.plot.draw(figures.history(trials))
+            self._show_facts()
+
+    def _show_trial(self) -> None:
+        with self._showing:
+            if self.trials is not None and self.trial.index is not None:
+                self.after.show(self.pictures(self._chosen()), value_range=self._generator.value_range)
+                self._show_facts()
+
+    def _show_facts(self) -> None:
+        """Diversity and probability before and after, under the latents that are shown."""
+        rows = {"": "mean pixel difference of two pictures"}
+        low, high = self._generator.value_range
+        columns: dict[str, Tensor | None] = {"before": self._row(), "after": None}
+        if self.trials is not None:
+            columns["after"] = self._chosen()
+        for name, row in columns.items():
+            if row is None:
+                continue
+            images = self.pictures(row)
+            text = f"{_apart(images) / (high - low):.4f}"
+            if self._classifier is not None and self.trials is not None and self.trials.target >= 0:
+                given = fitted(self._generator, self._classifier)(images)
+                sure = self._classifier.probabilities(given)[:, self.trials.target]
+                text += f", read with probability {float(sure.mean()):.2f}"
+            rows[name] = text
+        real = self._real(self.class_index)
+        if real is not None and len(real) > 1:
+            rows["real"] = f"{_apart(real) / (high - low):.4f}"
+        self.facts.value = parts.table(rows)
+
+
+def _apart(images: Float[Tensor, "n *image"]) -> float:
+    return mean_over_pairs(images.cpu(), lambda a, b: (a - b).abs().flatten(1).mean(1), pairs=200)
