@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
+from jaxtyping import Float
 from plotly.subplots import make_subplots
+from torch import Tensor
 
 from workbench.embeddings.claims import ORIGINAL, REAL
 from workbench.embeddings.result import EmbeddingTrials
@@ -77,5 +81,46 @@ def diversity_and_reading(table: pd.DataFrame, *, height: int = 380) -> go.Figur
         height=height,
         xaxis_title="feature distance of two pictures (more diverse →)",
         yaxis={"title": "read as the class by the judge", "tickformat": ".0%", "rangemode": "tozero"},
+    )
+    return figure
+
+
+def diversities(
+    diversity: Float[Tensor, " classes"],
+    names: Sequence[str],
+    *,
+    marked: Sequence[int] = (),
+    mark: str = "marked",
+    height: int = 320,
+) -> go.Figure:
+    """The diversity of every class beside that of its real pictures, in ascending order.
+
+    Args:
+        diversity: of each class, as a share of that of its real pictures.
+        names: of the classes.
+        marked: classes that get another colour.
+        mark: what they are called.
+        height: in pixels.
+    """
+    order = diversity.argsort().tolist()
+    figure = go.Figure()
+    for name, held, colour in (("other classes", False, PALETTE[0]), (mark, True, PALETTE[1])):
+        rows = [place for place, index in enumerate(order) if (index in set(marked)) == held]
+        figure.add_bar(
+            x=rows,
+            y=[float(diversity[order[place]]) for place in rows],
+            customdata=[[html.escape(names[order[place]])] for place in rows],
+            marker={"color": colour, "line": {"width": 0}},
+            name=name,
+            hovertemplate="%{customdata[0]}: %{y:.0%}<extra></extra>",
+        )
+    figure.add_hline(y=1, line={"width": 1, "dash": "dot", "color": "#656d76"})
+    figure.update_layout(
+        template=plotly_template(),
+        height=height,
+        bargap=0.1,
+        xaxis_title="classes, the least diverse first",
+        yaxis={"title": "diversity, of the real", "tickformat": ".0%"},
+        legend={"orientation": "h", "y": 1.12},
     )
     return figure

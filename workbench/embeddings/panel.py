@@ -27,7 +27,8 @@ class Panel(widgets.VBox):
 
     Choose a class on the map or by name: its pictures are shown beside real ones. Search runs a variant of
     activation maximisation and shows pictures, probability and diversity as they change; before and after are
-    drawn from the same latents. Keep moves the class on the map, Undo takes it back, Save writes the edited embeddings.
+    drawn from the same latents. Keep moves the class on the map, Undo takes it back, Save writes the edited
+    embeddings.
 
     Args:
         generator: with class embeddings.
