@@ -5,6 +5,7 @@ Sections 2.2, 3.3, 3.4 and 3.9 of Li, "Understanding and improving generative ad
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from collections.abc import Generator as Steps
@@ -114,7 +115,8 @@ def limits_of(table: Float[Tensor, "classes width"]) -> tuple[float, float]:
     code's [-0.88, 0.83].
     """
     low, high = float(table.min()), float(table.max())
-    return float(torch.floor(torch.tensor(low * 100.0)) / 100), float(torch.ceil(torch.tensor(high * 100.0)) / 100)
+    slack = 1e-4  # of what single precision adds to a round number
+    return math.floor(100 * low + slack) / 100, math.ceil(100 * high - slack) / 100
 
 
 def maximize_steps(
