@@ -35,7 +35,8 @@ class WaysView(widgets.VBox):
         self.class_index, self._pair = 0, 0
         self.jobs = Jobs()
         self.original, self.edited, self.across = (
-            FilmStrip(height=height, accept_on_release=False, empty_text="Open to compute.") for _ in range(3)
+            FilmStrip(height=height, accept_on_release=False, empty_text="The way is being computed.")
+            for _ in range(3)
         )
         names = list(generator.class_names or [])
         self.other = widgets.Combobox(
@@ -53,24 +54,21 @@ class WaysView(widgets.VBox):
         titled: Callable[[str, Any], widgets.VBox] = lambda title, strip: widgets.VBox(  # noqa: E731
             [widgets.HTML(f"<b>{title}</b>"), strip], layout=box
         )
-        super().__init__(
-            [
-                widgets.HBox([self.again, self.other], layout=parts.row()),
-                widgets.HBox(
-                    [
-                        titled("Between two latents, original embedding", self.original),
-                        titled("Between two latents, edited embedding", self.edited),
-                        titled("From class to class, one latent", self.across),
-                    ],
-                    layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px"),
-                ),
-            ],
-            layout=widgets.Layout(grid_gap="6px", width="100%"),
-        )
+        strips = [
+            titled("Between two latents, original embedding", self.original),
+            titled("Between two latents, edited embedding", self.edited),
+            titled("From class to class, one latent", self.across),
+        ]
+        self._parts = [
+            widgets.HBox([self.again, self.other], layout=parts.row()),
+            widgets.HBox(strips, layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px")),
+        ]
+        super().__init__(layout=widgets.Layout(grid_gap="6px", width="100%"))
 
     def ask(self, class_index: int) -> None:
-        """Show the ways of a class."""
+        """Show the ways of a class; nothing is computed or drawn before this is first called."""
         self.class_index = class_index
+        self.children = self._parts
         self.draw()
 
     def _draw_others(self) -> None:
@@ -106,5 +104,6 @@ class WaysView(widgets.VBox):
         """Stop the worker and close every widget of the view."""
         if hasattr(self, "again"):
             self.jobs.close()
+            self.children = self._parts
             parts.close_all(self)
         super().close()
