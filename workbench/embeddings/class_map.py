@@ -70,7 +70,7 @@ def class_map(
     names: Sequence[str] | None = None,
     *,
     metric: Metric = "cosine",
-    perplexity: float = 30.0,
+    perplexity: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ClassMap:
@@ -80,10 +80,11 @@ def class_map(
         embeddings: (classes, width), or a generator with `class_embeddings`.
         names: of the classes; by default the generator's, or the classes' numbers.
         metric: what nearness of embeddings is.
-        perplexity: effective number of neighbours each class is drawn to; at most a third of the other classes.
+        perplexity: effective number of neighbours each class is drawn to; by default a tenth of the classes, from 5 to
+            30. It is lowered to a third of the other classes where there are too few.
 
     Raises:
-        MapError: fewer than three classes, NaN or infinity, another number of names, or a generator without
+        MapError: fewer than four classes, NaN or infinity, another number of names, or a generator without
             class embeddings.
     """
     steps = class_map_steps(embeddings, names, metric=metric, perplexity=perplexity, seed=seed)
@@ -95,7 +96,7 @@ def class_map_steps(
     names: Sequence[str] | None = None,
     *,
     metric: Metric = "cosine",
-    perplexity: float = 30.0,
+    perplexity: float | None = None,
     seed: int = 0,
 ) -> Steps[Step, None, ClassMap]:
     """`class_map` in steps of 50 iterations; cancelled, it returns the map as it is then, marked as partial."""
@@ -103,11 +104,13 @@ def class_map_steps(
     matrix, named, model, fingerprint = _resolve(embeddings, names)
     if metric not in ("cosine", "euclidean"):
         raise MapError(f"metric={metric!r}; choose 'cosine' or 'euclidean'")
-    if not perplexity >= 1:
-        raise MapError(f"perplexity={perplexity}; expected 1 or more, such as 30")
-    perplexity = min(float(perplexity), max(1.0, (len(matrix) - 1) / 3))
-    points = _points(matrix, metric)
-    affinities = _affinities(points, perplexity, seed)
+    if perplexity is None:
+        perplexity = min(30.0, max(5.0, len(matrix) / 10))
+    if not 1 <= perplexity < float("inf"):
+        raise MapError(f"perplexity={perplexity}; expected a number from 1 on, such as 30")
+    perplexity = min(float(perplexity), (len(matrix) - 1) / 3)
+    points = rows_to_map(matrix, metric)
+    affinities = joint_probabilities(points, perplexity, seed=seed)
     # equal rows all the way have no principal components to start from
     start = initialization.random if np.ptp(points, axis=0).max() == 0 else initialization.pca
     layout = TSNEEmbedding(start(points, random_state=seed), affinities, random_state=seed, n_jobs=1)
@@ -120,10 +123,12 @@ def class_map_steps(
                 yield Step(done, total, "laying out the classes")
     except Cancelled:
         partial = True
-    positions = np.asarray(layout, dtype=np.float64)
+    positions = np.array(layout, dtype=np.float64)
+    # openTSNE moves a map so before it places into it: what is placed shares the frame of a map that lies so already
+    positions -= (positions.max(0) + positions.min(0)) / 2
     return ClassMap(
         embeddings=matrix,
-        positions=torch.from_numpy(positions.copy()),
+        positions=torch.from_numpy(positions),
         names=named,
         divergence=divergence(affinities.P, positions),
         perplexity=perplexity,
@@ -164,13 +169,11 @@ def place(
     _check_finite(new, "the embeddings to place")
     if not len(new):
         return torch.zeros(0, 2, dtype=torch.float64)
-    affinities = _affinities(_points(found.embeddings, found.metric), found.perplexity, found.provenance.seed)
-    layout = TSNEEmbedding(
-        found.positions.numpy(), affinities, random_state=found.provenance.seed, n_jobs=1, negative_gradient_method="bh"
-    )
-    placed = layout.transform(
-        _points(new, found.metric), perplexity=perplexity, k=min(25, len(found.positions))
-    )
+    seed = found.provenance.seed
+    affinities = joint_probabilities(rows_to_map(found.embeddings, found.metric), found.perplexity, seed=seed)
+    layout = TSNEEmbedding(found.positions.numpy(), affinities, random_state=seed, n_jobs=1)
+    # starting at the nearest class, not amid the nearest 25, which may lie in several parts of the map
+    placed = layout.transform(rows_to_map(new, found.metric), perplexity=perplexity, k=1)
     return torch.from_numpy(np.array(placed, dtype=np.float64))
 
 
@@ -196,6 +199,33 @@ def rank_of_own(
     return 1 + (distance < distance.gather(1, own[:, None])).sum(1)
 
 
+def joint_probabilities(
+    points: Float[np.ndarray, "n width"], perplexity: float, *, seed: int
+) -> affinity.PerplexityBasedNN:
+    """How likely any two rows are to be neighbours, as openTSNE holds it; `P` is the sparse matrix (n, n).
+
+    Args:
+        perplexity: lowered to a third of the neighbours where there are few.
+    """
+    neighbours = min(len(points) - 1, max(1, int(3 * perplexity)))
+    return affinity.PerplexityBasedNN(
+        points,
+        perplexity=min(perplexity, neighbours / 3),
+        k_neighbors=neighbours,
+        method="exact",
+        n_jobs=1,
+        random_state=seed,
+    )
+
+
+def rows_to_map(embeddings: Float[Tensor, "n width"], metric: Metric) -> Float[np.ndarray, "n width"]:
+    """What is mapped: rows of unit length for "cosine", whose squared distance is twice one less the cosine."""
+    rows = embeddings.double()
+    if metric == "cosine":
+        rows = torch.nn.functional.normalize(rows, dim=1)
+    return np.ascontiguousarray(rows.numpy())
+
+
 def divergence(affinities: Any, positions: Float[np.ndarray, "n 2"]) -> float:
     """Kullback-Leibler divergence of Student-t neighbourhoods in the plane from `affinities`, without approximation.
 
@@ -209,27 +239,6 @@ def divergence(affinities: Any, positions: Float[np.ndarray, "n 2"]) -> float:
     held = p.data > 0
     p_ij, q_ij = p.data[held], kernel[p.row[held], p.col[held]] / total
     return float((p_ij * np.log(p_ij / q_ij)).sum())
-
-
-def _affinities(points: Float[np.ndarray, "n width"], perplexity: float, seed: int) -> affinity.PerplexityBasedNN:
-    """Joint probabilities of neighbours; more of them than there are in a small map would be refused with a warning."""
-    neighbours = min(len(points) - 1, max(1, int(3 * perplexity)))
-    return affinity.PerplexityBasedNN(
-        points,
-        perplexity=min(perplexity, neighbours / 3),
-        k_neighbors=neighbours,
-        method="exact",
-        n_jobs=1,
-        random_state=seed,
-    )
-
-
-def _points(embeddings: Tensor, metric: Metric) -> Float[np.ndarray, "n width"]:
-    """What is mapped: rows of unit length for "cosine", whose squared distance is twice one less the cosine."""
-    rows = embeddings.double()
-    if metric == "cosine":
-        rows = torch.nn.functional.normalize(rows, dim=1)
-    return np.ascontiguousarray(rows.numpy())
 
 
 def _resolve(given: Any, names: Sequence[str] | None) -> tuple[Tensor, tuple[str, ...], str, str]:
@@ -250,8 +259,8 @@ def _resolve(given: Any, names: Sequence[str] | None) -> tuple[Tensor, tuple[str
             f"the embeddings have shape {tuple(matrix.shape)} and dtype {matrix.dtype}; expected a matrix "
             "(classes, width) of real numbers"
         )
-    if len(matrix) < 3:
-        raise MapError(f"{len(matrix)} classes were given; a map needs three or more")
+    if len(matrix) < 4:
+        raise MapError(f"{len(matrix)} classes were given; a map of neighbourhoods needs four or more")
     _check_finite(matrix, "the embeddings")
     named = tuple(map(str, range(len(matrix)) if names is None else names))
     if len(named) != len(matrix):
