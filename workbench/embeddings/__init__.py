@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from workbench.embeddings.class_map import ClassMap, MapError, class_map, nearest, place
 from workbench.embeddings.edits import EmbeddingTable
 from workbench.embeddings.interpolate import interpolate_classes, interpolate_latents
 from workbench.embeddings.maximize import REPOSITORY, maximize
@@ -18,15 +19,20 @@ if TYPE_CHECKING:
 __all__ = [
     "REPOSITORY",
     "VARIANTS",
+    "ClassMap",
     "EmbeddingError",
     "EmbeddingTable",
     "EmbeddingTrials",
+    "MapError",
     "Panel",
     "Variant",
+    "class_map",
     "interpolate_classes",
     "interpolate_latents",
     "maximize",
+    "nearest",
     "noise",
+    "place",
 ]
 
 

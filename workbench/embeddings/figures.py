@@ -1,25 +1,106 @@
-"""Figures of class embeddings: how trials went, and what the variants do to diversity and reading."""
+"""Figures of class embeddings: the map of all classes, how trials went, and what the variants do."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
+from bokeh.layouts import row
+from bokeh.models import LayoutDOM
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
 from workbench.embeddings.claims import ORIGINAL, REAL
+from workbench.embeddings.class_map import ClassMap
 from workbench.embeddings.result import EmbeddingTrials
+from workbench.ui.map_plot import MapPlot
 from workbench.ui.theme import PALETTE, plotly_template
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.ui.sprites import Array
+
 #: Trials whose lines are drawn one by one.
 _LINES = 20
+
+
+def map_figure(
+    class_map: ClassMap,
+    thumbnails: Array | Mapping[int, Array] | None = None,
+    samples: Array | Mapping[int, Array] | None = None,
+    placed: Float[Tensor, "m 2"] | None = None,
+    *,
+    of: Sequence[int | None] | None = None,
+    placed_names: Sequence[str] | None = None,
+    placed_thumbnails: Float[Tensor, "m *picture"] | None = None,
+    value_range: tuple[float, float] = (0.0, 1.0),
+    width: int = 900,
+    height: int = 640,
+) -> LayoutDOM:
+    """The map of all classes with a search box; figure 4.21 of the BigGAN-AM thesis.
+
+    Thumbnails, or names where there are none, show as many as there is room for: more of them, and larger, as one
+    zooms in. Hovering shows a class's name and samples.
+
+    Args:
+        thumbnails: (classes, 1 or 3, H, W), or a mapping from some classes' indices to an image each.
+        samples: (classes, k, 1 or 3, H, W), or a mapping from some classes' indices to (k, 1 or 3, H, W).
+        placed: where `place` put new embeddings.
+        of: for each of them the class that it is an embedding of, whence an arrow leads to it, or None.
+        placed_names, placed_thumbnails: of each; by default their classes' names, and none.
+        value_range: values shown as black and white.
+        width, height: that the figure is made for, CSS pixels; it takes the width that the page gives.
+
+    Raises:
+        ValueError: lengths that do not fit.
+    """
+    plot = MapPlot(
+        class_map.positions,
+        class_map.names,
+        thumbnails=thumbnails,
+        samples=samples,
+        value_range=value_range,
+        width=width,
+        height=height,
+    )
+    if placed is not None:
+        plot.place(placed, of=of, names=placed_names, thumbnails=placed_thumbnails)
+    return plot.layout
+
+
+def before_and_after(
+    class_map: ClassMap,
+    placed: Float[Tensor, "m 2"],
+    of: Sequence[int],
+    *,
+    thumbnails: Array | Mapping[int, Array] | None = None,
+    placed_thumbnails: Float[Tensor, "m *picture"] | None = None,
+    value_range: tuple[float, float] = (0.0, 1.0),
+    width: int = 560,
+    height: int = 520,
+) -> LayoutDOM:
+    """The map before some classes were given new embeddings, and beside it after: both show the same part.
+
+    Args:
+        of: the class that each new embedding is of.
+
+    Others as in `map_figure`.
+    """
+    options: dict[str, Any] = {
+        "value_range": value_range,
+        "width": width,
+        "height": height,
+        "thumbnails": thumbnails,
+    }
+    before = MapPlot(class_map.positions, class_map.names, title="Before", **options)
+    after = MapPlot(class_map.positions, class_map.names, title="After", beside=before, **options)
+    before.select(of)
+    after.place(placed, of=of, thumbnails=placed_thumbnails)
+    return row(before.layout, after.layout, sizing_mode="stretch_width")
 
 
 def history(trials: EmbeddingTrials | None, *, height: int = 240) -> go.Figure:
@@ -63,12 +144,12 @@ def diversity_and_reading(table: pd.DataFrame, *, height: int = 380) -> go.Figur
     """
     figure = go.Figure()
     looks = {REAL: ("star", PALETTE[2]), ORIGINAL: ("square", PALETTE[1])}
-    for _, row in table.iterrows():
-        method = str(row["method"])
+    for _, one in table.iterrows():
+        method = str(one["method"])
         symbol, colour = looks.get(method, ("x", PALETTE[3]) if "Noise" in method else ("circle", PALETTE[0]))
         figure.add_scatter(
-            x=[row["distance"]],
-            y=[row["read_by_judge"]],
+            x=[one["distance"]],
+            y=[one["read_by_judge"]],
             mode="markers+text",
             text=[method],
             textposition="top center",
