@@ -4,6 +4,7 @@
 // zoom: { base, ratio, sizes, font, extent: [x0, x1, y0, y1] }, of workbench/ui/map_plot.py.
 // Columns are changed in place and announced by `change.emit()`: assigned anew they would travel to Python each time.
 
+const CAPTIONED = 44; // pixels; smaller thumbnails stand too close together for names below them
 const state = (figure.class_map ??= { level: -1, query: "", asked: "", matches: null, pending: false, width: 0 });
 
 function whole() {
@@ -67,25 +68,44 @@ function refresh() {
     const is_shown = shown(i, level);
     const pale = state.matches !== null && !state.matches.has(i);
     const has_picture = Boolean(pictures.data.url[i]);
-    const hidden_by = is_shown ? false : up_front.some((j) => {
+    const covered = is_shown ? false : up_front.some((j) => {
       if (!pictures.data.url[j]) return false;
       return Math.abs(x[i] - x[j]) * scale < size / 2 && Math.abs(y[i] - y[j]) * scale < size / 2;
     });
-    points.data.size[i] = is_shown && has_picture ? size : hidden_by ? 0 : 7;
+    points.data.size[i] = is_shown && has_picture ? size : covered ? 0 : is_shown ? 8 : 6;
     points.data.ring[i] = is_shown && has_picture ? size + 2 : 13;
-    points.data.alpha[i] = is_shown && has_picture ? 0 : pale ? 0.25 : is_shown ? 0.95 : 0.55;
+    points.data.alpha[i] = is_shown && has_picture ? 0 : pale ? 0.2 : is_shown ? 0.95 : 0.4;
     pictures.data.w[i] = is_shown && has_picture ? size : 0;
     pictures.data.alpha[i] = pale ? 0.22 : 1;
-    const written = is_shown && !has_picture;
-    labels.data.text[i] = written ? labels.data.short[i] : "";
+    labels.data.text[i] = is_shown && !has_picture ? labels.data.short[i] : "";
     labels.data.alpha[i] = pale ? 0.3 : 1;
+    labels.data.align[i] = has_picture ? "center" : "left";
+    labels.data.dx[i] = has_picture ? 0 : 7;
+    labels.data.dy[i] = has_picture ? size / 2 + zoom.font * 0.8 : 0;
   }
+  if (changed && size >= CAPTIONED) caption(up_front, size, scale);
   points.change.emit();
   if (changed) {
     pictures.change.emit();
     labels.change.emit();
   }
   if (changed) seen.data = { level: [level], shown: [up_front.length], size: [size] };
+}
+
+// Names below thumbnails, where none runs into another name or thumbnail.
+function caption(up_front, size, scale) {
+  const { x, y } = points.data;
+  const taken = up_front.map((i) => [x[i] * scale - size / 2, x[i] * scale + size / 2, y[i] * scale - size / 2, y[i] * scale + size / 2]);
+  for (const i of up_front) {
+    if (!pictures.data.url[i]) continue;
+    const half = (labels.data.width[i] * zoom.font) / 2 + 3;
+    const [left, right] = [x[i] * scale - half, x[i] * scale + half];
+    const top = y[i] * scale - size / 2 - 1;
+    const bottom = top - 1.4 * zoom.font;
+    if (taken.some(([a, b, c, d]) => a < right && b > left && c < top && d > bottom)) continue;
+    labels.data.text[i] = labels.data.short[i];
+    taken.push([left, right, bottom, top]);
+  }
 }
 
 function request(stale) {
@@ -172,7 +192,7 @@ function ink() {
   const tone = inks[light < 0.5 ? "dark" : "light"];
   for (const renderer of figure.renderers) {
     const glyph = renderer.glyph;
-    if (glyph.type === "Text") glyph.setv({ text_color: tone.ink, text_outline_color: tone.paper });
+    if (glyph.type === "Text") glyph.text_color = { value: tone };
   }
 }
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _RATIO = math.sqrt(2)  # of the zooms at which more thumbnails appear
 _LEVELS = 15
-_SMALLEST, _LARGEST = 30, 88  # thumbnails, CSS pixels
+_SMALLEST, _LARGEST = 26, 88  # thumbnails, CSS pixels
 _GROWTH = 1.12  # of the thumbnails from one level to the next
 _GAP = 3  # between thumbnails, CSS pixels
 _STORED = 72  # longest side of a thumbnail, pixels
@@ -44,16 +44,13 @@ _STRIP = 56  # of a sample in the tooltip, pixels
 _FONT = 12  # of names, pixels
 _LONGEST = 26  # characters of a name that are drawn
 _SELECTED, _FOUND, _MOVED = PALETTE[1], PALETTE[4], PALETTE[2]
-_INKS = {"light": {"ink": "#1f2328", "paper": "#ffffff"}, "dark": {"ink": "#e6e8eb", "paper": "#111111"}}
-_STYLE = (
-    """
-:host { font-family: %s; }
-.bk-input { background: var(--jp-layout-color1, Field); color: var(--jp-ui-font-color1, FieldText);
+_INKS = {"light": "#1f2328", "dark": "#e6e8eb"}
+_STYLE = """
+:host { font-family: FONT; }
+input.bk-input { font: 13px FONT; background: var(--jp-layout-color1, Field); color: var(--jp-ui-font-color1, FieldText);
   border: 1px solid var(--jp-border-color1, GrayText); border-radius: 3px; }
 .bk-clearfix { color: var(--jp-ui-font-color2, GrayText); font-size: 13px; line-height: 30px; }
-"""
-    % FONT
-)  # noqa: UP031
+""".replace("FONT", FONT)
 # Bokeh escapes what stands for a name in a tooltip; an address is one that `data_urls` made, or nothing.
 _TOOLTIP = """
 <div style="max-width:330px"><div style="font:13px {font};margin-bottom:2px">@name</div>
@@ -115,6 +112,9 @@ class MapPlot:
                 **at,
                 "short": short,
                 "text": [""] * n,
+                "align": ["left"] * n,
+                "dx": np.full(n, 7.0),
+                "dy": np.zeros(n),
                 "alpha": np.ones(n),
                 "width": np.array([_ems(name) for name in short]),
             }
@@ -260,23 +260,18 @@ class MapPlot:
         for part in plot.renderers[-1:]:
             part.glyph.w = {"field": "w", "units": "screen"}
             part.glyph.h = {"field": "w", "units": "screen"}
-        text: dict[str, Any] = {
-            "text_font": value(FONT),
-            "text_baseline": "middle",
-            "text_outline_color": "#ffffff",
-        }
+        text: dict[str, Any] = {"text_font": value(FONT), "text_baseline": "middle"}
         plot.text(
             "x",
             "y",
             "text",
-            x_offset=7,
-            text_font_size=f"{_FONT}px",
+            x_offset="dx",
+            y_offset="dy",
+            text_align="align",
             text_alpha="alpha",
+            text_font_size=f"{_FONT}px",
             source=self.labels,
             **text,
-        )
-        rings = plot.scatter(
-            "x", "y", size="ring", marker="square", fill_alpha=0, line_alpha=0, source=self.points
         )
         rings.selection_glyph = Scatter(
             x="x", y="y", size="ring", marker="square", fill_alpha=0, line_color=_SELECTED, line_width=3
@@ -294,7 +289,7 @@ class MapPlot:
 
     def _draw_placed(self, plot: Any, text: Mapping[str, Any]) -> Any:
         ends = {"x_start": "x0", "y_start": "y0", "x_end": "x", "y_end": "y"}
-        head = VeeHead(size=11, fill_color=_MOVED, line_color=_MOVED)
+        head = VeeHead(size=8, fill_color=_MOVED, line_color=_MOVED)
         plot.add_layout(Arrow(**ends, end=head, line_color=_MOVED, line_width=2.5, source=self.placed))
         pictures = plot.image_url("url", "x", "y", 40, 40, anchor="center", source=self.placed)
         pictures.glyph.w = pictures.glyph.h = {"value": 40, "units": "screen"}
@@ -305,7 +300,7 @@ class MapPlot:
         return new
 
     def _hover(self, renderers: list[Any]) -> HoverTool:
-        return HoverTool(renderers=renderers, tooltips=_TOOLTIP.replace("{font}", FONT), limit=4)
+        return HoverTool(renderers=renderers, tooltips=_TOOLTIP.replace("{font}", FONT.replace('"', "'")), limit=4)
 
     def _extent(self) -> list[tuple[float, float]]:
         low, high = self.positions.min(0), self.positions.max(0)
@@ -390,8 +385,8 @@ class MapPlot:
 def map_page(layout: LayoutDOM, *, title: str = "Class map") -> str:
     """A page of HTML that holds `layout` and all it needs: it works from a file and without network."""
     page = file_html(layout, INLINE, title=title)
-    scheme = "<style>:root{color-scheme:light dark}body{margin:12px;background:Canvas;color:CanvasText}</style>"
-    return page.replace("</head>", f"{scheme}</head>", 1)
+    scheme = "<style>:root{color-scheme:light dark}body{background:Canvas;color:CanvasText}</style>"
+    return page.replace("<head>", f"<head>{scheme}", 1)
 
 
 def _range(low: float, high: float) -> Range1d:
