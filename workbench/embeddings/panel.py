@@ -13,6 +13,7 @@ from torch import Tensor
 
 from workbench.embeddings.edits import EmbeddingTable
 from workbench.embeddings.maximize import embeddings_of
+from workbench.embeddings.panel_map import MapView
 from workbench.embeddings.panel_repair import RepairView
 from workbench.embeddings.panel_ways import WaysView
 from workbench.embeddings.variants import EmbeddingError
@@ -82,18 +83,21 @@ class Panel(widgets.VBox):
             searched=self._searched,
         )
         self.ways = WaysView(generator, self.table, seed=seed)
-        self._build(height)
+        self.map = MapView(generator, self.table, seed=seed, height=height, ask=self.ask)
+        self._build()
         self.ask(class_index)
 
     # -- what it looks like --------------------------------------------------------------------
 
-    def _build(self, height: int) -> None:
+    def _build(self) -> None:
         self.choice = widgets.Combobox(
             options=self.names,
-            placeholder="search a class",
+            description="class",
+            placeholder="choose by name",
+            style={"description_width": "initial"},
             ensure_option=True,
             continuous_update=False,
-            layout=widgets.Layout(width="220px"),
+            layout=widgets.Layout(width="260px"),
         )
         self.choice.observe(self._named, names="value")
         self.path = widgets.Text(
@@ -113,6 +117,10 @@ class Panel(widgets.VBox):
         super().__init__(
             [
                 widgets.HBox([self.choice, self.edited], layout=parts.row()),
+                widgets.HBox(
+                    [self.map, self.repair.pictures_of],
+                    layout=widgets.Layout(flex_flow="row wrap", grid_gap="16px", align_items="flex-start"),
+                ),
                 self.repair,
                 widgets.HBox([self.path, save, load, self.said], layout=parts.row()),
                 self.code,
@@ -134,6 +142,7 @@ class Panel(widgets.VBox):
         self.repair.ask(index)
         if self.choice.value != self.names[index]:
             self.choice.value = self.names[index]
+            self.map.highlight(index)
         self.code.code = self.repair.code()
         self._opened(self._more.selected_index)
 
@@ -150,10 +159,8 @@ class Panel(widgets.VBox):
         return f"{len(self.table.changed)} edited classes written to {path}"
 
     def _load(self) -> str:
-        before = self.table.changed
         self.table.load(self.path.value)
-        for index in sorted({*before, *self.table.changed}):
-            self._moved(index)
+        self.map.moved()
         self.ask(self.class_index)
         self._count()
         return f"{len(self.table.changed)} edited classes read from {Path(self.path.value).name}"
@@ -171,12 +178,9 @@ class Panel(widgets.VBox):
         self.code.code = self.repair.code()
 
     def _edited(self, class_index: int) -> None:
-        self._moved(class_index)
+        self.map.moved()
         self._count()
         self._opened(self._more.selected_index)
-
-    def _moved(self, class_index: int) -> None:
-        """Show on the map where a class went."""
 
     def _count(self) -> None:
         names = [self.names[index] for index in self.table.changed]
@@ -197,6 +201,7 @@ class Panel(widgets.VBox):
         if hasattr(self, "repair"):
             self.jobs.close()
             self.ways.close()
+            self.map.close()
             parts.close_all(self)
         super().close()
 

@@ -97,20 +97,18 @@ class RepairView(widgets.VBox):
         self.trial = widgets.ToggleButtons(options=[], style={"button_width": "auto"})
         self.trial.observe(lambda _: self._show_trial(), names="value")
         self.plot = Plot(layout=widgets.Layout(min_height="230px", width="100%"))
-        grids: dict[str, Any] = {"tile": 44, "height": 200, "multiple": False}
+        grids: dict[str, Any] = {"tile": 40, "height": 140, "multiple": False}
         self.before = SampleGrid(name="before", empty_text="Choose a class on the map.", **grids)
         self.after = SampleGrid(name="after", empty_text="Press “Search”.", **grids)
         self.real = SampleGrid(name="real", empty_text="No real pictures were given.", **grids)
         self.facts = widgets.HTML()
-        box = widgets.Layout(flex="1 1 220px", min_width="200px", grid_gap="2px")
-        columns = [
-            widgets.VBox([widgets.HTML(f"<b>{title}</b>"), grid], layout=box)
-            for title, grid in (
-                ("Before", self.before),
-                ("After, same latents", self.after),
-                ("Real", self.real),
-            )
-        ]
+        box = widgets.Layout(width="100%", grid_gap="0")
+        shown = ((self.before, "Before"), (self.after, "After, same latents"), (self.real, "Real"))
+        #: The pictures before and after, and real ones: shown beside the map.
+        self.pictures_of = widgets.VBox(
+            [widgets.VBox([widgets.HTML(f"<b>{title}</b>"), grid], layout=box) for grid, title in shown],
+            layout=widgets.Layout(flex="2 1 380px", min_width="300px", grid_gap="4px"),
+        )
         super().__init__(
             [
                 widgets.HBox(
@@ -118,7 +116,6 @@ class RepairView(widgets.VBox):
                 ),
                 self._jobs,
                 self.trial,
-                widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap", grid_gap="14px")),
                 widgets.HBox(
                     [
                         widgets.Box([self.plot], layout=widgets.Layout(flex="2 1 360px", min_width="280px")),

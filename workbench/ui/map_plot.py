@@ -175,9 +175,7 @@ class MapPlot:
         places = as_numpy(positions).astype(np.float64).reshape(-1, 2)
         origins = [None] * len(places) if of is None else list(of)
         if len(origins) != len(places) or (names is not None and len(names) != len(places)):
-            raise ValueError(
-                f"{len(places)} positions were given; expected as many points they come from, and names"
-            )
+            raise ValueError(f"{len(places)} positions were given; expected as many points they come from, and names")
         if any(o is not None and not 0 <= o < len(self.names) for o in origins):
             raise ValueError(f"the points that others come from are 0 to {len(self.names) - 1}, got {origins}")
         if names is None:
@@ -273,6 +271,7 @@ class MapPlot:
             source=self.labels,
             **text,
         )
+        rings = plot.scatter("x", "y", size="ring", marker="square", fill_alpha=0, line_alpha=0, source=self.points)
         rings.selection_glyph = Scatter(
             x="x", y="y", size="ring", marker="square", fill_alpha=0, line_color=_SELECTED, line_width=3
         )
@@ -326,10 +325,7 @@ class MapPlot:
         for level, size in enumerate(sizes):
             places = self.positions * scale * _RATIO**level
             half = (size + _GAP) / 2
-            left, right = (
-                np.where(pictured, -half, -8),
-                np.where(pictured, half, self.labels.data["width"] * _FONT + 12),
-            )
+            left, right = np.where(pictured, -half, -8), np.where(pictured, half, self.labels.data["width"] * _FONT + 12)
             up = np.where(pictured, half, 0.8 * _FONT)
             boxes = np.stack([places[:, 0] + left, places[:, 0] + right, places[:, 1] - up, places[:, 1] + up])
             there = boxes[:, [i for i in range(n) if i not in set(waiting)]] if level else boxes[:, :0]
@@ -403,9 +399,7 @@ def _strip(samples: np.ndarray, value_range: tuple[float, float]) -> str:
     """Some samples (k, channels, H, W) in one row, as an address; signals below one another stay one drawing."""
     if samples.ndim != 4:
         return data_urls(samples[None] if samples.ndim == 2 else samples[:1], value_range, max_side=4 * _STRIP)[0]
-    gap = np.full(
-        (len(samples), *samples.shape[1:3], max(1, samples.shape[3] // 20)), value_range[1], samples.dtype
-    )
+    gap = np.full((len(samples), *samples.shape[1:3], max(1, samples.shape[3] // 20)), value_range[1], samples.dtype)
     row = np.concatenate(list(np.concatenate([samples, gap], axis=3)), axis=2)[..., : -gap.shape[3]]
     scale = _STRIP / max(samples.shape[2:])
     return data_urls(row[None], value_range, max_side=round(max(row.shape[1:]) * min(1.0, scale)))[0]
