@@ -98,7 +98,7 @@ class MapPlot:
         if len(names) != len(places):
             raise ValueError(f"{len(names)} names were given for {len(places)} positions")
         self.positions, self.names, self.value_range = places, [str(name) for name in names], value_range
-        self._frame = (width - 20, height - 20)
+        self._frame = (width - 10, height - 40)  # less the border and the toolbar
         n = len(places)
         at = {"x": places[:, 0], "y": places[:, 1]}
         short = [name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…" for name in self.names]
@@ -313,7 +313,7 @@ class MapPlot:
         fit = min(width / (x1 - x0), height / (y1 - y0))
         # as much of the room as a third is for all thumbnails together, where that is not too large or small
         first = min(_LARGEST, max(_SMALLEST, math.sqrt(0.25 * width * height / len(self.names))))
-        return 0.7 * fit, [min(float(_LARGEST), first * _GROWTH**k) for k in range(_LEVELS)]
+        return 0.67 * fit, [min(float(_LARGEST), first * _GROWTH**k) for k in range(_LEVELS)]
 
     def _levels(self) -> np.ndarray:
         """The level of zoom from which on each point's thumbnail or name covers no other, the same for a map always."""
