@@ -58,7 +58,10 @@ def at(notebook: NotebookPage, x: str, y: str) -> tuple[float, float]:
     across = notebook.kernel.value(f"float(({x} - {f}.x_range.start) / ({f}.x_range.end - {f}.x_range.start))")
     up = notebook.kernel.value(f"float(({y} - {f}.y_range.start) / ({f}.y_range.end - {f}.y_range.start))")
     wide, high = notebook.kernel.value(f"({f}.inner_width, {f}.inner_height)")
-    left, bottom = box["x"] + (box["width"] - wide) / 2, box["y"] + box["height"] - 4  # the toolbar is above the frame
+    left, bottom = (
+        box["x"] + (box["width"] - wide) / 2,
+        box["y"] + box["height"] - 4,
+    )  # the toolbar is above the frame
     return left + across * wide, bottom - up * high
 
 

@@ -79,7 +79,12 @@ def before_and_after(
 
     Others as in `map_figure`.
     """
-    options: dict[str, Any] = {"value_range": value_range, "width": width, "height": height, "thumbnails": thumbnails}
+    options: dict[str, Any] = {
+        "value_range": value_range,
+        "width": width,
+        "height": height,
+        "thumbnails": thumbnails,
+    }
     before = MapPlot(class_map.positions, class_map.names, title="Before", **options)
     after = MapPlot(class_map.positions, class_map.names, title="After", beside=before, **options)
     before.select(of)

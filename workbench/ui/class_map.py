@@ -36,7 +36,7 @@ class ClassMapView(widgets.VBox):
         self._loader.observe(self._show, names="ready")
 
     def on_select(self, callback: Callable[[list[int]], object]) -> None:
-        """Call `callback` with the indices of what is selected by lasso, tap or Shift and tap; none when undone."""
+        """Call `callback` with the indices of what is selected by lasso, tap or Shift-tap; none when undone."""
         _listen(self.plot.points.selected, "indices", list, callback)
 
     def on_tap(self, callback: Callable[[int], object]) -> None:

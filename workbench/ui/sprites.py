@@ -195,7 +195,9 @@ def png(image: Array, value_range: tuple[float, float] = (0.0, 1.0)) -> bytes:
     return _save(_image(frames(batch, value_range)[0]), "png")
 
 
-def data_urls(values: Array, value_range: tuple[float, float] = (0.0, 1.0), *, max_side: int | None = None) -> list[str]:
+def data_urls(
+    values: Array, value_range: tuple[float, float] = (0.0, 1.0), *, max_side: int | None = None
+) -> list[str]:
     """Encode each image or signal (shapes as in :func:`frames`) by itself, as a `data:` address for HTML.
 
     Grey images and drawings are exact PNG; colour is WebP at a quality that nobody can tell from it at that size.
