@@ -14,7 +14,7 @@ from workbench.ui.map_plot import MapPlot, map_page
 
 MAKE = """
 import numpy as np
-HOSTILE = "<img src=x onerror=\\"document.title='hacked'\\">"
+HOSTILE = "</script><img src=x onerror=\\"document.title='hacked'\\">"
 draw = np.random.default_rng(0)
 centres = draw.normal(size=(20, 2)) * 12
 positions = np.concatenate([c + draw.normal(size=(20, 2)) for c in centres])

@@ -77,7 +77,7 @@ function refresh() {
     points.data.alpha[i] = is_shown && has_picture ? 0 : pale ? 0.2 : is_shown ? 0.95 : 0.4;
     pictures.data.w[i] = is_shown && has_picture ? size : 0;
     pictures.data.alpha[i] = pale ? 0.22 : 1;
-    labels.data.text[i] = is_shown && !has_picture ? labels.data.short[i] : "";
+    labels.data.text[i] = is_shown && !has_picture && !state.matches?.has(i) ? labels.data.short[i] : "";
     labels.data.alpha[i] = pale ? 0.3 : 1;
     labels.data.align[i] = has_picture ? "center" : "left";
     labels.data.dx[i] = has_picture ? 0 : 7;
@@ -86,18 +86,39 @@ function refresh() {
   if (changed && size >= CAPTIONED) caption(up_front, size, scale);
   points.change.emit();
   if (changed) {
+    if (state.matches) ring([...state.matches], size, scale);
     pictures.change.emit();
     labels.change.emit();
   }
   if (changed) seen.data = { level: [level], shown: [up_front.length], size: [size] };
 }
 
+// What was sought, ringed, with its name where that runs into no other one.
+function ring(matches, size, scale) {
+  const taken = [];
+  matches.forEach((i, k) => {
+    const wide = pictures.data.url[i] ? 1.3 * size : 22;
+    const left = points.data.x[i] * scale + wide / 2 + 4;
+    const right = left + 1.2 * labels.data.width[i] * zoom.font;
+    const y = points.data.y[i] * scale;
+    const free = !taken.some(([a, b, c]) => a < right && b > left && Math.abs(c - y) < 1.2 * zoom.font);
+    if (free) taken.push([left, right, y]);
+    found.data.ring[k] = wide;
+    found.data.dx[k] = wide / 2 + 4;
+    found.data.name[k] = free ? labels.data.short[i] : "";
+  });
+  found.change.emit();
+}
+
 // Names below thumbnails, where none runs into another name or thumbnail.
 function caption(up_front, size, scale) {
   const { x, y } = points.data;
-  const taken = up_front.map((i) => [x[i] * scale - size / 2, x[i] * scale + size / 2, y[i] * scale - size / 2, y[i] * scale + size / 2]);
+  const taken = up_front.map((i) => {
+    const [right, up] = [x[i] * scale, y[i] * scale];
+    return [right - size / 2, right + size / 2, up - size / 2, up + size / 2];
+  });
   for (const i of up_front) {
-    if (!pictures.data.url[i]) continue;
+    if (!pictures.data.url[i] || state.matches?.has(i)) continue;
     const half = (labels.data.width[i] * zoom.font) / 2 + 3;
     const [left, right] = [x[i] * scale - half, x[i] * scale + half];
     const top = y[i] * scale - size / 2 - 1;
@@ -119,11 +140,12 @@ function highlight(indices) {
   state.matches = indices;
   const listed = indices ? [...indices] : [];
   const take = (column) => listed.map((i) => column[i]);
-  const named = listed.length <= 25;
   found.data = {
     x: take(points.data.x),
     y: take(points.data.y),
-    name: named ? take(labels.data.short).map((s, k) => (pictures.data.url[listed[k]] ? s : "")) : listed.map(() => ""),
+    ring: listed.map(() => 22),
+    dx: listed.map(() => 15),
+    name: listed.map(() => ""),
   };
   if (listed.length) {
     const [x0, x1, y0, y1] = zoom.extent;

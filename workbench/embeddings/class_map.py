@@ -80,8 +80,8 @@ def class_map(
         embeddings: (classes, width), or a generator with `class_embeddings`.
         names: of the classes; by default the generator's, or the classes' numbers.
         metric: what nearness of embeddings is.
-        perplexity: effective number of neighbours each class is drawn to; by default a tenth of the classes, from 5
-            to 30. It is lowered to a third of the other classes where there are too few.
+        perplexity: effective number of neighbours each class is drawn to; by default a tenth of the classes, from
+            5 to 30. It is lowered to a third of the other classes where there are too few.
 
     Raises:
         MapError: fewer than four classes, NaN or infinity, another number of names, or a generator without

@@ -48,7 +48,8 @@ _INKS = {"light": "#1f2328", "dark": "#e6e8eb"}
 _STYLE = """
 :host { font-family: FONT; }
 input.bk-input { font: 13px FONT; background: var(--jp-layout-color1, Field);
-  color: var(--jp-ui-font-color1, FieldText); border: 1px solid var(--jp-border-color1, GrayText); border-radius: 3px; }
+  border: 1px solid var(--jp-border-color1, GrayText); border-radius: 3px;
+  color: var(--jp-ui-font-color1, FieldText); }
 .bk-clearfix { color: var(--jp-ui-font-color2, GrayText); font-size: 13px; line-height: 30px; }
 """.replace("FONT", FONT)
 # Bokeh escapes what stands for a name in a tooltip; an address is one that `data_urls` made, or nothing.
@@ -129,7 +130,7 @@ class MapPlot:
                 "level": self._levels(),
             }
         )
-        self.found = ColumnDataSource({"x": [], "y": [], "name": []})
+        self.found = ColumnDataSource({key: [] for key in ("x", "y", "ring", "dx", "name")})
         self.placed = ColumnDataSource({key: [] for key in ("x", "y", "x0", "y0", "name", "url", "samples")})
         #: What Python asks the browser to highlight, what was tapped there, and what it shows.
         self.asked = ColumnDataSource({"index": []})
@@ -279,9 +280,16 @@ class MapPlot:
             x="x", y="y", size="ring", marker="square", fill_alpha=0, line_color=_SELECTED, line_width=3
         )
         rings.nonselection_glyph = None
-        plot.scatter("x", "y", size=22, fill_alpha=0, line_color=_FOUND, line_width=3, source=self.found)
+        plot.scatter("x", "y", size="ring", fill_alpha=0, line_color=_FOUND, line_width=3, source=self.found)
         plot.text(
-            "x", "y", "name", x_offset=15, text_font_size="13px", text_font_style="bold", source=self.found, **text
+            "x",
+            "y",
+            "name",
+            x_offset="dx",
+            text_font_size="13px",
+            text_font_style="bold",
+            source=self.found,
+            **text,
         )
         new = self._draw_placed(plot, text)
         wheel = WheelZoomTool()
