@@ -115,6 +115,9 @@ def test_a_search_rings_what_it_finds_and_centres_it(notebook):
     notebook.until(f"bool({middle.format('x', 0)} and {middle.format('y', 1)})", True)
     box.fill("onerror")
     notebook.until("len(plot.found.data['x'])", 1)
+    notebook.kernel.run("plot.show_thumbnails({6: np.zeros((3, 16, 16))})")
+    notebook.settle()
+    assert notebook.kernel.value("len(plot.found.data['x'])") == 1
     box.fill("")
     notebook.until("len(plot.found.data['x'])", 0)
 

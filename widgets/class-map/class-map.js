@@ -1,11 +1,21 @@
 // Runs inside Bokeh (CustomJS), in a live panel and in an exported page: what a class map shows at each zoom.
 //
 // Arguments: figure, points, pictures, labels, found, asked, tapped, seen, search, count, inks, zoom.
-// zoom: { base, ratio, sizes, font, extent: [x0, x1, y0, y1] }, of workbench/ui/map_plot.py.
+// zoom: { base, ratio, sizes, font, extent: [x0, x1, y0, y1], leads }, of workbench/ui/map_plot.py; of two maps with
+// the same ranges, one leads.
 // Columns are changed in place and announced by `change.emit()`: assigned anew they would travel to Python each time.
 
 const CAPTIONED = 44; // pixels; smaller thumbnails stand too close together for names below them
-const state = (figure.class_map ??= { level: -1, query: "", asked: "", matches: null, pending: false, width: 0 });
+const state = (figure.class_map ??= {
+  level: -1,
+  scale: 0, // pixels per unit
+  matches: null, // set of the classes that are ringed while all others are pale
+  query: "",
+  asked: "",
+  pending: false, // a frame is asked for
+  stale: false, // what is shown has changed, not only how near
+  started: false,
+});
 
 function whole() {
   const [x0, x1, y0, y1] = zoom.extent;
@@ -23,8 +33,8 @@ function look(x, y, across, up) {
 function keep_shape() {
   const { inner_width, inner_height, x_range, y_range } = figure;
   if (!(inner_width > 0 && inner_height > 0)) return false;
-  if (state.width === 0) {
-    state.width = inner_width;
+  if (!state.started) {
+    state.started = true;
     if (zoom.leads) whole();
     return true;
   }
@@ -64,7 +74,6 @@ function refresh() {
   const up_front = [];
   for (let i = 0; i < n; i++) if (shown(i, level)) up_front.push(i);
   for (let i = 0; i < n; i++) {
-    const [left, right, bottom, top] = box(i, size);
     const is_shown = shown(i, level);
     const pale = state.matches !== null && !state.matches.has(i);
     const has_picture = Boolean(pictures.data.url[i]);
@@ -85,12 +94,11 @@ function refresh() {
   }
   if (changed && size >= CAPTIONED) caption(up_front, size, scale);
   points.change.emit();
-  if (changed) {
-    if (state.matches) ring([...state.matches], size, scale);
-    pictures.change.emit();
-    labels.change.emit();
-  }
-  if (changed) seen.data = { level: [level], shown: [up_front.length], size: [size] };
+  if (!changed) return;
+  if (state.matches) ring([...state.matches], size, scale);
+  pictures.change.emit();
+  labels.change.emit();
+  seen.data = { level: [level], shown: [up_front.length], size: [size] };
 }
 
 // What was sought, ringed, with its name where that runs into no other one.
@@ -176,6 +184,14 @@ function seek() {
   highlight(matches);
 }
 
+// Python sends what it asks for again where thumbnails have changed: a search is then not undone.
+function answer() {
+  const wanted = [...asked.data.index];
+  if (String(wanted) === state.asked) return request(true);
+  state.asked = String(wanted);
+  highlight(wanted.length ? new Set(wanted) : null);
+}
+
 function tap(event) {
   const { x, y } = points.data;
   const scale = pixels_per_unit();
@@ -227,6 +243,6 @@ if (!state.watched) {
 const about = cb_obj.event_name ?? (cb_obj === search ? "search" : cb_obj === asked ? "asked" : "view");
 if (about === "tap") tap(cb_obj);
 else if (about === "search") seek();
-else if (about === "asked") highlight(asked.data.index.length ? new Set(asked.data.index) : null);
+else if (about === "asked") answer();
 else if (about === "reset") requestAnimationFrame(whole);
 else request(cb_obj !== figure.x_range && cb_obj !== figure.y_range);

@@ -227,6 +227,7 @@ class MapPlot:
         return [int(i) for i in given]
 
     def _refresh(self) -> None:
+        """Have the browser look again: it is not told of patches."""
         self.asked.data = {"index": list(self.asked.data["index"])}
 
     def _figure(self, title: str, width: int, height: int, beside: MapPlot | None) -> Any:
