@@ -101,6 +101,7 @@ def class_map_steps(
 ) -> Steps[Step, None, ClassMap]:
     """`class_map` in steps of 50 iterations; cancelled, it returns the map as it is then, marked as partial."""
     started = time.perf_counter()
+    given = "G" if isinstance(embeddings, Generator) else "embeddings, names"
     matrix, named, model, fingerprint = _resolve(embeddings, names)
     if metric not in ("cosine", "euclidean"):
         raise MapError(f"metric={metric!r}; choose 'cosine' or 'euclidean'")
@@ -134,7 +135,7 @@ def class_map_steps(
         perplexity=perplexity,
         metric=metric,
         provenance=Provenance(
-            call=f"class_map({model}, metric={metric!r}, perplexity={perplexity:g}, seed={seed})",
+            call=f"wb.embeddings.class_map({given}, metric={metric!r}, perplexity={perplexity:.17g}, seed={seed})",
             seed=seed,
             model=model,
             fingerprint=fingerprint,
