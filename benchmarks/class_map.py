@@ -1,4 +1,4 @@
-"""The map of BigGAN's 1,000 class embeddings and the placing of the 50 published ones, beside scikit-learn's t-SNE.
+"""The map of BigGAN's 1,000 class embeddings and the placing of the 50 published ones, beside scikit-learn.
 
 `python -m benchmarks.class_map` writes `benchmarks/results/class-map.json`, on one thread. The folder
 `WORKBENCH_DATA` holds the embeddings. Both maps take the same rows (of unit length) at the same perplexity; their

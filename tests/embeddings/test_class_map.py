@@ -13,7 +13,13 @@ from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 import workbench as wb
 from workbench.embeddings import ClassMap, MapError, class_map, nearest, place
-from workbench.embeddings.class_map import class_map_steps, divergence, joint_probabilities, rank_of_own, rows_to_map
+from workbench.embeddings.class_map import (
+    class_map_steps,
+    divergence,
+    joint_probabilities,
+    rank_of_own,
+    rows_to_map,
+)
 
 GROUPS, MEMBERS = 6, 10
 
@@ -85,14 +91,20 @@ def test_the_seed_fixes_the_map(grouped):
 
 def test_the_divergence_is_that_of_its_definition(grouped):
     p = joint_probabilities(rows_to_map(grouped.embeddings, "cosine"), grouped.perplexity, seed=0).P.toarray()
-    kernel = 1 / (1 + torch.cdist(grouped.positions, grouped.positions, compute_mode="donot_use_mm_for_euclid_dist") ** 2)
+    kernel = 1 / (
+        1 + torch.cdist(grouped.positions, grouped.positions, compute_mode="donot_use_mm_for_euclid_dist") ** 2
+    )
     kernel.fill_diagonal_(0)
     q = (kernel / kernel.sum()).numpy()
     assert p.sum() == pytest.approx(1)
     assert grouped.divergence == pytest.approx((p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum(), rel=1e-9)
     scrambled = grouped.positions[torch.randperm(60, generator=torch.Generator().manual_seed(0))]
-    assert divergence(joint_probabilities(rows_to_map(grouped.embeddings, "cosine"), 6.0, seed=0).P,
-                      scrambled.numpy()) > 2 * grouped.divergence
+    assert (
+        divergence(
+            joint_probabilities(rows_to_map(grouped.embeddings, "cosine"), 6.0, seed=0).P, scrambled.numpy()
+        )
+        > 2 * grouped.divergence
+    )
 
 
 def test_cosine_maps_directions_and_euclidean_lengths_too():

@@ -12,6 +12,7 @@ from workbench.ui.assets import asset
 
 MODULES = [
     "widgets/canvas/canvas.js",
+    "widgets/class-map/bokeh-loader.js",
     "widgets/film-strip/film-strip.js",
     "widgets/sample-grid/sample-grid.js",
 ]

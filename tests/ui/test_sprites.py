@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
 import numpy as np
@@ -149,3 +150,16 @@ def test_channels_of_a_signal_have_different_colours():
 def test_png_writes_one_image_or_signal():
     for values in (np.zeros((3, 8, 8)), np.zeros((8, 8)), np.zeros(100)):
         assert Image.open(io.BytesIO(sprites.png(values))).format == "PNG"
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(1, "png"), (3, "webp")])
+def test_images_by_themselves_come_back_from_their_addresses(channels, kind):
+    images = smooth_images(3, 32, channels)
+    for image, address in zip(sprites.to_uint8(images), sprites.data_urls(images), strict=True):
+        head, _, data = address.partition(",")
+        assert head == f"data:image/{kind};base64"
+        back = np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))).reshape(32, 32, channels)
+        exact = image.transpose(1, 2, 0)
+        assert np.array_equal(exact, back) if kind == "png" else psnr(exact, back) > 30
+    small = Image.open(io.BytesIO(base64.b64decode(sprites.data_urls(images, max_side=16)[0].partition(",")[2])))
+    assert small.size == (16, 16)

@@ -1,11 +1,21 @@
 // Runs inside Bokeh (CustomJS), in a live panel and in an exported page: what a class map shows at each zoom.
 //
 // Arguments: figure, points, pictures, labels, found, asked, tapped, seen, search, count, inks, zoom.
-// zoom: { base, ratio, sizes, font, extent: [x0, x1, y0, y1] }, of workbench/ui/map_plot.py.
+// zoom: { base, ratio, sizes, font, extent: [x0, x1, y0, y1], leads }, of workbench/ui/map_plot.py; of two maps with
+// the same ranges, one leads.
 // Columns are changed in place and announced by `change.emit()`: assigned anew they would travel to Python each time.
 
 const CAPTIONED = 44; // pixels; smaller thumbnails stand too close together for names below them
-const state = (figure.class_map ??= { level: -1, query: "", asked: "", matches: null, pending: false, width: 0 });
+const state = (figure.class_map ??= {
+  level: -1,
+  scale: 0, // pixels per unit
+  matches: null, // set of the classes that are ringed while all others are pale
+  query: "",
+  asked: "",
+  pending: false, // a frame is asked for
+  stale: false, // what is shown has changed, not only how near
+  started: false,
+});
 
 function whole() {
   const [x0, x1, y0, y1] = zoom.extent;
@@ -23,8 +33,8 @@ function look(x, y, across, up) {
 function keep_shape() {
   const { inner_width, inner_height, x_range, y_range } = figure;
   if (!(inner_width > 0 && inner_height > 0)) return false;
-  if (state.width === 0) {
-    state.width = inner_width;
+  if (!state.started) {
+    state.started = true;
     if (zoom.leads) whole();
     return true;
   }
@@ -64,7 +74,6 @@ function refresh() {
   const up_front = [];
   for (let i = 0; i < n; i++) if (shown(i, level)) up_front.push(i);
   for (let i = 0; i < n; i++) {
-    const [left, right, bottom, top] = box(i, size);
     const is_shown = shown(i, level);
     const pale = state.matches !== null && !state.matches.has(i);
     const has_picture = Boolean(pictures.data.url[i]);
@@ -77,7 +86,7 @@ function refresh() {
     points.data.alpha[i] = is_shown && has_picture ? 0 : pale ? 0.2 : is_shown ? 0.95 : 0.4;
     pictures.data.w[i] = is_shown && has_picture ? size : 0;
     pictures.data.alpha[i] = pale ? 0.22 : 1;
-    labels.data.text[i] = is_shown && !has_picture ? labels.data.short[i] : "";
+    labels.data.text[i] = is_shown && !has_picture && !state.matches?.has(i) ? labels.data.short[i] : "";
     labels.data.alpha[i] = pale ? 0.3 : 1;
     labels.data.align[i] = has_picture ? "center" : "left";
     labels.data.dx[i] = has_picture ? 0 : 7;
@@ -85,19 +94,39 @@ function refresh() {
   }
   if (changed && size >= CAPTIONED) caption(up_front, size, scale);
   points.change.emit();
-  if (changed) {
-    pictures.change.emit();
-    labels.change.emit();
-  }
-  if (changed) seen.data = { level: [level], shown: [up_front.length], size: [size] };
+  if (!changed) return;
+  if (state.matches) ring([...state.matches], size, scale);
+  pictures.change.emit();
+  labels.change.emit();
+  seen.data = { level: [level], shown: [up_front.length], size: [size] };
+}
+
+// What was sought, ringed, with its name where that runs into no other one.
+function ring(matches, size, scale) {
+  const taken = [];
+  matches.forEach((i, k) => {
+    const wide = pictures.data.url[i] ? 1.3 * size : 22;
+    const left = points.data.x[i] * scale + wide / 2 + 4;
+    const right = left + 1.2 * labels.data.width[i] * zoom.font;
+    const y = points.data.y[i] * scale;
+    const free = !taken.some(([a, b, c]) => a < right && b > left && Math.abs(c - y) < 1.2 * zoom.font);
+    if (free) taken.push([left, right, y]);
+    found.data.ring[k] = wide;
+    found.data.dx[k] = wide / 2 + 4;
+    found.data.name[k] = free ? labels.data.short[i] : "";
+  });
+  found.change.emit();
 }
 
 // Names below thumbnails, where none runs into another name or thumbnail.
 function caption(up_front, size, scale) {
   const { x, y } = points.data;
-  const taken = up_front.map((i) => [x[i] * scale - size / 2, x[i] * scale + size / 2, y[i] * scale - size / 2, y[i] * scale + size / 2]);
+  const taken = up_front.map((i) => {
+    const [right, up] = [x[i] * scale, y[i] * scale];
+    return [right - size / 2, right + size / 2, up - size / 2, up + size / 2];
+  });
   for (const i of up_front) {
-    if (!pictures.data.url[i]) continue;
+    if (!pictures.data.url[i] || state.matches?.has(i)) continue;
     const half = (labels.data.width[i] * zoom.font) / 2 + 3;
     const [left, right] = [x[i] * scale - half, x[i] * scale + half];
     const top = y[i] * scale - size / 2 - 1;
@@ -119,11 +148,12 @@ function highlight(indices) {
   state.matches = indices;
   const listed = indices ? [...indices] : [];
   const take = (column) => listed.map((i) => column[i]);
-  const named = listed.length <= 25;
   found.data = {
     x: take(points.data.x),
     y: take(points.data.y),
-    name: named ? take(labels.data.short).map((s, k) => (pictures.data.url[listed[k]] ? s : "")) : listed.map(() => ""),
+    ring: listed.map(() => 22),
+    dx: listed.map(() => 15),
+    name: listed.map(() => ""),
   };
   if (listed.length) {
     const [x0, x1, y0, y1] = zoom.extent;
@@ -152,6 +182,14 @@ function seek() {
   points.data.name.forEach((name, i) => name.toLowerCase().includes(query) && matches.add(i));
   count.text = `${matches.size} of ${points.data.name.length.toLocaleString("en")}`;
   highlight(matches);
+}
+
+// Python sends what it asks for again where thumbnails have changed: a search is then not undone.
+function answer() {
+  const wanted = [...asked.data.index];
+  if (String(wanted) === state.asked) return request(true);
+  state.asked = String(wanted);
+  highlight(wanted.length ? new Set(wanted) : null);
 }
 
 function tap(event) {
@@ -205,6 +243,6 @@ if (!state.watched) {
 const about = cb_obj.event_name ?? (cb_obj === search ? "search" : cb_obj === asked ? "asked" : "view");
 if (about === "tap") tap(cb_obj);
 else if (about === "search") seek();
-else if (about === "asked") highlight(asked.data.index.length ? new Set(asked.data.index) : null);
+else if (about === "asked") answer();
 else if (about === "reset") requestAnimationFrame(whole);
 else request(cb_obj !== figure.x_range && cb_obj !== figure.y_range);

@@ -1,7 +1,7 @@
 """The map of all classes: t-SNE of their embeddings, into which new embeddings are placed without moving it.
 
-van der Maaten and Hinton, "Visualizing Data using t-SNE" (2008); placing after Poličar, Stražar and Zupan, "Embedding
-to reference t-SNE space" (2023), by their openTSNE. Figure 4.21 of the BigGAN-AM thesis is such a map.
+van der Maaten and Hinton, "Visualizing Data using t-SNE" (2008); placing after Poličar, Stražar and Zupan,
+"Embedding to reference t-SNE space" (2023), by their openTSNE. Figure 4.21 of the BigGAN-AM thesis is such a map.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def class_map(
         embeddings: (classes, width), or a generator with `class_embeddings`.
         names: of the classes; by default the generator's, or the classes' numbers.
         metric: what nearness of embeddings is.
-        perplexity: effective number of neighbours each class is drawn to; by default a tenth of the classes, from 5 to
-            30. It is lowered to a third of the other classes where there are too few.
+        perplexity: effective number of neighbours each class is drawn to; by default a tenth of the classes, from
+            5 to 30. It is lowered to a third of the other classes where there are too few.
 
     Raises:
         MapError: fewer than four classes, NaN or infinity, another number of names, or a generator without
@@ -101,6 +101,7 @@ def class_map_steps(
 ) -> Steps[Step, None, ClassMap]:
     """`class_map` in steps of 50 iterations; cancelled, it returns the map as it is then, marked as partial."""
     started = time.perf_counter()
+    given = "G" if isinstance(embeddings, Generator) else "embeddings, names"
     matrix, named, model, fingerprint = _resolve(embeddings, names)
     if metric not in ("cosine", "euclidean"):
         raise MapError(f"metric={metric!r}; choose 'cosine' or 'euclidean'")
@@ -124,7 +125,7 @@ def class_map_steps(
     except Cancelled:
         partial = True
     positions = np.array(layout, dtype=np.float64)
-    # openTSNE moves a map so before it places into it: what is placed shares the frame of a map that lies so already
+    # openTSNE moves a map so before it places into it, and would give what it places in another frame
     positions -= (positions.max(0) + positions.min(0)) / 2
     return ClassMap(
         embeddings=matrix,
@@ -134,7 +135,7 @@ def class_map_steps(
         perplexity=perplexity,
         metric=metric,
         provenance=Provenance(
-            call=f"class_map({model}, metric={metric!r}, perplexity={perplexity:g}, seed={seed})",
+            call=f"wb.embeddings.class_map({given}, metric={metric!r}, perplexity={perplexity:.17g}, seed={seed})",
             seed=seed,
             model=model,
             fingerprint=fingerprint,
@@ -194,7 +195,7 @@ def nearest(
 def rank_of_own(
     points: Float[Tensor, "n width"], among: Float[Tensor, "m width"], own: Int[Tensor, " n"]
 ) -> Int[Tensor, " n"]:
-    """The place of row `own` of `among` when all are ordered by their distance from each point; 1 is the nearest."""
+    """The place of row `own` of `among` when all are ordered by their distance from a point; 1 is the nearest."""
     distance = torch.cdist(points.double(), among.double())
     return 1 + (distance < distance.gather(1, own[:, None])).sum(1)
 
@@ -227,7 +228,7 @@ def rows_to_map(embeddings: Float[Tensor, "n width"], metric: Metric) -> Float[n
 
 
 def divergence(affinities: Any, positions: Float[np.ndarray, "n 2"]) -> float:
-    """Kullback-Leibler divergence of Student-t neighbourhoods in the plane from `affinities`, without approximation.
+    """Kullback-Leibler divergence of Student-t neighbourhoods in the plane from `affinities`, computed exactly.
 
     Args:
         affinities: (n, n) joint probabilities as a SciPy sparse matrix, zero on the diagonal.

@@ -36,12 +36,12 @@ class ClassMapView(widgets.VBox):
         self._loader.observe(self._show, names="ready")
 
     def on_select(self, callback: Callable[[list[int]], object]) -> None:
-        """Call `callback` with the indices of what is selected by lasso, tap or Shift and tap; none when undone."""
-        self.plot.points.selected.on_change("indices", lambda name, old, new: callback(list(new)))
+        """Call `callback` with the indices of what is selected by lasso, tap or Shift-tap; none when undone."""
+        _listen(self.plot.points.selected, "indices", list, callback)
 
     def on_tap(self, callback: Callable[[int], object]) -> None:
         """Call `callback` with the index of a class that is tapped, also when it is so again."""
-        self.plot.tapped.on_change("data", lambda name, old, new: callback(int(new["index"][0])))
+        _listen(self.plot.tapped, "data", _tap, lambda tap: callback(tap[0]))
 
     def close(self) -> None:
         """Close the view and what it is made of."""
@@ -56,6 +56,23 @@ class ClassMapView(widgets.VBox):
         self.children = [self._loader, self._shown]
         if old is not None:
             old.close()
+
+
+def _tap(data: Any) -> tuple[int, int]:
+    return int(data["index"][0]), int(data["serial"][0])
+
+
+def _listen(model: Any, name: str, plain: Callable[[Any], Any], callback: Callable[[Any], object]) -> None:
+    """Call `callback` with each new value of a property: jupyter_bokeh tells of one from the browser twice."""
+    last: list[Any] = [None]
+
+    def changed(attribute: str, old: Any, new: Any) -> None:
+        value = plain(new)
+        if value != last[0]:
+            last[0] = value
+            callback(value)
+
+    model.on_change(name, changed)
 
 
 class _BokehLoader(anywidget.AnyWidget):

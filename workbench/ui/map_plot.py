@@ -47,8 +47,9 @@ _SELECTED, _FOUND, _MOVED = PALETTE[1], PALETTE[4], PALETTE[2]
 _INKS = {"light": "#1f2328", "dark": "#e6e8eb"}
 _STYLE = """
 :host { font-family: FONT; }
-input.bk-input { font: 13px FONT; background: var(--jp-layout-color1, Field); color: var(--jp-ui-font-color1, FieldText);
-  border: 1px solid var(--jp-border-color1, GrayText); border-radius: 3px; }
+input.bk-input { font: 13px FONT; background: var(--jp-layout-color1, Field);
+  border: 1px solid var(--jp-border-color1, GrayText); border-radius: 3px;
+  color: var(--jp-ui-font-color1, FieldText); }
 .bk-clearfix { color: var(--jp-ui-font-color2, GrayText); font-size: 13px; line-height: 30px; }
 """.replace("FONT", FONT)
 # Bokeh escapes what stands for a name in a tooltip; an address is one that `data_urls` made, or nothing.
@@ -68,11 +69,10 @@ class MapPlot:
         positions: (n, 2).
         names: of the points; data, escaped wherever it meets HTML.
         thumbnails: images (n, 1 or 3, H, W) or signals, or a mapping from some points' indices to one image each.
-        samples: a mapping from points' indices to images (k, 1 or 3, H, W), shown beside the name on hover; or all
-            as (n, k, 1 or 3, H, W).
+        samples: a mapping from points' indices to images (k, 1 or 3, H, W) or signals (k, L), shown below the name
+            on hover; or all as (n, k, 1 or 3, H, W).
         value_range: values shown as black and white.
-        placed: positions of what was placed later, (m, 2); `of` says beside which points each belongs (None: none),
-            whence an arrow leads to it, `placed_names` and `placed_thumbnails` what it is.
+        width, height: that the plot is made for, CSS pixels; it takes the width that the page gives.
         beside: a plot whose ranges this one shares, so that both show the same part.
 
     Raises:
@@ -92,13 +92,13 @@ class MapPlot:
         height: int = 640,
         beside: MapPlot | None = None,
     ) -> None:
-        places = as_numpy(positions).astype(np.float64)
+        places = np.asarray(positions, dtype=np.float64)
         if places.ndim != 2 or places.shape[1] != 2 or not len(places) or not np.isfinite(places).all():
             raise ValueError(f"positions have shape {places.shape}; expected finite numbers (n, 2), n at least 1")
         if len(names) != len(places):
             raise ValueError(f"{len(names)} names were given for {len(places)} positions")
         self.positions, self.names, self.value_range = places, [str(name) for name in names], value_range
-        self._frame = (width - 20, height - 20)
+        self._frame = (width - 10, height - 40)  # less the border and the toolbar
         n = len(places)
         at = {"x": places[:, 0], "y": places[:, 1]}
         short = [name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…" for name in self.names]
@@ -130,7 +130,7 @@ class MapPlot:
                 "level": self._levels(),
             }
         )
-        self.found = ColumnDataSource({"x": [], "y": [], "name": []})
+        self.found = ColumnDataSource({key: [] for key in ("x", "y", "ring", "dx", "name")})
         self.placed = ColumnDataSource({key: [] for key in ("x", "y", "x0", "y0", "name", "url", "samples")})
         #: What Python asks the browser to highlight, what was tapped there, and what it shows.
         self.asked = ColumnDataSource({"index": []})
@@ -172,10 +172,12 @@ class MapPlot:
             names: of each; by default those of the points it comes from.
             thumbnails: (m, 1 or 3, H, W).
         """
-        places = as_numpy(positions).astype(np.float64).reshape(-1, 2)
+        places = np.asarray(positions, dtype=np.float64).reshape(-1, 2)
         origins = [None] * len(places) if of is None else list(of)
         if len(origins) != len(places) or (names is not None and len(names) != len(places)):
-            raise ValueError(f"{len(places)} positions were given; expected as many points they come from, and names")
+            raise ValueError(
+                f"{len(places)} positions were given; expected as many points they come from, and names"
+            )
         if any(o is not None and not 0 <= o < len(self.names) for o in origins):
             raise ValueError(f"the points that others come from are 0 to {len(self.names) - 1}, got {origins}")
         if names is None:
@@ -225,6 +227,7 @@ class MapPlot:
         return [int(i) for i in given]
 
     def _refresh(self) -> None:
+        """Have the browser look again: it is not told of patches."""
         self.asked.data = {"index": list(self.asked.data["index"])}
 
     def _figure(self, title: str, width: int, height: int, beside: MapPlot | None) -> Any:
@@ -271,14 +274,23 @@ class MapPlot:
             source=self.labels,
             **text,
         )
-        rings = plot.scatter("x", "y", size="ring", marker="square", fill_alpha=0, line_alpha=0, source=self.points)
+        rings = plot.scatter(
+            "x", "y", size="ring", marker="square", fill_alpha=0, line_alpha=0, source=self.points
+        )
         rings.selection_glyph = Scatter(
             x="x", y="y", size="ring", marker="square", fill_alpha=0, line_color=_SELECTED, line_width=3
         )
         rings.nonselection_glyph = None
-        plot.scatter("x", "y", size=22, fill_alpha=0, line_color=_FOUND, line_width=3, source=self.found)
+        plot.scatter("x", "y", size="ring", fill_alpha=0, line_color=_FOUND, line_width=3, source=self.found)
         plot.text(
-            "x", "y", "name", x_offset=15, text_font_size="13px", text_font_style="bold", source=self.found, **text
+            "x",
+            "y",
+            "name",
+            x_offset="dx",
+            text_font_size="13px",
+            text_font_style="bold",
+            source=self.found,
+            **text,
         )
         new = self._draw_placed(plot, text)
         wheel = WheelZoomTool()
@@ -313,31 +325,29 @@ class MapPlot:
         fit = min(width / (x1 - x0), height / (y1 - y0))
         # as much of the room as a third is for all thumbnails together, where that is not too large or small
         first = min(_LARGEST, max(_SMALLEST, math.sqrt(0.25 * width * height / len(self.names))))
-        return 0.7 * fit, [min(float(_LARGEST), first * _GROWTH**k) for k in range(_LEVELS)]
+        return 0.67 * fit, [min(float(_LARGEST), first * _GROWTH**k) for k in range(_LEVELS)]
 
     def _levels(self) -> np.ndarray:
-        """The level of zoom from which on each point's thumbnail or name covers no other, the same for a map always."""
+        """The level of zoom from which on each point's thumbnail or name covers no other, always the same."""
         scale, sizes = self._zoom()
         n = len(self.names)
         pictured = np.array([bool(url) for url in self.pictures.data["url"]])
         waiting = list(np.random.default_rng(0).permutation(n))
         levels = np.full(n, _LEVELS - 1)
+        wide = self.labels.data["width"] * _FONT
         for level, size in enumerate(sizes):
-            places = self.positions * scale * _RATIO**level
+            x, y = (self.positions * scale * _RATIO**level).T
             half = (size + _GAP) / 2
-            left, right = np.where(pictured, -half, -8), np.where(pictured, half, self.labels.data["width"] * _FONT + 12)
+            left, right = np.where(pictured, half, 8), np.where(pictured, half, wide + 12)
             up = np.where(pictured, half, 0.8 * _FONT)
-            boxes = np.stack([places[:, 0] + left, places[:, 0] + right, places[:, 1] - up, places[:, 1] + up])
-            there = boxes[:, [i for i in range(n) if i not in set(waiting)]] if level else boxes[:, :0]
-            rest = []
+            boxes = np.stack([x - left, x + right, y - up, y + up])
+            shown = levels < level
             for i in waiting:
-                l, r, b, t = boxes[:, i]
-                if ((there[0] < r) & (there[1] > l) & (there[2] < t) & (there[3] > b)).any():
-                    rest.append(i)
-                else:
-                    levels[i] = level
-                    there = np.concatenate([there, boxes[:, i : i + 1]], 1)
-            waiting = rest
+                x0, x1, y0, y1 = boxes[:, i]
+                left_of, right_of, below, above = boxes[:, shown]
+                if not ((left_of < x1) & (right_of > x0) & (below < y1) & (above > y0)).any():
+                    shown[i], levels[i] = True, level
+            waiting = [i for i in waiting if not shown[i]]
         return levels
 
     def _script(self, *, leads: bool) -> None:
@@ -396,10 +406,12 @@ def _ems(text: str) -> float:
 
 
 def _strip(samples: np.ndarray, value_range: tuple[float, float]) -> str:
-    """Some samples (k, channels, H, W) in one row, as an address; signals below one another stay one drawing."""
+    """Some samples (k, channels, H, W) in one row, or a signal (k, L) as one drawing, as an address."""
     if samples.ndim != 4:
-        return data_urls(samples[None] if samples.ndim == 2 else samples[:1], value_range, max_side=4 * _STRIP)[0]
-    gap = np.full((len(samples), *samples.shape[1:3], max(1, samples.shape[3] // 20)), value_range[1], samples.dtype)
-    row = np.concatenate(list(np.concatenate([samples, gap], axis=3)), axis=2)[..., : -gap.shape[3]]
-    scale = _STRIP / max(samples.shape[2:])
-    return data_urls(row[None], value_range, max_side=round(max(row.shape[1:]) * min(1.0, scale)))[0]
+        return data_urls(samples[None], value_range, max_side=4 * _STRIP)[0]
+    larger = max(1, _STRIP // max(samples.shape[2:]))
+    tiles = samples.repeat(larger, axis=2).repeat(larger, axis=3)
+    gap = np.full((*tiles.shape[:3], max(1, tiles.shape[3] // 20)), value_range[1], tiles.dtype)
+    strip = np.concatenate(list(np.concatenate([tiles, gap], axis=3)), axis=2)[..., : -gap.shape[3]]
+    scale = min(1.0, _STRIP / max(tiles.shape[2:]))
+    return data_urls(strip[None], value_range, max_side=round(max(strip.shape[1:]) * scale))[0]
