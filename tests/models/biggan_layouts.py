@@ -36,7 +36,13 @@ def trained(shapes: Shapes) -> int:
 
 
 def pytorch_shapes(
-    widths: Sequence[int], attention: int | None, *, chunk: int, shared: int = 128, classes: int = 1000, rgb: int = 3
+    widths: Sequence[int],
+    attention: int | None,
+    *,
+    chunk: int,
+    shared: int = 128,
+    classes: int = 1000,
+    rgb: int = 3,
 ) -> Shapes:
     """Names and shapes of a `G_ema.pth`."""
     shapes: Shapes = {"shared.weight": (classes, shared)}
@@ -112,7 +118,9 @@ def pytorch_forward(state: State, z: Tensor, y: Tensor, *, chunk: int, eps: floa
 # -- pytorch-pretrained-biggan -----------------------------------------------------------------------
 
 
-def deep_config(layers: Sequence[tuple[int, int, int]], *, unit: int = 128, position: int = 8) -> dict[str, object]:
+def deep_config(
+    layers: Sequence[tuple[int, int, int]], *, unit: int = 128, position: int = 8
+) -> dict[str, object]:
     """A `config.json`."""
     return {
         "output_dim": 4 * 2 ** sum(up for up, _, _ in layers),
@@ -128,7 +136,12 @@ def deep_config(layers: Sequence[tuple[int, int, int]], *, unit: int = 128, posi
 
 
 def deep_shapes(
-    layers: Sequence[tuple[int, int, int]], *, unit: int = 128, position: int = 8, z: int = 128, classes: int = 1000
+    layers: Sequence[tuple[int, int, int]],
+    *,
+    unit: int = 128,
+    position: int = 8,
+    z: int = 128,
+    classes: int = 1000,
 ) -> Shapes:
     """Names and shapes of a `pytorch_model.bin`."""
     shapes: Shapes = {"embeddings.weight": (z, classes)}
@@ -205,7 +218,8 @@ class _Statistics(nn.Module):
     def forward(self, x: Tensor, row: float) -> Tensor:
         low, high = math.floor(row), math.ceil(row)
         mean, var = (
-            (t[low] + (row - low) * (t[high] - t[low]))[:, None, None] for t in (self.running_means, self.running_vars)
+            (t[low] + (row - low) * (t[high] - t[low]))[:, None, None]
+            for t in (self.running_means, self.running_vars)
         )
         return (x - mean) / (var + 1e-4).sqrt()
 
@@ -269,12 +283,12 @@ def random_state(shapes: Shapes, *, seed: int = 0) -> State:
     """
     generator = torch.Generator().manual_seed(seed)
     pool = torch.randn(max(math.prod(shape[:2]) for shape in shapes.values()) + 997, generator=generator)
-    positive = pool[:100_000].abs() + 0.5
+    positive = pool[:200_000].abs() + 0.5
     state: State = {}
     for i, (name, shape) in enumerate(shapes.items()):
         last = name.rpartition(".")[2]
         flat = (positive if "var" in last else pool)[i : i + math.prod(shape[:2])]
-        values = flat.reshape(*shape[:2], *(1 for _ in shape[2:])).expand(shape)
+        values = flat.reshape(shape[:2] + (1,) * len(shape[2:])).expand(shape)
         if last == "weight_v":  # u' W v is the norm of W' u, which no random v gives
             v = state[name[:-1] + "orig"].flatten(1).T @ state[name[:-1] + "u"]
             values = v / v.norm()

@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch.func import jacrev, jvp, vmap
 
-from tests.models.biggan_layouts import CHUNK, PYTORCH, State, pytorch_forward, pytorch_shapes, random_state, trained
+from tests.models.biggan_layouts import (
+    CHUNK,
+    PYTORCH,
+    State,
+    pytorch_forward,
+    pytorch_shapes,
+    random_state,
+    trained,
+)
 from workbench.models import BigGAN, CheckpointError, biggan
 
 SMALL = {"chunk": 3, "shared": 5, "classes": 11}

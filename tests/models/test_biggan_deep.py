@@ -91,7 +91,12 @@ def test_without_a_config_every_second_block_doubles(reference: DeepReference) -
 def test_only_the_config_tells_which_blocks_double(reference: DeepReference) -> None:
     config = CONFIG | {"layers": [[True, 4, 4], [False, 4, 2], [False, 2, 2], [True, 2, 1]], "eps": 1e-3}
     module = biggan_deep.from_state_dict(reference.state_dict(), config)
-    assert [layer.block.doubles for layer in module.layers if hasattr(layer, "block")] == [True, False, False, True]
+    assert [layer.block.doubles for layer in module.layers if hasattr(layer, "block")] == [
+        True,
+        False,
+        False,
+        True,
+    ]
     assert module.bn.eps == module.layers[0].bn_0.bn.eps == 1e-3
 
 
