@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,8 @@ from torch.nn.utils import spectral_norm
 
 State = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
+#: Of each block: whether it doubles, channels before and after.
+Layers = Sequence[tuple[int, int, int]]
 
 #: Names that hold no trained scalars.
 _BUFFERS = ("u0", "sv0", "stored_mean", "stored_var", "weight_u", "weight_v", "running_means", "running_vars")
@@ -55,7 +58,7 @@ def pytorch_shapes(
         shapes[f"{name}.sv0"] = (1,)
 
     normalised("linear", widths[0] * 16, chunk)
-    for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for i, (before, after) in enumerate(pairwise(widths)):
         normalised(f"blocks.{i}.0.conv1", after, before, 3, 3)
         normalised(f"blocks.{i}.0.conv2", after, after, 3, 3)
         normalised(f"blocks.{i}.0.conv_sc", after, before, 1, 1)
@@ -118,9 +121,7 @@ def pytorch_forward(state: State, z: Tensor, y: Tensor, *, chunk: int, eps: floa
 # -- pytorch-pretrained-biggan -----------------------------------------------------------------------
 
 
-def deep_config(
-    layers: Sequence[tuple[int, int, int]], *, unit: int = 128, position: int = 8
-) -> dict[str, object]:
+def deep_config(layers: Layers, *, unit: int = 128, position: int = 8) -> dict[str, object]:
     """A `config.json`."""
     return {
         "output_dim": 4 * 2 ** sum(up for up, _, _ in layers),
@@ -136,7 +137,7 @@ def deep_config(
 
 
 def deep_shapes(
-    layers: Sequence[tuple[int, int, int]],
+    layers: Layers,
     *,
     unit: int = 128,
     position: int = 8,
@@ -185,7 +186,7 @@ def deep_shapes(
 class DeepReference(nn.Module):
     """BigGAN-deep with torch's own spectral norm in every layer and statistics chosen in every pass."""
 
-    def __init__(self, layers: Sequence[tuple[int, int, int]], *, unit: int, position: int, z: int, classes: int):
+    def __init__(self, layers: Layers, *, unit: int, position: int, z: int, classes: int):
         super().__init__()
         self.embeddings = nn.Linear(classes, z, bias=False)
         self.generator = g = nn.Module()
@@ -217,10 +218,8 @@ class _Statistics(nn.Module):
 
     def forward(self, x: Tensor, row: float) -> Tensor:
         low, high = math.floor(row), math.ceil(row)
-        mean, var = (
-            (t[low] + (row - low) * (t[high] - t[low]))[:, None, None]
-            for t in (self.running_means, self.running_vars)
-        )
+        tables = (self.running_means, self.running_vars)
+        mean, var = ((t[low] + (row - low) * (t[high] - t[low]))[:, None, None] for t in tables)
         return (x - mean) / (var + 1e-4).sqrt()
 
 
@@ -279,22 +278,38 @@ def random_state(shapes: Shapes, *, seed: int = 0) -> State:
     """Random tensors of these names and shapes, made and saved quickly.
 
     All are views of one pool, and the large kernels repeat one value, so that the file of a full-size
-    checkpoint stays small; spectral norms and variances are positive, as in a trained network.
+    checkpoint stays small. Singular vectors are nearly those of their weights and variances are positive, as
+    in a trained network, and the last gains are small: otherwise the images were nothing but -1 and 1.
     """
     generator = torch.Generator().manual_seed(seed)
-    pool = torch.randn(max(math.prod(shape[:2]) for shape in shapes.values()) + 997, generator=generator)
+    size = max(math.prod(shape[:2]) for shape in shapes.values()) + 1999 * len(shapes)
+    pool = torch.randn(size, generator=generator)
     positive = pool[:200_000].abs() + 0.5
     state: State = {}
     for i, (name, shape) in enumerate(shapes.items()):
         last = name.rpartition(".")[2]
-        flat = (positive if "var" in last else pool)[i : i + math.prod(shape[:2])]
+        start = i if "var" in last else 1999 * i
+        flat = (positive if "var" in last else pool)[start : start + math.prod(shape[:2])]
         values = flat.reshape(shape[:2] + (1,) * len(shape[2:])).expand(shape)
-        if last == "weight_v":  # u' W v is the norm of W' u, which no random v gives
+        if last in ("u0", "weight_u"):
+            values = _leading(state[name.replace("u0", "weight").replace("weight_u", "weight_orig")], values)
+        elif last == "weight_v":
             v = state[name[:-1] + "orig"].flatten(1).T @ state[name[:-1] + "u"]
             values = v / v.norm()
-        elif last == "weight_u":
-            values = values / values.norm()
-        elif last in ("gamma", "stored_mean", "running_means"):
+        elif name in ("shared.weight", "embeddings.weight"):
+            values = 0.15 * values  # the deviation of the published embeddings
+        elif name in ("output_layer.0.gain", "generator.bn.weight"):
+            values = 0.03 * values
+        elif last in ("gamma", "bias", "stored_mean", "running_means"):
             values = 0.3 * values
         state[name] = values
     return state
+
+
+def _leading(weight: Tensor, start: Tensor) -> Tensor:
+    """Roughly the leading left singular vector of a weight, in the shape of `start`."""
+    matrix, u = weight.flatten(1), start.flatten()
+    for _ in range(4):
+        u = matrix @ (matrix.T @ u)
+        u = u / u.norm()
+    return u.reshape(start.shape)

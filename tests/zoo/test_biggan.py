@@ -68,6 +68,10 @@ def test_biggan_128_loads_at_full_size(tmp_path: Path) -> None:
     assert (G.latent_shape, G.output_shape, G.value_range) == ((120,), (3, 128, 128), (-1, 1))
     assert G.class_embeddings is not None and G.class_embeddings.shape == (1000, 128)
     assert G.class_names is not None and G.class_names[207] == "golden retriever"
+    drawn, state = G.sample(1, condition=207), random_state(shapes)
+    expected = pytorch_forward(state, drawn.latents, state["shared.weight"][[207]], chunk=20, eps=1e-5)
+    assert expected.std() > 0.1
+    assert torch.allclose(drawn.outputs, expected, atol=1e-3)
 
 
 def test_biggan_256_runs_at_full_size(tmp_path: Path) -> None:
@@ -76,9 +80,9 @@ def test_biggan_256_runs_at_full_size(tmp_path: Path) -> None:
     torch.save(random_state(shapes), tmp_path / "G_ema.pth")
     module = biggan.from_state_dict(read(tmp_path / "G_ema.pth"))
     with torch.no_grad():
-        image = module(torch.randn(1, 140), module.shared.weight[:1])
+        image = module(torch.randn(1, 140, generator=torch.Generator().manual_seed(0)), module.shared.weight[:1])
     assert image.shape == (1, 3, 256, 256)
-    assert image.isfinite().all() and image.std() > 0.01
+    assert image.isfinite().all() and image.std() > 0.1
 
 
 @pytest.mark.parametrize("size", [128, 256])
@@ -96,9 +100,11 @@ def test_biggan_deep_512_runs_at_full_size(tmp_path: Path) -> None:
     path = folder(tmp_path / "deep", random_state(deep_shapes(DEEP[512])), None) / "pytorch_model.bin"
     module = biggan_deep.from_state_dict(read(path), deep_config(DEEP[512]))
     with torch.no_grad():
-        image = module(torch.randn(1, 128), module.embeddings.weight[:1])
+        image = module(
+            torch.randn(1, 128, generator=torch.Generator().manual_seed(0)), module.embeddings.weight[:1]
+        )
     assert image.shape == (1, 3, 512, 512)
-    assert image.isfinite().all() and image.std() > 0.01
+    assert image.isfinite().all() and image.std() > 0.1
 
 
 # -- what a loaded generator does --------------------------------------------------------------------
@@ -183,7 +189,8 @@ def test_truncation_selects_the_statistics_of_biggan_deep(tmp_path: Path) -> Non
 
 
 def same(a: Any, b: Any) -> bool:
-    return torch.equal(a.sample(2, condition=1).outputs, b.sample(2, condition=1).outputs)
+    # not to the last bit: sums run in another order where the file leaves a tensor at another alignment
+    return torch.allclose(a.sample(2, condition=1).outputs, b.sample(2, condition=1).outputs, atol=1e-5)
 
 
 def test_a_folder_and_the_file_in_it_are_one(deep: Path) -> None:
@@ -247,9 +254,7 @@ def test_a_damaged_config_is_refused(deep: Path) -> None:
 
 def test_a_folder_without_weights_or_with_several_says_so(deep: Path, tmp_path: Path) -> None:
     (deep / "other-pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(
-        CheckpointError, match=r"several checkpoints, \['other-pytorch_model\.bin', 'pytorch_model"
-    ):
+    with pytest.raises(CheckpointError, match=r"several checkpoints, \['other-pytorch_model\.bin', "):
         wb.load(deep)
     with pytest.raises(FileNotFoundError, match=r"holds none of .* but \['biggan-deep-16'\]"):
         wb.load(tmp_path)

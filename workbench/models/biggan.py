@@ -58,6 +58,7 @@ class SelfAttention(nn.Module):
         self.phi = nn.Conv2d(channels, channels // 8, 1, bias=False)
         self.g = nn.Conv2d(channels, channels // 2, 1, bias=False)
         self.o = nn.Conv2d(channels // 2, channels, 1, bias=False)
+        self.softmax = nn.Softmax(-1)  # a layer, so that its many places count when batches are sized
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(
@@ -67,7 +68,7 @@ class SelfAttention(nn.Module):
         query = self.theta(x).flatten(2)
         key = F.max_pool2d(self.phi(x), 2).flatten(2)
         value = F.max_pool2d(self.g(x), 2).flatten(2)
-        weights = (query.transpose(1, 2) @ key).softmax(-1)
+        weights = self.softmax(query.transpose(1, 2) @ key)
         attended = (value @ weights.transpose(1, 2)).unflatten(2, x.shape[-2:])
         return x + self.gamma * self.o(attended)
 
