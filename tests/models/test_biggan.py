@@ -89,6 +89,14 @@ def test_a_network_without_hierarchy_or_spectral_norm_is_read_too() -> None:
     assert module(torch.zeros(2, 3), torch.zeros(2, 5)).shape == (2, 3, 16, 16)
 
 
+def test_what_the_module_itself_saves_is_read_back() -> None:
+    module = BigGAN([16, 16, 8], classes=7, shared_width=4, chunk=2, image_channels=1, attention=[0]).eval()
+    again = biggan.from_state_dict(module.state_dict())
+    z = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again(z, again.shared.weight[:3]), module(z, module.shared.weight[:3]))
+    assert again.blocks[0][0].bn1.bn.eps == module.blocks[0][0].bn1.bn.eps == 1e-5
+
+
 def test_half_precision_and_cross_replica_statistics_are_read_as_their_like() -> None:
     state = small()
     z, y = inputs(state)

@@ -198,9 +198,9 @@ def from_state_dict(
             norm runs as in its parallel training; BigGAN-PyTorch's own eval mode adds the gains of such a
             one instead of multiplying by them.
         eps: of the conditional batch norms, which no tensor tells. By default 1e-5, as the published
-            training at 128 pixels had, or 1e-4 where the singular values' logs (`sv0`) are missing or
-            untouched, as in weights converted from TensorFlow Hub. The thesis on BigGAN-AM used 1e-4 for
-            both.
+            training at 128 pixels had, or 1e-4 where the logs of the spectral norms (`sv0`) are missing or
+            untouched, as in weights converted from TensorFlow Hub. The code of the thesis on BigGAN-AM has
+            1e-4 for both.
         source: the file's name, for errors.
 
     Raises:
@@ -209,8 +209,9 @@ def from_state_dict(
     """
     _check_kind(state, source)
     if eps is None:
-        logs = [value for name, value in state.items() if name.endswith(".sv0")]
-        eps = TRAINED_EPS if any((log != 1).any() for log in logs) else CONVERTED_EPS
+        normalised = any(name.endswith(".u0") for name in state)
+        logged = any(name.endswith(".sv0") and bool((value != 1).any()) for name, value in state.items())
+        eps = CONVERTED_EPS if normalised and not logged else TRAINED_EPS
     plain = _plain(state, source)
 
     def size(name: str) -> torch.Size:
