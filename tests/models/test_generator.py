@@ -7,11 +7,12 @@ import copy
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest, truncnorm
 from torch import nn
 
 import workbench as wb
 from tests.models.networks import Conditional, SkipGenerator, convolutional_generator, linear_generator
-from workbench.models import LayerError, ModelError, Normal, Uniform
+from workbench.models import LayerError, ModelError, Normal, TruncatedNormal, Uniform
 
 
 @pytest.fixture
@@ -286,7 +287,7 @@ def test_classes_that_do_not_exist_are_refused() -> None:
 # -- priors ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("prior", [Normal(), Normal(0.2), Uniform(), Uniform(0, 2)])
+@pytest.mark.parametrize("prior", [Normal(), Normal(0.2), Uniform(), Uniform(0, 2), TruncatedNormal(0.5)])
 @pytest.mark.parametrize("n", [2, 64])
 def test_the_expected_distance_is_that_of_many_pairs(prior: object, n: int) -> None:
     a, b = prior.sample(40_000, (n,), torch.Generator().manual_seed(1)).chunk(2)  # type: ignore[attr-defined]
@@ -294,10 +295,41 @@ def test_the_expected_distance_is_that_of_many_pairs(prior: object, n: int) -> N
     assert prior.expected_distance((n,)) == pytest.approx(measured, rel=0.02)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("prior", [Normal(), Uniform()])
+@pytest.mark.parametrize("prior", [Normal(), Uniform(), TruncatedNormal()])
 def test_projection_leaves_typical_points_and_brings_others_back(prior: object) -> None:
     z = prior.sample(2000, (30,), torch.Generator().manual_seed(0))  # type: ignore[attr-defined]
     inside = prior.contains(z)  # type: ignore[attr-defined]
     assert inside.float().mean() > 0.99
     assert torch.allclose(prior.project(z)[inside], z[inside], atol=1e-6)  # type: ignore[attr-defined]
     assert prior.contains(prior.project(5 * z)).all()  # type: ignore[attr-defined]
+    assert prior.contains(prior.project(z / 5)).all() or isinstance(prior, Uniform)  # type: ignore[attr-defined]
+
+
+def test_the_truncated_normal_is_a_scaled_normal_within_two_deviations() -> None:
+    drawn = TruncatedNormal(0.5).sample(20_000, (4,), torch.Generator().manual_seed(0))
+    assert 0.999 < drawn.abs().max() <= 1
+    expected = truncnorm(-2, 2, scale=0.5)
+    assert kstest(drawn.flatten().double(), expected.cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(("n", "slack"), [(1, 0.005), (2, 0.005), (20, 0.001), (140, 0.001)])
+def test_the_truncated_normals_shell_holds_what_it_says(n: int, slack: float) -> None:
+    prior = TruncatedNormal(0.7)
+    drawn = prior.sample(20_000, (n,), torch.Generator().manual_seed(0))
+    assert float(prior.contains(drawn).float().mean()) == pytest.approx(0.999, abs=slack)
+
+
+def test_the_truncated_normals_projection_is_the_nearest_typical_point() -> None:
+    prior = TruncatedNormal()
+    z = 4 * torch.randn(20, 6, generator=torch.Generator().manual_seed(0)) ** 3
+    nearest = prior.project(z)
+    others = prior.sample(20_000, (6,), torch.Generator().manual_seed(1))
+    others = others[prior.contains(others)]
+    distances = torch.cdist(z, others).amin(1)
+    assert ((z - nearest).norm(dim=1) <= distances + 1e-5).all()
+    assert torch.equal(prior.project(torch.zeros(1, 6)), torch.zeros(1, 6))
+
+
+def test_a_truncation_must_be_positive() -> None:
+    with pytest.raises(ModelError, match="above 0"):
+        TruncatedNormal(0)

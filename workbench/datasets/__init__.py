@@ -1,5 +1,5 @@
 """Small samples that ship, and full data sets from a folder of the user's."""
 
-from workbench.datasets import mnist
+from workbench.datasets import imagenet, mnist
 
-__all__ = ["mnist"]
+__all__ = ["imagenet", "mnist"]

@@ -1,6 +1,8 @@
 """Bring a network: adapters, layers, neurons, checkpoints and devices."""
 
 from workbench.models.activations import Erf
+from workbench.models.biggan import BigGAN
+from workbench.models.biggan_deep import BigGANDeep
 from workbench.models.checkpoints import load_state_dict, load_weights
 from workbench.models.classifier import Classifier
 from workbench.models.devices import Batches, available_devices, resolve_device
@@ -11,10 +13,12 @@ from workbench.models.latent import LatentClassifier
 from workbench.models.layers import Layer, Layers
 from workbench.models.model import Model
 from workbench.models.neurons import Neuron
-from workbench.models.priors import Normal, Prior, Uniform
+from workbench.models.priors import Normal, Prior, TruncatedNormal, Uniform
 
 __all__ = [
     "Batches",
+    "BigGAN",
+    "BigGANDeep",
     "CheckpointError",
     "Classifier",
     "Erf",
@@ -30,6 +34,7 @@ __all__ = [
     "Normal",
     "Prior",
     "Samples",
+    "TruncatedNormal",
     "Uniform",
     "WorkbenchError",
     "available_devices",

@@ -45,6 +45,11 @@ def load_state_dict(path: str | Path, *, key: str | None = None) -> StateDict:
             raise CheckpointError(f"{path.name} holds several state dicts, {inner}; choose one with key=…")
         if inner:
             stored = stored[inner[0]]
+    if isinstance(stored, Mapping) and {"state", "param_groups"} <= stored.keys():
+        raise CheckpointError(
+            f"{path.name} is the state of an optimiser and holds no weights; load the network's own file "
+            "(of BigGAN-PyTorch's, G_ema.pth)"
+        )
     if not _is_state_dict(stored):
         raise CheckpointError(f"{path.name} holds no state dict but {_entries(stored)}")
     prefix = "module."  # what DataParallel adds

@@ -1,4 +1,4 @@
-"""`wb.load`: a network of the zoo by name, or a checkpoint of your own."""
+"""`wb.load`: a network of the zoo by name, published weights of BigGAN, or a checkpoint of your own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.models import CheckpointError, Classifier, Generator, load_weights
-from workbench.zoo import registry
+from workbench.models import CheckpointError, Classifier, Generator, load_state_dict, load_weights
+from workbench.zoo import biggan, registry
 
 
 def load(
@@ -23,6 +23,18 @@ def load(
 ) -> Generator | Classifier:
     """A model from the zoo, or from a checkpoint file.
 
+    BigGAN's public weights are known by their tensors' names and need no `into`: a generator of the
+    authors' BigGAN-PyTorch (`G_ema.pth`, of any resolution and width) and BigGAN-deep of Hugging Face's
+    pytorch-pretrained-biggan (`pytorch_model.bin` with its `config.json` beside it, or their folder). Their
+    classes have ImageNet's names where there are 1,000, and their `class_embeddings` are the table of
+    embeddings. Nothing is downloaded. Further settings of theirs:
+
+    - `truncation`: 1 samples the full prior N(0, 1); t < 1 samples t times N(0, 1) cut at ±2. In
+      BigGAN-deep t also selects the batch norms' statistics; the other has only those of the full prior.
+    - `statistics`: how BigGAN-deep selects them, `"fixed"` (default) or `"compat"`
+      (`workbench.models.biggan_deep.from_state_dict`).
+    - `eps`: of the conditional batch norms (`workbench.models.biggan.from_state_dict`).
+
     Args:
         source: a name that `wb.zoo()` lists, or the path of a safetensors or `weights_only` file.
         into: the architecture that the checkpoint belongs to; the weights go into a copy of it.
@@ -32,13 +44,18 @@ def load(
 
     Raises:
         LookupError: no such name in the zoo; the nearest are suggested.
-        FileNotFoundError: no file at the path.
+        FileNotFoundError: no file at the path, or no weights in the folder.
         CheckpointError: damaged, carrying code, or of another architecture.
+        ModelError: a setting out of range.
     """
     path = Path(source)
-    if into is None and not (path.suffix or path.exists()):
+    if into is None and not (path.suffix or path.exists() or path.name != str(source)):
         return registry.load(str(source), device=device)
+    path = biggan.find_file(path)
     if into is None:
+        state = load_state_dict(path, key=key)
+        if biggan.recognises(state):
+            return biggan.from_file(path, state, device=device, **adapter)
         raise CheckpointError(
             f"{path.name} is a checkpoint, whose architecture is not known; pass the module that it belongs to: "
             f"wb.load({str(source)!r}, into=module, latent_shape=…)"
