@@ -66,7 +66,9 @@ def test_links_within_the_repository_lead_somewhere(document):
 
 
 def test_every_package_that_the_code_imports_is_declared():
-    declared = {canonical(Requirement(text).name) for text in pyproject()["project"]["dependencies"]}
+    project = pyproject()["project"]
+    texts = [*project["dependencies"], *project["optional-dependencies"]["recipes"]]
+    declared = {canonical(Requirement(text).name) for text in texts}
     distributions = packages_distributions()
     undeclared = {
         f"{path.relative_to(ROOT)}: {name}"

@@ -67,7 +67,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     assert list(found)[:2] == ["AM-S/1", "Noise-L/1"]
     again = search(folder, generator, judges, settings, variants=variants, report=pytest.fail)
     assert all(torch.equal(again[key], found[key]) for key in found)
-    with pytest.raises(ValueError, match="holds 2 trials"):
+    with pytest.raises(ValueError, match="'trials': '2'"):
         search(folder, generator, judges, Settings(classes=2, trials=3), variants=variants)
     results = Tables(folder)
     measure(results, generator, judges, settings, found)

@@ -11,7 +11,7 @@ from torch import nn
 import workbench as wb
 from tests.embeddings.networks import additive, linear_classifier
 from workbench.embeddings import EmbeddingError, maximize
-from workbench.embeddings.maximize import Maximised, Objective, _draw, _spread, fitted, limits_of
+from workbench.embeddings.maximize import Maximised, Objective, _draw, _spread, limits_of
 
 QUIET = {"progress": lambda step: None}
 
@@ -171,15 +171,3 @@ def test_a_generator_without_embeddings_or_an_index_out_of_range_is_refused():
         maximize(plain, linear_classifier(), 0, **QUIET)
     with pytest.raises(wb.models.ModelError, match="classes 0 to 2"):
         maximize(additive(), linear_classifier(), 7, **QUIET)
-
-
-def test_pictures_are_mapped_repeated_and_resized_for_the_classifier():
-    generator = additive()
-    larger = wb.Classifier(
-        nn.Sequential(nn.Flatten(), nn.Linear(3 * 16, 3)), (3, 4, 4), value_range=(0, 1), device="cpu"
-    )
-    given = fitted(generator, larger)(torch.full((1, 1, 2, 2), 3.0))
-    assert given.shape == (1, 3, 4, 4)
-    assert given.unique().tolist() == [1.0]
-    with pytest.raises(EmbeddingError, match="wrap the classifier"):
-        fitted(generator, wb.Classifier(nn.Linear(4, 3), 4, device="cpu"))

@@ -10,7 +10,14 @@ import torch
 import torchvision
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from workbench.metrics import FeatureDistance, Lpips, MultiScaleSimilarity, mean_over_pairs, random_pairs
+from workbench.metrics import (
+    FeatureDistance,
+    Lpips,
+    MultiScaleSimilarity,
+    mean_over_pairs,
+    perceptual,
+    random_pairs,
+)
 
 
 def _pictures(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -41,7 +48,7 @@ def test_ms_ssim_is_that_of_torchmetrics_with_its_own_settings_for_large_picture
     ours = MultiScaleSimilarity(192)
     assert ours.name == "MS-SSIM (5 scales, window 11)"
     theirs = multiscale_structural_similarity_index_measure(
-        a, b, gaussian_kernel=False, kernel_size=11, reduction="none", data_range=1.0, normalize="relu"
+        a, b, reduction="none", data_range=1.0, normalize="relu"
     )
     # the usual weights sum to 1.0001
     assert ours(a, b) == pytest.approx(theirs, abs=1e-3)
@@ -69,7 +76,14 @@ def test_lpips_without_its_trained_backbone_is_refused(tmp_path: Path):
         Lpips(backbone=tmp_path / "alexnet.pth")
 
 
-def test_lpips_takes_the_backbone_s_weights_from_the_file(tmp_path: Path):
+def test_lpips_takes_no_other_network_for_the_trained_one(tmp_path: Path):
+    torch.save(torchvision.models.alexnet(weights=None).state_dict(), tmp_path / "alexnet.pth")
+    with pytest.raises(ValueError, match="would be no LPIPS"):
+        Lpips(backbone=tmp_path / "alexnet.pth")
+
+
+def test_lpips_takes_the_backbone_s_weights_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(perceptual._BACKBONES, "alex", "alexnet-.pth")  # any beginning will do
     torch.manual_seed(0)
     trained = torchvision.models.alexnet(weights=None)
     torch.save(trained.state_dict(), tmp_path / "alexnet.pth")

@@ -31,6 +31,7 @@ def test_features_that_do_not_fit_are_refused(real: torch.Tensor, generated: tor
 def test_the_inception_score_is_the_number_of_classes_for_sure_and_even_ones_and_one_for_unsure_ones():
     sure = 100 * torch.eye(4).repeat(50, 1)
     assert inception_score(sure, splits=1) == pytest.approx(4, rel=1e-6)
+    assert inception_score(1000 * sure, splits=1) == pytest.approx(4)
     assert inception_score(torch.zeros(40, 4)) == pytest.approx(1)
     assert inception_score(sure, splits=10) == inception_score(sure, splits=10)
     with pytest.raises(ValueError, match="splits"):

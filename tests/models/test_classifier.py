@@ -80,3 +80,12 @@ def test_replay_gives_the_scores_behind_a_layer(C: wb.Classifier) -> None:
     x = torch.rand(3, 1, 8, 8)
     for layer in C.layers:
         assert torch.allclose(C.replay(x, layer, C.until(layer)(x)), C(x), atol=1e-6)
+
+
+def test_scores_and_layers_come_from_one_differentiable_pass(C: wb.Classifier) -> None:
+    x = torch.rand(3, *C.input_shape, requires_grad=True)
+    name = C.layers[1].name
+    scores, layers = C.with_layers(x, [name])
+    assert torch.equal(scores, C(x)) and torch.equal(layers[name], C.read(x, [name])[name])
+    (gradient,) = torch.autograd.grad(scores.sum() + layers[name].sum(), x)
+    assert float(gradient.abs().max()) > 0

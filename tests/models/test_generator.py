@@ -333,3 +333,18 @@ def test_the_truncated_normals_projection_is_the_nearest_typical_point() -> None
 def test_a_truncation_must_be_positive() -> None:
     with pytest.raises(ModelError, match="above 0"):
         TruncatedNormal(0)
+
+
+def test_a_generator_with_other_embeddings_shares_the_network_and_leaves_the_first_alone() -> None:
+    G = wb.Generator(Conditional(), 4, class_embeddings="shared.weight", device="cpu")
+    assert G.class_embeddings is not None
+    before, z = G.class_embeddings.clone(), G.latents(3)
+    other = G.of_class(1).with_embeddings(before.flip(0), name="turned")
+    assert torch.equal(other(z, 0), G(z, len(before) - 1)) and torch.equal(G.class_embeddings, before)
+    assert (other.name, other.fingerprint) == ("turned", G.fingerprint) and other.module is G.module
+    with pytest.raises(ModelError, match="pass one"):
+        other(z)
+    with pytest.raises(ModelError, match=r"embeddings of shape \(1, 2\)"):
+        G.with_embeddings(torch.zeros(1, 2))
+    with pytest.raises(ModelError, match="finite"):
+        G.with_embeddings(before * torch.nan)

@@ -31,7 +31,8 @@ def present(request: pytest.FixtureRequest) -> registry.ZooEntry:
 def test_every_network_maps_its_input_shape_to_its_output_shape(present: registry.ZooEntry) -> None:
     module = registry.load_module(present.name)
     with torch.no_grad():
-        out = module(torch.zeros(3, *present.input_shape))
+        classes = [module.get_parameter(present.class_embeddings)[:3]] if present.class_embeddings else []
+        out = module(torch.zeros(3, *present.input_shape), *classes)
     assert out.shape == (3, *present.output_shape)
     assert not module.training
     assert sum(p.numel() for p in module.parameters()) == present.parameters

@@ -126,11 +126,8 @@ class SignLayer:
 
 
 def check_settings(*rules: tuple[str, object, bool, str]) -> None:
-    """Raise BoundaryError for the first setting that does not hold; a rule is its name, value, whether, and what
-    was expected."""
-    for name, value, holds, expected in rules:
-        if not holds:
-            raise BoundaryError(f"{name}={value!r}; expected {expected}")
+    """Raise BoundaryError for the first setting that does not hold; see `checks.check_settings`."""
+    checks.check_settings(BoundaryError, *rules)
 
 
 def dimensions(model: AnyModel) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,11 +94,9 @@ class EmbeddingTable:
 
     def generator(self) -> Generator:
         """A generator with the edited embeddings; its network is the original's."""
-        edited = copy.copy(self._generator)
-        edited.class_embeddings = self.matrix
-        if self.edits:
-            edited.name = f"{self._generator.name}, {len(self.changed)} classes edited"
-        return edited
+        changed = len(self.changed)
+        name = f"{self._generator.name}, {changed} class{'es' * (changed > 1)} edited" if changed else None
+        return self._generator.with_embeddings(self.matrix, name=name)
 
     def save(self, path: str | Path) -> Path:
         """Write the edited matrix (`embeddings`) and the edits as safetensors, in one step; returns the file.

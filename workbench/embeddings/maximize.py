@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import EmbeddingError, Variant, variant
-from workbench.models import Classifier, Generator
+from workbench.models import Classifier, Generator, checks
 from workbench.models.errors import ModelError, nearest_names
+from workbench.models.latent import Resize, pictures_for
 from workbench.progress import Cancelled, Progress, Step, run
 from workbench.results import Provenance
 
@@ -58,12 +59,12 @@ class Objective:
     """
 
     def __init__(
-        self, generator: Generator, classifier: Classifier, target: int, *, distance: str, resize: str
+        self, generator: Generator, classifier: Classifier, target: int, *, distance: str, resize: Resize
     ) -> None:
         self.generator, self.classifier, self.target, self.distance = generator, classifier, target, distance
-        self._fit = fitted(generator, classifier, resize=resize)
+        self._fit = pictures_for(classifier, generator, resize=resize)
         if distance not in ("pixel", "softmax"):
-            self._features, self._rest = classifier.until(distance), classifier.tail(distance)
+            classifier.layers[distance]
 
     def __call__(
         self, z: Float[Tensor, "n *latent"], embeddings: Float[Tensor, "n width"]
@@ -75,37 +76,9 @@ class Objective:
             logs = self.classifier(given).log_softmax(1)
             seen = pictures if self.distance == "pixel" else logs.exp()
         else:
-            seen = self._features(given)
-            # where the rest of the network is no function of the layer alone, it is run once more
-            scores = self.classifier(given) if self._rest is None else self._rest(seen)
-            logs = scores.log_softmax(1)
+            scores, outputs = self.classifier.with_layers(given, [self.distance])
+            logs, seen = scores.log_softmax(1), outputs[self.distance]
         return logs[:, self.target], seen.flatten(1)
-
-
-def fitted(generator: Generator, classifier: Classifier, *, resize: str = "nearest") -> Callable[[Tensor], Tensor]:
-    """The map from a generator's pictures to what a classifier takes: value range, channels and size.
-
-    Raises:
-        EmbeddingError: it takes no pictures, or has more channels than can be made of them.
-    """
-    made, taken = generator.output_shape, classifier.input_shape
-    if len(made) != 3 or len(taken) != 3 or taken[0] not in (made[0], 3) or made[0] not in (1, 3):
-        raise EmbeddingError(
-            f"{generator.name} makes {made}, {classifier.name} takes {taken}; wrap the classifier in a module "
-            "that turns the one into the other"
-        )
-    (a, b), (low, high) = generator.value_range, classifier.value_range
-    scale = (high - low) / (b - a)
-
-    def fit(pictures: Tensor) -> Tensor:
-        x = pictures * scale + (low - a * scale)
-        if taken[0] != made[0]:
-            x = x.expand(-1, taken[0], -1, -1)
-        if taken[1:] != made[1:]:
-            x = nn.functional.interpolate(x, taken[1:], mode=resize)
-        return x
-
-    return fit
 
 
 def limits_of(table: Float[Tensor, "classes width"]) -> tuple[float, float]:
@@ -138,7 +111,7 @@ def maximize_steps(
     diversity_weight: float | None = None,
     distance: str = "softmax",
     limits: tuple[float, float] | Literal["table"] | None = "table",
-    resize: str = "nearest",
+    resize: Resize = "nearest",
     best_by: Score = "probability",
 ) -> Steps[Maximised, None, EmbeddingTrials]:
     """The steps of `maximize`, one of Adam each; cancelled, it returns the trials as they stand."""
@@ -147,24 +120,20 @@ def maximize_steps(
     table = embeddings_of(generator)
     index = generator.class_index(class_index)
     wanted = target_index(generator, classifier, index, target)
-    for name, value, least in (
-        ("trials", trials, 1),
-        ("steps", steps, 1),
-        ("latents", latents, 2),
-        ("resample", resample, 1),
-    ):
-        if value < least:
-            raise EmbeddingError(f"{name}={value}; expected {least} or more")
     learning = chosen.rate if rate is None else rate
     weight = chosen.diversity_weight if diversity_weight is None else diversity_weight
-    for name, number in (
-        ("rate", learning),
-        ("noise", noise),
-        ("weight_decay", weight_decay),
-        ("diversity", weight),
-    ):
-        if not 0 <= number < float("inf"):
-            raise EmbeddingError(f"{name}={number}; expected a finite number of 0 or more")
+    rule = "a finite number of 0 or more"
+    checks.check_settings(
+        EmbeddingError,
+        ("trials", trials, trials >= 1, "at least one"),
+        ("steps", steps, steps >= 1, "at least one"),
+        ("latents", latents, latents >= 2, "at least two, a pair"),
+        ("resample", resample, resample >= 1, "at least one"),
+        ("rate", learning, 0 <= learning < math.inf, rule),
+        ("noise", noise, 0 <= noise < math.inf, rule),
+        ("weight_decay", weight_decay, 0 <= weight_decay < math.inf, rule),
+        ("diversity_weight", weight, 0 <= weight < math.inf, rule),
+    )
     box = limits_of(table) if limits == "table" else limits
     objective = Objective(generator, classifier, wanted, distance=distance, resize=resize)
     start = _start(objective, chosen, table, index, initial, trials=trials, noise=noise, seed=seed)
@@ -255,7 +224,7 @@ def maximize(
     diversity_weight: float | None = None,
     distance: str = "softmax",
     limits: tuple[float, float] | Literal["table"] | None = "table",
-    resize: str = "nearest",
+    resize: Resize = "nearest",
     best_by: Score = "probability",
     progress: Progress | None = None,
 ) -> EmbeddingTrials:

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from workbench.embeddings import figures
 from workbench.embeddings.edits import EmbeddingTable
-from workbench.embeddings.maximize import Maximised, fitted, maximize_steps
+from workbench.embeddings.maximize import Maximised, maximize_steps
 from workbench.embeddings.noise import NOISES, noise
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import VARIANTS
 from workbench.metrics import mean_over_pairs
 from workbench.models import Classifier, Generator
+from workbench.models.latent import pictures_for
 from workbench.progress import Step
 from workbench.ui import parts
 from workbench.ui.jobs import Jobs
@@ -259,7 +260,7 @@ class RepairView(widgets.VBox):
             images = self.pictures(row)
             text = f"{_apart(images) / (high - low):.4f}"
             if self._classifier is not None and self.trials is not None and self.trials.target >= 0:
-                given = fitted(self._generator, self._classifier)(images)
+                given = pictures_for(self._classifier, self._generator, resize="nearest")(images)
                 sure = self._classifier.probabilities(given)[:, self.trials.target]
                 text += f", read with probability {float(sure.mean()):.2f}"
             rows[name] = text

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from workbench.datasets import glyphs
 from workbench.embeddings.claims import ORIGINAL, REAL, claims, table_31
 from workbench.embeddings.interpolate import interpolate_latents
-from workbench.embeddings.maximize import embeddings_of, fitted, maximize
+from workbench.embeddings.maximize import embeddings_of, maximize
 from workbench.embeddings.noise import NOISES, noise
 from workbench.metrics import (
     FeatureDistance,
@@ -34,6 +35,7 @@ from workbench.metrics import (
     mean_over_pairs,
 )
 from workbench.models import Classifier, Generator
+from workbench.models.latent import pictures_for
 from workbench.progress import Step
 from workbench.results import Tables, record_run, replace_file
 from workbench.zoo.loading import load
@@ -135,7 +137,17 @@ def search(
         ValueError: the folder holds another study.
     """
     path = folder / "embeddings.safetensors"
-    found = load_file(path) if path.exists() else {}
+    found: dict[str, Tensor] = {}
+    made_with = {"trials": settings.trials, "steps": settings.steps, "seed": settings.seed}
+    made_for = {"generator": generator.fingerprint, "classifier": judges.classifier.fingerprint}
+    texts = {name: str(value) for name, value in {**made_with, **made_for}.items()}
+    if path.exists():
+        with safe_open(path, framework="pt") as stored:
+            there = stored.metadata() or {}
+            differing = {name: there.get(name) for name in texts if there.get(name) != texts[name]}
+            if differing:
+                raise ValueError(f"{folder} holds a study with {differing}, not with {texts}; give another folder")
+            found = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (no mapping)
     diversity = relative_diversity(generator, judges, seed=settings.seed)
     chosen = diversity.argsort()[: settings.classes].tolist()
     scale = float(embeddings_of(generator).std()) / _BIGGAN_SPREAD
@@ -143,8 +155,6 @@ def search(
         for name in variants:
             key = f"{name}/{index}"
             if key in found:
-                if len(found[key]) != settings.trials:
-                    raise ValueError(f"{folder} holds {len(found[key])} trials of {key}; give another folder")
                 continue
             began = time.perf_counter()
             if name in NOISES:
@@ -166,7 +176,7 @@ def search(
                 )
             found[key] = trials.embeddings
             folder.mkdir(parents=True, exist_ok=True)
-            replace_file(path, lambda part: save_file(found, part))
+            replace_file(path, lambda part: save_file(found, part, metadata=texts))
             name_of = (generator.class_names or [])[index]
             report(f"{name_of}: {name}, {time.perf_counter() - began:.0f} s")
     wanted = {f"{name}/{index}": None for index in chosen for name in variants}
@@ -222,7 +232,9 @@ class _Meter:
     def __init__(self, generator: Generator, judges: Judges, settings: Settings) -> None:
         self.generator, self.judges, self.settings = generator, judges, settings
         self.z = generator.latents(settings.samples, seed=settings.seed + 1)
-        self._given = {one.name: fitted(generator, one) for one in (judges.classifier, judges.judge)}
+        self._given = {
+            one.name: pictures_for(one, generator, resize="nearest") for one in (judges.classifier, judges.judge)
+        }
         self._unit = lambda x: (
             (x - generator.value_range[0]) / (generator.value_range[1] - generator.value_range[0])
         )

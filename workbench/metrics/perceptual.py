@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,7 +88,7 @@ class MultiScaleSimilarity:
         return multiscale_structural_similarity_index_measure(
             a,
             b,
-            gaussian_kernel=False,
+            sigma=1.5 * self.window / 11,  # torchmetrics takes the window's width from its deviation
             kernel_size=self.window,
             reduction="none",
             data_range=1.0,
@@ -133,7 +134,9 @@ class Lpips:
             Nothing is fetched.
 
     Raises:
-        FileNotFoundError: the weights are not here. LPIPS with a random network would be no LPIPS.
+        FileNotFoundError: the weights are not here.
+        ValueError: another file: torchvision's names say what their SHA-256 begins with. LPIPS with a random
+            network would be no LPIPS.
     """
 
     def __init__(self, network: str = "alex", *, backbone: str | Path | None = None) -> None:
@@ -145,6 +148,12 @@ class Lpips:
             raise FileNotFoundError(
                 f"LPIPS needs torchvision's ImageNet weights, and {path} is not there; fetch {file} from "
                 "download.pytorch.org/models, or measure in a network of your own with FeatureDistance"
+            )
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if not digest.startswith(file.rpartition("-")[2].partition(".")[0]):
+            raise ValueError(
+                f"{path} has SHA-256 {digest[:8]}…, which is not torchvision's {file}: LPIPS in another network "
+                "would be no LPIPS. Measure with FeatureDistance there"
             )
         import lpips
         import torchvision

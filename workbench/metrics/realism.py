@@ -71,7 +71,8 @@ def inception_score(scores: Float[Tensor, "n classes"], *, splits: int = 10, see
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the memory for the scores, and of the deviation over one split
         metric = InceptionScore(feature=_Given(scores.shape[1]), splits=splits)
-        metric.update(scores.double().cpu())
+        # beyond this a probability is 0 in double precision, and 0 times its logarithm not a number
+        metric.update(scores.double().cpu().sub(scores.amax(1, keepdim=True).cpu()).clamp_min(-700))
         torch.manual_seed(seed)
         return float(metric.compute()[0])
 

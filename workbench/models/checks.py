@@ -67,6 +67,14 @@ def class_index(given: int | str, names: Sequence[str], *, of: str) -> int:
     return int(given)
 
 
+def check_settings(error: type[Exception], *rules: tuple[str, object, bool, str]) -> None:
+    """Raise `error` for the first setting that does not hold; a rule is its name, value, whether, and what was
+    expected."""
+    for name, value, holds, expected in rules:
+        if not holds:
+            raise error(f"{name}={value!r}; expected {expected}")
+
+
 def check_weights(module: nn.Module) -> None:
     """Raise ModelError naming the parameters and buffers that hold NaN or infinity."""
     tensors = [*module.named_parameters(), *module.named_buffers()]

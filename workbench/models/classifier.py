@@ -107,6 +107,14 @@ class Classifier(Model):
         """The outputs of several layers from one pass, by name."""
         return self._read([self._resolve_layer(layer).name for layer in layers], self._as_inputs(x))
 
+    def with_layers(
+        self, x: Any, layers: Sequence[str | int | Layer]
+    ) -> tuple[Float[Tensor, "batch classes"], dict[str, Tensor]]:
+        """The scores, and the outputs of several layers by name, from one pass; differentiable in `x`."""
+        names = [self._resolve_layer(layer).name for layer in layers]
+        raw, outputs = self._access.run(self._as_inputs(x), record=names)
+        return self._choose(raw), outputs
+
     def replay(self, x: Any, layer: str | int | Layer, activation: Tensor) -> Float[Tensor, "batch classes"]:
         """The scores when `layer` gives `activation` instead of its own output."""
         x = self._as_inputs(x)

@@ -195,6 +195,26 @@ class Generator(Model):
             bound.name = f"{self.name} of {self.class_names[self.class_index(condition)]}"
         return bound
 
+    def with_embeddings(self, matrix: Float[Tensor, "classes width"], *, name: str | None = None) -> Generator:
+        """This generator with other class embeddings, as many and as wide; the network is the same, and shared.
+
+        Raises:
+            ModelError: the generator has no class embeddings, or `matrix` has another shape or holds NaN.
+        """
+        if self.class_embeddings is None:
+            raise ModelError(f"{self.name} has no class embeddings; pass class_embeddings=… when you make it")
+        rows = self._resolve_embeddings(matrix)
+        if rows is None or rows.shape != self.class_embeddings.shape:
+            raise ModelError(
+                f"embeddings of shape {tuple(torch.as_tensor(matrix).shape)} were given; {self.name} has "
+                f"{tuple(self.class_embeddings.shape)}"
+            )
+        other = object.__new__(Generator)
+        other.__dict__.update(self.__dict__)
+        other.class_embeddings, other._bound = rows, None
+        other.name = name or self.name
+        return other
+
     def class_index(self, name: int | str) -> int:
         """The index of a class given by name or index.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,21 +13,41 @@ from workbench.models.errors import ModelError
 from workbench.models.generator import Generator
 from workbench.models.model import choose
 
+#: How pictures are resized for a classifier of another size, as in `torch.nn.functional.interpolate`.
+Resize = Literal["nearest", "bilinear"]
 
-def pictures_for(classifier: Classifier, generator: Generator) -> Callable[[Tensor], Tensor]:
-    """The map of a generator's outputs into the value range that a classifier takes.
+
+def pictures_for(
+    classifier: Classifier, generator: Generator, *, resize: Resize | None = None
+) -> Callable[[Tensor], Tensor]:
+    """The map of a generator's outputs to what a classifier takes: its value range, and with `resize` its shape.
+
+    Args:
+        resize: images are resized in this way, and grey ones repeated where the classifier takes three channels;
+            None takes no other shape than the classifier's.
 
     Raises:
-        ModelError: the generator's pictures have another shape than the classifier's inputs.
+        ModelError: the generator's pictures do not fit the classifier's inputs.
     """
-    if generator.output_shape != classifier.input_shape:
+    made, taken = generator.output_shape, classifier.input_shape
+    images = len(made) == len(taken) == 3 and taken[0] in (made[0], 3) and made[0] in (1, 3)
+    if made != taken and not (images and resize):
         raise ModelError(
-            f"{generator.name} makes {generator.output_shape}, {classifier.name} takes "
-            f"{classifier.input_shape}; wrap the classifier in a module that resizes first"
+            f"{generator.name} makes {made}, {classifier.name} takes {taken}; wrap the classifier in a module "
+            + ("that turns the one into the other" if resize else "that resizes first")
         )
     (a, b), (low, high) = generator.value_range, classifier.value_range
     scale = (high - low) / (b - a)
-    return lambda outputs: outputs * scale + (low - a * scale)
+
+    def fit(outputs: Tensor) -> Tensor:
+        given = outputs * scale + (low - a * scale)
+        if made[0] != taken[0]:
+            given = given.expand(-1, *taken[:1], *made[1:])
+        if made[1:] != taken[1:] and resize is not None:
+            given = nn.functional.interpolate(given, taken[1:], mode=resize)
+        return given
+
+    return fit
 
 
 class LatentClassifier(Classifier):

@@ -117,7 +117,7 @@ def _glyphs(name: str, out: Path, seed: int, steps: int | None, device: str, sho
     labels = torch.from_numpy(train_set.labels).to(device)
     images = train_set.tensor().to(device)
     if name == "glyphs-biggan":
-        return _glyph_generator(images * 2 - 1, labels, out, seed, steps)
+        return _glyph_generator(images * 2 - 1, labels, out, seed, steps, each=2 if short else 40)
     settings = classifiers.SETTINGS[name]
     settings = replace(settings, seed=settings.seed + seed, epochs=steps or settings.epochs)
     weights = classifiers.train(find(name).build, images, labels, settings, report=_print)
@@ -128,7 +128,9 @@ def _glyphs(name: str, out: Path, seed: int, steps: int | None, device: str, sho
     return _write(out, name, weights, asdict(settings), metrics)
 
 
-def _glyph_generator(images: Tensor, labels: Tensor, out: Path, seed: int, steps: int | None) -> Path:
+def _glyph_generator(
+    images: Tensor, labels: Tensor, out: Path, seed: int, steps: int | None, *, each: int
+) -> Path:
     name = "glyphs-biggan"
     settings = replace(glyphs_biggan.Settings(), seed=seed)
     settings = replace(settings, steps=steps or settings.steps)
@@ -137,7 +139,8 @@ def _glyph_generator(images: Tensor, labels: Tensor, out: Path, seed: int, steps
     weights = glyphs_biggan.train(images, labels, classes, settings, checkpoint=checkpoint, report=_print)
     module = find(name).build()
     module.load_state_dict(weights)
-    metrics = glyphs_biggan.measures(module.eval(), images.cpu(), labels.cpu(), settings) | legibility(module)
+    metrics = glyphs_biggan.measures(module.eval(), images.cpu(), labels.cpu(), settings, each=each)
+    metrics |= legibility(module, each=each // 2)
     print({key: value for key, value in metrics.items() if not isinstance(value, list)})
     path = _write(out, name, weights, asdict(settings), metrics)
     checkpoint.unlink(missing_ok=True)
@@ -157,11 +160,11 @@ def reading(module: nn.Module, test: glyphs.Glyphs) -> dict[str, Any]:
     }
 
 
-def legibility(generator: nn.Module) -> dict[str, Any]:
-    """How often the two classifiers of glyphs read 20 samples of each class rightly, homographs folded."""
+def legibility(generator: nn.Module, *, each: int = 20) -> dict[str, Any]:
+    """How often the two classifiers of glyphs read samples of each class rightly, homographs folded."""
     classes = len(glyphs.NAMES)
     alike = glyphs.folded()
-    labels = torch.arange(classes).repeat_interleave(20)
+    labels = torch.arange(classes).repeat_interleave(each)
     z = torch.randn(len(labels), 40, generator=torch.Generator().manual_seed(2))
     found = {}
     with torch.no_grad():

@@ -142,12 +142,15 @@ def train(
     return {name: value.detach().cpu().contiguous() for name, value in averaged.state_dict().items()}
 
 
-def measures(generator: nn.Module, images: Tensor, labels: Tensor, settings: Settings) -> dict[str, Any]:
+def measures(
+    generator: nn.Module, images: Tensor, labels: Tensor, settings: Settings, *, each: int = 40
+) -> dict[str, Any]:
     """What the recipe states of its generator.
 
     Args:
         generator: a trained `GlyphGenerator`.
         images, labels: real glyphs in [-1, 1] to compare with.
+        each: pictures of a class.
 
     Returns:
         The diversity of each class as a share of that of its real glyphs, its mean over the thinned classes (which
@@ -156,7 +159,7 @@ def measures(generator: nn.Module, images: Tensor, labels: Tensor, settings: Set
     """
     embeddings = generator.shared.weight.detach()  # type: ignore[union-attr, operator]
     classes = len(embeddings)
-    z = torch.randn(40, _LATENTS, generator=torch.Generator().manual_seed(1))
+    z = torch.randn(each, _LATENTS, generator=torch.Generator().manual_seed(1))
     drawn = []
     with torch.no_grad():
         for row in embeddings:
