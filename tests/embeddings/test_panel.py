@@ -99,6 +99,10 @@ def test_what_is_kept_is_what_is_repaired_next(panel):
     kept = panel.table.matrix[2]
     found = search(panel)
     assert torch.equal(found.original, kept)
+    panel.ask("ant")
+    assert panel.repair.after.count == 0
+    panel.ask("cat")
+    assert panel.repair.after.count == 24
 
 
 def test_the_ways_are_drawn_when_they_are_opened(panel):

@@ -146,6 +146,8 @@ class RepairView(widgets.VBox):
             self.plot.draw(figures.history(None))
             value_range = self._generator.value_range
             self.before.show(self.pictures(self._row()), value_range=value_range)
+            if class_index in self._table.changed:
+                self.after.show(self.pictures(self._table.matrix[class_index]), value_range=value_range)
             real = self._real(class_index)
             if real is None or not len(real):
                 self.real.clear()
@@ -187,7 +189,6 @@ class RepairView(widgets.VBox):
             if self.trials is None:
                 return
             self._table.keep(self.class_index, self._chosen(), source=self.trials.provenance.call)
-            self.before.show(self.pictures(self._row()), value_range=self._generator.value_range)
             self._enable()
         self._changed(self.class_index)
 
@@ -196,7 +197,6 @@ class RepairView(widgets.VBox):
             edit = self._table.undo()
             if edit is None:
                 return
-            self.before.show(self.pictures(self._row()), value_range=self._generator.value_range)
             self._enable()
         self._changed(edit.class_index)
 
@@ -206,7 +206,8 @@ class RepairView(widgets.VBox):
         return self._table.generator()
 
     def _row(self) -> Float[Tensor, " width"]:
-        return self._table.matrix[self.class_index]
+        """The class's own embedding."""
+        return self._table.original[self.class_index]
 
     def _chosen(self) -> Float[Tensor, " width"]:
         assert self.trials is not None
@@ -251,12 +252,12 @@ class RepairView(widgets.VBox):
         """Diversity and probability before and after, under the latents that are shown."""
         rows = {"": "mean pixel difference of two pictures"}
         low, high = self._generator.value_range
-        columns: dict[str, Tensor | None] = {"before": self._row(), "after": None}
+        columns = {"before": self._row()}
         if self.trials is not None:
             columns["after"] = self._chosen()
+        elif self.class_index in self._table.changed:
+            columns["after"] = self._table.matrix[self.class_index]
         for name, row in columns.items():
-            if row is None:
-                continue
             images = self.pictures(row)
             text = f"{_apart(images) / (high - low):.4f}"
             if self._classifier is not None and self.trials is not None and self.trials.target >= 0:

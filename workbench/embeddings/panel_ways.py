@@ -69,7 +69,11 @@ class WaysView(widgets.VBox):
         """Show the ways of a class; nothing is computed or drawn before this is first called."""
         self.class_index = class_index
         self.children = self._parts
-        self.draw()
+        names = list(self._generator.class_names or [])
+        if self.other.value == names[class_index]:  # a way needs another end; the change draws
+            self.other.value = names[(class_index + 1) % len(names)]
+        else:
+            self.draw()
 
     def _draw_others(self) -> None:
         self._pair += 1
