@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from workbench.datasets.glyphs import folded
 from workbench.zoo.architectures import GlyphDiscriminator, GlyphGenerator
+from workbench.zoo.recipes import adversarial
 
 #: Weight of the term against collapse.
 SEEK = 2.0
@@ -111,15 +112,7 @@ def train(
     alike = folded().to(device)
     real = real_diversity(images, labels, classes).to(device)
     random = torch.Generator().manual_seed(settings.seed)
-    start = 0
-    if checkpoint is not None and checkpoint.exists():
-        stored = torch.load(checkpoint, weights_only=True)
-        start = stored["step"]
-        random.set_state(stored["random"])
-        for name, module in modules.items():
-            module.load_state_dict(stored[name])
-        for optimiser, state in zip(optimisers, stored["optimisers"], strict=True):
-            optimiser.load_state_dict(state)
+    start = adversarial.resume(checkpoint, modules, optimisers, random)
     began = time.monotonic()
     for step in range(start + 1, settings.steps + 1):
         share = min(1.0, max(0.05, 2 * (1 - step / settings.steps)))
@@ -129,16 +122,12 @@ def train(
         ramp = (step / settings.steps - _SEEK_FROM) / (_SEEK_FULL - _SEEK_FROM)
         seek = SEEK * min(1.0, max(0.0, ramp))
         losses = _step(modules, optimisers, images, (labels, alike), (goal, real, seek), settings, random)
-        _average(averaged, generator, min(settings.average, 1 - 1 / (step + 1)))
+        adversarial.average(averaged, generator, min(settings.average, 1 - 1 / (step + 1)))
         if step % every == 0 or step == settings.steps:
             text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
             report(step, averaged, f"step {step} {text} {time.monotonic() - began:.0f} s")
-            if checkpoint is not None:
-                state = {name: module.state_dict() for name, module in modules.items()}
-                state |= {"step": step, "random": random.get_state()}
-                state |= {"optimisers": [o.state_dict() for o in optimisers]}
-                torch.save(state, checkpoint)
-    _settle(averaged, classes, random)
+            adversarial.keep(checkpoint, step, modules, optimisers, random)
+    _settle(averaged, classes, settings.steps, random)
     return {name: value.detach().cpu().contiguous() for name, value in averaged.state_dict().items()}
 
 
@@ -247,25 +236,12 @@ def _distances(images: Float[Tensor, "n 1 h w"]) -> Float[Tensor, " groups"]:
     return (groups[:, first] - groups[:, second]).abs().flatten(1).mean(1)
 
 
-def _settle(generator: nn.Module, classes: int, random: torch.Generator) -> None:
-    """Measure the batch statistics of the averaged weights: the average of statistics is not theirs."""
-    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    generator.train()
+def _settle(generator: nn.Module, classes: int, steps: int, random: torch.Generator) -> None:
     device = next(generator.parameters()).device
-    with torch.no_grad():
-        for _ in range(100):
-            labels = torch.randint(classes, (256,), generator=random).to(device)
-            z = torch.randn(256, _LATENTS, generator=random).to(device)
-            generator(z, generator.shared(labels))  # type: ignore[operator]
-    generator.eval()
 
+    def draw() -> Tensor:
+        labels = torch.randint(classes, (256,), generator=random).to(device)
+        z = torch.randn(256, _LATENTS, generator=random).to(device)
+        return generator(z, generator.shared(labels))  # type: ignore[operator]
 
-def _average(averaged: nn.Module, module: nn.Module, keep: float) -> None:
-    with torch.no_grad():
-        olds = [*averaged.parameters(), *averaged.buffers()]
-        news = [*module.parameters(), *module.buffers()]
-        for old, new in zip(olds, news, strict=True):
-            old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)
+    adversarial.settle(generator, draw, batches=min(100, steps))

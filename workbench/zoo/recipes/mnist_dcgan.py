@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.zoo.architectures import baked, mnist_discriminator, mnist_encoder, mnist_generator
+from workbench.zoo.recipes import adversarial
 
 
 @dataclass(frozen=True)
@@ -85,28 +86,16 @@ def train(
         torch.optim.Adam(judges, settings.discriminator_rate, betas=(0.5, 0.99)),
     )
     random = torch.Generator().manual_seed(settings.seed)
-    start = 0
-    if checkpoint is not None and checkpoint.exists():
-        stored = torch.load(checkpoint, weights_only=True)
-        start = stored["step"]
-        random.set_state(stored["random"])
-        for name, module in modules.items():
-            module.load_state_dict(stored[name])
-        for optimiser, state in zip(optimisers, stored["optimisers"], strict=True):
-            optimiser.load_state_dict(state)
+    start = adversarial.resume(checkpoint, modules, optimisers, random)
     began = time.monotonic()
     for step in range(start + 1, settings.steps + 1):
         _decay(optimisers, settings, step)
         losses = _step(modules, optimisers, images, labels, settings, random)
-        _average(averaged, generator, min(settings.average, 1 - 1 / (step + 1)))
+        adversarial.average(averaged, generator, min(settings.average, 1 - 1 / (step + 1)))
         if step % every == 0 or step == settings.steps:
             text = f"step {step} D {losses[0]:.3f} G {losses[1]:.3f} {time.monotonic() - began:.0f} s"
             report(step, averaged, text)
-            if checkpoint is not None:
-                state = {name: module.state_dict() for name, module in modules.items()}
-                state |= {"step": step, "random": random.get_state()}
-                state |= {"optimisers": [o.state_dict() for o in optimisers]}
-                torch.save(state, checkpoint)
+            adversarial.keep(checkpoint, step, modules, optimisers, random)
     _settle(averaged, settings, random)
     return baked(averaged.cpu()), baked(discriminator.eval().cpu())
 
@@ -179,22 +168,7 @@ def _decay(optimisers: tuple[torch.optim.Optimizer, ...], settings: Settings, st
 
 
 def _settle(generator: nn.Module, settings: Settings, random: torch.Generator) -> None:
-    """Measure the batch statistics of the averaged weights: the average of statistics is not theirs."""
-    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    generator.train()
     device = next(generator.parameters()).device
-    with torch.no_grad():
-        for _ in range(100):
-            generator(torch.randn(settings.batch, settings.latents, generator=random).to(device))
-    generator.eval()
-
-
-def _average(averaged: nn.Module, module: nn.Module, keep: float) -> None:
-    with torch.no_grad():
-        olds = [*averaged.parameters(), *averaged.buffers()]
-        news = [*module.parameters(), *module.buffers()]
-        for old, new in zip(olds, news, strict=True):
-            old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)
+    adversarial.settle(
+        generator, lambda: generator(torch.randn(settings.batch, settings.latents, generator=random).to(device))
+    )
