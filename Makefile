@@ -31,7 +31,8 @@ $(STAMP): pyproject.toml Makefile
 	$(PIP) --no-deps $(FACES)
 	@touch $@
 
-test: check unit notebooks browser wheel  ## lint, types, unit, notebook, browser and wheel tests
+test: check unit browser  ## lint, types, unit, browser, notebook and wheel tests
+	@$(MAKE) --no-print-directory -j2 notebooks wheel
 
 check: lint types
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from typing import Any
 
@@ -16,8 +17,6 @@ import torch
 import workbench as wb
 from benchmarks.timing import ratio, side_by_side, write
 from workbench.embeddings.maximize import limits_of
-
-COMMAND = "python -m benchmarks.embeddings"
 
 
 def still(step: object) -> None:
@@ -101,7 +100,14 @@ def main() -> None:
     assert isinstance(G, wb.Generator) and isinstance(C, wb.Classifier)
     sizes = {name: getattr(options, name) for name in ("index", "steps", "rounds", "trials")}
     found = measure(G, C, **sizes)
-    print(found, write("embeddings", COMMAND, {"settings": vars(options), **found}))
+    print(
+        found,
+        write(
+            "embeddings",
+            " ".join(["python -m benchmarks.embeddings", *sys.argv[1:]]),
+            {"settings": vars(options), **found},
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -71,6 +71,14 @@ def test_the_feature_distance_of_orthogonal_features_is_two_a_layer():
     assert distance.name == "feature distance (toy)"
 
 
+def test_the_mean_of_a_feature_distance_is_that_over_the_same_pairs():
+    distance = FeatureDistance(lambda x: [x, x.square()], "toy")
+    images = _pictures(6, 3, 4, 4)
+    assert distance.mean(images, pairs=50, seed=2) == pytest.approx(
+        mean_over_pairs(images, distance, pairs=50, seed=2), rel=1e-5
+    )
+
+
 def test_lpips_without_its_trained_backbone_is_refused(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="FeatureDistance"):
         Lpips(backbone=tmp_path / "alexnet.pth")

@@ -26,7 +26,7 @@ def reduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     papermill.execute_notebook(
         REPORT,
         folder / "report.ipynb",
-        parameters={"folder": str(folder), "classes": 2, "trials": 1, "steps": 15, "samples": 30},
+        parameters={"folder": str(folder), "classes": 2, "trials": 1, "steps": 5, "samples": 20},
         kernel_name="python3",
         progress_bar=False,
     )

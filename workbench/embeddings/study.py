@@ -127,11 +127,13 @@ def search(
     settings: Settings,
     *,
     variants: Sequence[str] = FULL,
+    diversity: Float[Tensor, " classes"] | None = None,
     report: Callable[[str], None] = print,
 ) -> dict[str, Tensor]:
     """The embeddings of every class and variant, (trials, width) each; those in `folder` are not sought again.
 
-    Noise and rates are the thesis's in units of the table's spread: those of BigGAN's table are for one of 0.14.
+    `diversity` is that of `relative_diversity`, where it is known already. Noise and rates are the thesis's in
+    units of the table's spread: those of BigGAN's table are for one of 0.14.
 
     Raises:
         ValueError: the folder holds another study.
@@ -148,7 +150,8 @@ def search(
             if differing:
                 raise ValueError(f"{folder} holds a study with {differing}, not with {texts}; give another folder")
             found = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (no mapping)
-    diversity = relative_diversity(generator, judges, seed=settings.seed)
+    if diversity is None:
+        diversity = relative_diversity(generator, judges, seed=settings.seed)
     chosen = diversity.argsort()[: settings.classes].tolist()
     scale = float(embeddings_of(generator).std()) / _BIGGAN_SPREAD
     for index in chosen:
@@ -251,7 +254,7 @@ class _Meter:
         judges, alike = self.judges, self.judges.alike
         seen: dict[str, float] = {
             "ms_ssim": mean_over_pairs(self._unit(images), self.similarity),
-            "distance": mean_over_pairs(images, self.distance),
+            "distance": self.distance.mean(images),
             "pixels": _apart(images),
         }
         for name, one in (("classifier", judges.classifier), ("judge", judges.judge)):

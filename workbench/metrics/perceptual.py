@@ -117,11 +117,26 @@ class FeatureDistance:
         self, a: Float[Tensor, "pairs *image"], b: Float[Tensor, "pairs *image"]
     ) -> Float[Tensor, " pairs"]:
         """The distance of each pair."""
-        total = torch.zeros(len(a))
-        for one, other in zip(self._features(a), self._features(b), strict=True):
-            unit = [torch.nn.functional.normalize(x.flatten(2) if x.ndim > 2 else x, dim=1) for x in (one, other)]
+        return self._between(self._features(a), self._features(b))
+
+    def mean(self, images: Float[Tensor, "n *image"], *, pairs: int = 200, seed: int = 0) -> float:
+        """`mean_over_pairs` of this distance; every picture goes through the network once, however many pairs."""
+        with torch.no_grad():
+            features = list(self._features(images))
+        return mean_over_pairs(
+            torch.arange(len(images)),
+            lambda i, j: self._between([f[i] for f in features], [f[j] for f in features]),
+            pairs=pairs,
+            seed=seed,
+        )
+
+    @staticmethod
+    def _between(ones: Sequence[Tensor], others: Sequence[Tensor]) -> Float[Tensor, " pairs"]:
+        total = torch.zeros(len(ones[0]))
+        for pair in zip(ones, others, strict=True):
+            unit = [torch.nn.functional.normalize(x.flatten(2) if x.ndim > 2 else x, dim=1) for x in pair]
             squared = (unit[0] - unit[1]).square().sum(1)
-            total = total + squared.reshape(len(a), -1).mean(1).cpu()
+            total = total + squared.reshape(len(squared), -1).mean(1).cpu()
         return total
 
 
