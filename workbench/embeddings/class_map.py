@@ -28,6 +28,8 @@ Metric = Literal["cosine", "euclidean"]
 #: Iterations and exaggeration of the attraction, which falls from step to step: on BigGAN's 1,000 embeddings this
 #: ends at a lower divergence, after fewer iterations, than one long phase at 12.
 _PHASES = ((200, 4.0), (100, 2.0), (300, 1.0))
+#: A map of neighbourhoods needs so many classes.
+FEWEST = 4
 _CHUNK = 50  # iterations between two steps
 #: A new embedding is drawn to few of the old ones, so that it comes to lie beside its nearest.
 _PLACING_PERPLEXITY = 3.0
@@ -260,7 +262,7 @@ def _resolve(given: Any, names: Sequence[str] | None) -> tuple[Tensor, tuple[str
             f"the embeddings have shape {tuple(matrix.shape)} and dtype {matrix.dtype}; expected a matrix "
             "(classes, width) of real numbers"
         )
-    if len(matrix) < 4:
+    if len(matrix) < FEWEST:
         raise MapError(f"{len(matrix)} classes were given; a map of neighbourhoods needs four or more")
     _check_finite(matrix, "the embeddings")
     named = tuple(map(str, range(len(matrix)) if names is None else names))

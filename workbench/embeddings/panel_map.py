@@ -8,7 +8,7 @@ from collections.abc import Generator as Steps
 import ipywidgets as widgets
 import torch
 
-from workbench.embeddings.class_map import ClassMap, class_map_steps, place
+from workbench.embeddings.class_map import FEWEST, ClassMap, class_map_steps, place
 from workbench.embeddings.edits import EmbeddingTable
 from workbench.models import Generator
 from workbench.progress import Step
@@ -20,8 +20,6 @@ from workbench.ui.sample_grid import SampleGrid
 
 #: Classes whose pictures are drawn at once, and pictures of each that show on hover.
 _BATCH, _SAMPLES = 32, 6
-#: A map of neighbourhoods needs so many classes.
-_FEWEST = 4
 
 
 class MapView(widgets.VBox):
@@ -60,8 +58,8 @@ class MapView(widgets.VBox):
         )
         self._lassoed = widgets.Box([], layout=widgets.Layout(width="100%"))
         super().__init__([self._frame, self._lassoed], layout=widgets.Layout(flex="3 1 480px", min_width="320px"))
-        if len(self._names) < _FEWEST:
-            self._frame.children = [widgets.HTML(f"A map needs {_FEWEST} classes; choose by name.")]
+        if len(self._names) < FEWEST:
+            self._frame.children = [widgets.HTML(f"A map needs {FEWEST} classes; choose by name.")]
         else:
             seeded = class_map_steps(generator, seed=seed)
             self.jobs.submit(lambda: seeded, self._laid_out, label="Map", background=True)

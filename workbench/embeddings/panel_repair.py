@@ -17,7 +17,7 @@ from workbench.embeddings.maximize import Maximised, maximize_steps
 from workbench.embeddings.noise import NOISES, noise
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import VARIANTS
-from workbench.metrics import mean_over_pairs
+from workbench.metrics import pixel_difference
 from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
 from workbench.progress import Step
@@ -259,7 +259,7 @@ class RepairView(widgets.VBox):
             columns["after"] = self._table.matrix[self.class_index]
         for name, row in columns.items():
             images = self.pictures(row)
-            text = f"{_apart(images) / (high - low):.4f}"
+            text = f"{pixel_difference(images.cpu()) / (high - low):.4f}"
             if self._classifier is not None and self.trials is not None and self.trials.target >= 0:
                 given = pictures_for(self._classifier, self._generator, resize="nearest")(images)
                 sure = self._classifier.probabilities(given)[:, self.trials.target]
@@ -267,9 +267,5 @@ class RepairView(widgets.VBox):
             rows[name] = text
         real = self._real(self.class_index)
         if real is not None and len(real) > 1:
-            rows["real"] = f"{_apart(real) / (high - low):.4f}"
+            rows["real"] = f"{pixel_difference(real.cpu()) / (high - low):.4f}"
         self.facts.value = parts.table(rows)
-
-
-def _apart(images: Float[Tensor, "n *image"]) -> float:
-    return mean_over_pairs(images.cpu(), lambda a, b: (a - b).abs().flatten(1).mean(1), pairs=200)

@@ -33,6 +33,7 @@ from workbench.metrics import (
     frechet_distance,
     inception_score,
     mean_over_pairs,
+    pixel_difference,
 )
 from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
@@ -112,12 +113,8 @@ def relative_diversity(generator: Generator, judges: Judges, *, seed: int = 0, e
     for index, row in enumerate(embeddings_of(generator)):
         drawn = generator.render(z, row)
         real = judges.real[judges.labels == index]
-        found.append(_apart(drawn) / _apart(real))
+        found.append(pixel_difference(drawn, pairs=400) / pixel_difference(real, pairs=400))
     return torch.tensor(found)
-
-
-def _apart(images: Float[Tensor, "n *image"]) -> float:
-    return mean_over_pairs(images, lambda a, b: (a - b).abs().flatten(1).mean(1), pairs=400)
 
 
 def search(
@@ -255,7 +252,7 @@ class _Meter:
         seen: dict[str, float] = {
             "ms_ssim": mean_over_pairs(self._unit(images), self.similarity),
             "distance": self.distance.mean(images),
-            "pixels": _apart(images),
+            "pixels": pixel_difference(images, pairs=400),
         }
         for name, one in (("classifier", judges.classifier), ("judge", judges.judge)):
             read = one.scores(self._given[one.name](images)).argmax(1).cpu()

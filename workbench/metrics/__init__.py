@@ -7,6 +7,7 @@ from workbench.metrics.perceptual import (
     Lpips,
     MultiScaleSimilarity,
     mean_over_pairs,
+    pixel_difference,
     random_pairs,
 )
 from workbench.metrics.realism import accuracy, frechet_distance, inception_score
@@ -23,5 +24,6 @@ __all__ = [
     "inception_score",
     "mean_over_pairs",
     "pixel_deviation",
+    "pixel_difference",
     "random_pairs",
 ]

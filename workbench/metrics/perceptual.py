@@ -49,6 +49,11 @@ def mean_over_pairs(
     return float(torch.cat(parts).double().mean())
 
 
+def pixel_difference(images: Float[Tensor, "n *image"], *, pairs: int = 200, seed: int = 0) -> float:
+    """The mean absolute difference of the pixels of two pictures, over random pairs."""
+    return mean_over_pairs(images, lambda a, b: (a - b).abs().flatten(1).mean(1), pairs=pairs, seed=seed)
+
+
 def scales_that_fit(edge: int, window: int) -> int:
     """Scales of MS-SSIM that pictures of an edge allow with a window, five at the most."""
     scales = 1

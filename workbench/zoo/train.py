@@ -56,9 +56,7 @@ def train(
     torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
     if name.startswith("glyphs"):
-        return [
-            _glyphs(name, out, seed, steps or ((3 if "biggan" in name else 1) if short else None), device, short)
-        ]
+        return [_glyphs(name, out, seed, steps, device, short)]
     digits = mnist.sample() if short else mnist.load("train")
     if find(name).kind == "classifier":
         test = mnist.sample() if short else mnist.load("test")
