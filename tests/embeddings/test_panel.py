@@ -76,6 +76,15 @@ def test_every_trial_can_be_looked_at_and_the_one_in_sight_is_kept(panel):
     assert not panel.table.edits and panel.edited.value == "" and panel.repair.undo.disabled
 
 
+def test_a_second_search_with_fewer_trials_shows_its_own_best(panel):
+    search(panel)
+    panel.repair.trial.index = 1
+    panel.repair.count.value = 1
+    found = search(panel)
+    assert len(found) == 1 and panel.repair.trial.options == ()
+    assert torch.equal(panel.repair._chosen(), found.embedding)
+
+
 def test_edits_go_into_a_file_and_come_back(panel, tmp_path: Path):
     found = search(panel)
     panel.repair.keep.click()

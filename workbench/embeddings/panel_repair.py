@@ -64,6 +64,7 @@ class RepairView(widgets.VBox):
         self.class_index = 0
         self.trials: EmbeddingTrials | None = None
         self.z = generator.latents(SHOWN, seed=seed)
+        self._drawn: dict[str, Tensor] = {}  # the pictures in sight, before and after
         self._showing = threading.RLock()
         self._build(trials, steps)
 
@@ -145,9 +146,10 @@ class RepairView(widgets.VBox):
             self.after.clear()
             self.plot.draw(figures.history(None))
             value_range = self._generator.value_range
-            self.before.show(self.pictures(self._row()), value_range=value_range)
+            self._drawn = {}
+            self._draw("before", self.before, self._table.original[class_index])
             if class_index in self._table.changed:
-                self.after.show(self.pictures(self._table.matrix[class_index]), value_range=value_range)
+                self._draw("after", self.after, self._table.matrix[class_index])
             real = self._real(class_index)
             if real is None or not len(real):
                 self.real.clear()
@@ -205,10 +207,6 @@ class RepairView(widgets.VBox):
     def _edited(self) -> Generator:
         return self._table.generator()
 
-    def _row(self) -> Float[Tensor, " width"]:
-        """The class's own embedding."""
-        return self._table.original[self.class_index]
-
     def _chosen(self) -> Float[Tensor, " width"]:
         assert self.trials is not None
         place = self.trial.index
@@ -217,6 +215,11 @@ class RepairView(widgets.VBox):
     def pictures(self, row: Float[Tensor, " width"]) -> Float[Tensor, "n *output"]:
         """The pictures of an embedding under the latents that are shown."""
         return self._generator.render(self.z, row)
+
+    def _draw(self, name: str, grid: SampleGrid, row: Float[Tensor, " width"]) -> None:
+        """Show the pictures of an embedding in a grid."""
+        self._drawn[name] = self.pictures(row)
+        grid.show(self._drawn[name], value_range=self._generator.value_range)
 
     def _step(self, step: Step) -> None:
         if isinstance(step, Maximised) and step.so_far is not None:
@@ -237,7 +240,8 @@ class RepairView(widgets.VBox):
             if trials.class_index != self.class_index:
                 return
             self.trials = trials
-            self.after.show(self.pictures(trials.embedding), value_range=self._generator.value_range)
+            self.trial.options = []  # those of an earlier search may be others, and more
+            self._draw("after", self.after, trials.embedding)
             if len(trials.probability):
                 self.plot.draw(figures.history(trials))
             self._show_facts()
@@ -245,20 +249,14 @@ class RepairView(widgets.VBox):
     def _show_trial(self) -> None:
         with self._showing:
             if self.trials is not None and self.trial.index is not None:
-                self.after.show(self.pictures(self._chosen()), value_range=self._generator.value_range)
+                self._draw("after", self.after, self._chosen())
                 self._show_facts()
 
     def _show_facts(self) -> None:
         """Diversity and probability before and after, under the latents that are shown."""
         rows = {"": "mean pixel difference of two pictures"}
         low, high = self._generator.value_range
-        columns = {"before": self._row()}
-        if self.trials is not None:
-            columns["after"] = self._chosen()
-        elif self.class_index in self._table.changed:
-            columns["after"] = self._table.matrix[self.class_index]
-        for name, row in columns.items():
-            images = self.pictures(row)
+        for name, images in self._drawn.items():
             text = f"{pixel_difference(images.cpu()) / (high - low):.4f}"
             if self._classifier is not None and self.trials is not None and self.trials.target >= 0:
                 given = pictures_for(self._classifier, self._generator, resize="nearest")(images)
