@@ -13,7 +13,7 @@ from workbench.models.latent import LatentClassifier
 from workbench.models.layers import Layer, Layers
 from workbench.models.model import Model
 from workbench.models.neurons import Neuron
-from workbench.models.priors import Normal, Prior, TruncatedNormal, Uniform
+from workbench.models.priors import Empirical, Normal, Prior, TruncatedNormal, Uniform
 
 __all__ = [
     "Batches",
@@ -21,6 +21,7 @@ __all__ = [
     "BigGANDeep",
     "CheckpointError",
     "Classifier",
+    "Empirical",
     "Erf",
     "Generator",
     "LatentClassifier",

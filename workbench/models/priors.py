@@ -177,6 +177,57 @@ class TruncatedNormal:
         return in_box & (norms >= low * (1 - 1e-5)) & (norms <= high * (1 + 1e-5))
 
 
+class Empirical:
+    """Points that were observed, such as an encoder's codes of images; a draw is one of them, with replacement.
+
+    The typical set is their bounding box: for each number its smallest to its largest value among the points.
+
+    Args:
+        points: (points, *latent), two at least.
+
+    Raises:
+        ModelError: fewer than two points, or numbers that are not finite.
+    """
+
+    def __init__(self, points: Float[Tensor, "points *latent"]) -> None:
+        if points.ndim < 2 or len(points) < 2 or not torch.isfinite(points).all():
+            raise ModelError(
+                f"points of shape {tuple(points.shape)} were given; expected two at least, one a row, all finite"
+            )
+        self.points = points.detach().cpu().float()
+
+    def __repr__(self) -> str:
+        return f"Empirical({len(self.points)} points)"
+
+    def sample(self, n: int, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "n *latent"]:
+        """`n` of the points, with replacement.
+
+        Raises:
+            ModelError: the points have another shape than `shape`.
+        """
+        if tuple(self.points.shape[1:]) != tuple(shape):
+            raise ModelError(f"the prior has points of shape {tuple(self.points.shape[1:])}, not {tuple(shape)}")
+        return self.points[torch.randint(len(self.points), (n,), generator=generator)]
+
+    def expected_distance(self, shape: tuple[int, ...]) -> float:
+        """Mean over 20,000 seeded pairs of different points."""
+        random = torch.Generator().manual_seed(0)
+        first = torch.randint(len(self.points), (20_000,), generator=random)
+        second = (first + torch.randint(1, len(self.points), (20_000,), generator=random)) % len(self.points)
+        return float((self.points[first] - self.points[second]).flatten(1).norm(dim=1).mean())
+
+    def project(self, z: Float[Tensor, "batch *latent"]) -> Float[Tensor, "batch *latent"]:
+        """Numbers clipped to the box."""
+        low, high = (bound.to(z) for bound in self.points.aminmax(dim=0))
+        return z.clamp(low, high)
+
+    def contains(self, z: Float[Tensor, "batch *latent"]) -> Bool[Tensor, " batch"]:
+        """Whether each row lies in the box (up to rounding)."""
+        low, high = (bound.to(z) for bound in self.points.aminmax(dim=0))
+        slack = 1e-5 * (high - low)
+        return ((z >= low - slack) & (z <= high + slack)).flatten(1).all(1)
+
+
 def _mean_distance(prior: Prior, shape: tuple[int, ...]) -> float:
     a, b = prior.sample(40_000, (math.prod(shape),), torch.Generator().manual_seed(0)).chunk(2)
     return float((a - b).norm(dim=1).mean())

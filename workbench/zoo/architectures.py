@@ -24,21 +24,39 @@ def mnist_generator(latents: int) -> nn.Sequential:
     if latents <= 2:
         code = 64
         unfold = [nn.Linear(latents, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, code)]
-    return nn.Sequential(
-        *unfold,
-        nn.Linear(code, 96 * 7 * 7, bias=False),
-        nn.Unflatten(1, (96, 7, 7)),
-        nn.BatchNorm2d(96),
+    return nn.Sequential(*unfold, *_digit_from(code, 96))
+
+
+def _digit_from(code: int, channels: int) -> list[nn.Module]:
+    """The layers from a code to an image of a digit, `channels` maps wide where they are smallest."""
+    return [
+        nn.Linear(code, channels * 7 * 7, bias=False),
+        nn.Unflatten(1, (channels, 7, 7)),
+        nn.BatchNorm2d(channels),
         nn.ReLU(),
-        nn.Conv2d(96, 96, 3, padding=1, bias=False),
-        nn.BatchNorm2d(96),
+        nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
         nn.ReLU(),
-        nn.ConvTranspose2d(96, 64, 4, 2, 1, bias=False),
+        nn.ConvTranspose2d(channels, 64, 4, 2, 1, bias=False),
         nn.BatchNorm2d(64),
         nn.ReLU(),
         nn.ConvTranspose2d(64, 1, 4, 2, 1),
         nn.Tanh(),
-    )
+    ]
+
+
+#: The layer of `mnist_classifier` whose output `mnist_inverter` turns into images: its first dense layer's, after
+#: the ReLU.
+INVERTED_LAYER = "12"
+
+
+def mnist_inverter() -> nn.Sequential:
+    """Codes (n, 128) of `INVERTED_LAYER` of `mnist_classifier` to images (n, 1, 28, 28) in [-1, 1].
+
+    After Dosovitskiy and Brox, "Generating images with perceptual similarity metrics based on deep networks",
+    NeurIPS 2016, in small: dense layers, then transposed convolutions.
+    """
+    return nn.Sequential(nn.Linear(128, 128), nn.ReLU(), *_digit_from(128, 80))
 
 
 def mnist_discriminator(*, spectral_norm: bool = False) -> nn.Sequential:

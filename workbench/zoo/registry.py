@@ -15,8 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from workbench.datasets import glyphs
-from workbench.models import CheckpointError, Classifier, Generator, load_state_dict
+from workbench.datasets import glyphs, mnist
+from workbench.models import CheckpointError, Classifier, Empirical, Generator, Prior, load_state_dict
 from workbench.models.checkpoints import fit_state_dict
 from workbench.models.errors import WorkbenchError, nearest_names
 from workbench.zoo import architectures
@@ -43,7 +43,7 @@ class ZooEntry:
         input_shape: of one latent or one input image.
         output_shape: of one image, or (scores,).
         value_range: of its images' pixels.
-        prior: of a generator's latents.
+        prior: of a generator's latents, or what makes it.
         class_names: of a classifier, or of a generator with classes.
         class_embeddings: name of the parameter that holds a generator's class embeddings.
         source, licence: of the data and the weights.
@@ -58,7 +58,7 @@ class ZooEntry:
     output_shape: tuple[int, ...]
     value_range: tuple[float, float]
     build: Callable[[], nn.Module] = field(repr=False)
-    prior: str = "normal"
+    prior: str | Callable[[], Prior] = "normal"
     class_names: tuple[str, ...] = ()
     class_embeddings: str | None = None
     source: str = "MNIST (LeCun, Cortes and Burges)"
@@ -150,6 +150,13 @@ def _faces_weights() -> Path | None:
     return next((Path(str(f.locate())) for f in files if f.name == "weights.tar"), None)
 
 
+def _codes_of_digits() -> Empirical:
+    """The codes that mnist-cnn gives the embedded digits, as `mnist-inverter` was trained to invert."""
+    layers = list(load_module("mnist-cnn").children())[: int(architectures.INVERTED_LAYER) + 1]
+    with torch.no_grad():
+        return Empirical(nn.Sequential(*layers)(mnist.sample().tensor()))
+
+
 _ENTRIES = (
     ZooEntry(
         name="digiface-dcgan",
@@ -196,6 +203,17 @@ _ENTRIES = (
         value_range=(-1.0, 1.0),
         build=partial(architectures.mnist_generator, 2),
         recipe="python -m workbench.zoo.train mnist-dcgan-2d",
+    ),
+    ZooEntry(
+        name="mnist-inverter",
+        kind="generator",
+        summary="digits from codes of mnist-cnn's first dense layer (feature inversion)",
+        input_shape=(128,),
+        output_shape=(1, 28, 28),
+        value_range=(-1.0, 1.0),
+        build=architectures.mnist_inverter,
+        prior=_codes_of_digits,
+        recipe="python -m workbench.zoo.train mnist-inverter",
     ),
     ZooEntry(
         name="mnist-cnn",
@@ -306,7 +324,7 @@ def load(name: str, *, device: str | torch.device = "auto") -> Generator | Class
             module,
             entry.input_shape,
             value_range=entry.value_range,
-            prior=entry.prior,
+            prior=entry.prior if isinstance(entry.prior, str) else entry.prior(),
             class_names=entry.class_names or None,
             class_embeddings=entry.class_embeddings,
             device=device,

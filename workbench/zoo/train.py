@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from workbench.datasets import glyphs, mnist
 from workbench.results import versions
 from workbench.zoo import architectures
-from workbench.zoo.recipes import classifiers, glyphs_biggan, mnist_dcgan, mnist_erf
+from workbench.zoo.recipes import classifiers, glyphs_biggan, mnist_dcgan, mnist_erf, mnist_inverter
 from workbench.zoo.registry import WEIGHTS, ZooError, find, load_module
 
 #: Samples that class coverage is measured on.
@@ -37,7 +37,7 @@ def train(
 
     Args:
         name: `mnist-cnn`, `mnist-erf-1`, `mnist-erf-2`, `mnist-dcgan` (writes its discriminator too),
-            `mnist-dcgan-2d`, `glyphs-biggan`, `glyphs-cnn` or `glyphs-cnn-judge`.
+            `mnist-dcgan-2d`, `mnist-inverter`, `glyphs-biggan`, `glyphs-cnn` or `glyphs-cnn-judge`.
         out: folder for the safetensors files; checkpoints go there too, and are resumed.
         seed: of initialisation, batches and noise.
         steps: optimiser steps of a generator, epochs of a classifier; by default the recipe's.
@@ -62,6 +62,9 @@ def train(
         test = mnist.sample() if short else mnist.load("test")
         make = _classifier if name == "mnist-cnn" else partial(_erf_classifier, name)
         return [make(digits, test, out, seed, steps or (1 if short else None), device)]
+    if name == "mnist-inverter":
+        test = mnist.sample() if short else mnist.load("test")
+        return [_inverter(digits, test, out, seed, steps or (3 if short else None), device)]
     return _generator(name, digits, out, seed, steps or (3 if short else None), device)
 
 
@@ -206,6 +209,54 @@ def _generator(
         files.append(_write(out, f"{name}-discriminator", discriminator, asdict(settings), metrics))
     checkpoint.unlink(missing_ok=True)
     return files
+
+
+def _inverter(
+    digits: mnist.Digits, test: mnist.Digits, out: Path, seed: int, steps: int | None, device: str
+) -> Path:
+    name = "mnist-inverter"
+    settings = replace(mnist_inverter.Settings(), seed=seed)
+    settings = replace(settings, steps=steps or settings.steps)
+    checkpoint = out / f"{name}.checkpoint.pt"
+    classifier = load_module("mnist-cnn")
+    images = digits.tensor().to(device) * 2 - 1
+    weights = mnist_inverter.train(
+        images, classifier.to(device), settings, checkpoint=checkpoint, report=_print
+    )
+    module = architectures.mnist_inverter()
+    module.load_state_dict(weights)
+    metrics = inversion(module.eval(), classifier.cpu(), test.tensor() * 2 - 1)
+    print(metrics)
+    path = _write(out, name, weights, asdict(settings), metrics)
+    checkpoint.unlink(missing_ok=True)
+    return path
+
+
+def inversion(inverter: nn.Module, classifier: nn.Module, images: Tensor) -> dict[str, Any]:
+    """How images (n, 1, 28, 28) in [-1, 1] come back from their codes.
+
+    The share that the classifier, and `mnist-erf-1`, take for what they took the original for; the mean absolute
+    difference of the pixels, in the range's width; and the codes' error as a share of their variance.
+    """
+    other = load_module("mnist-erf-1")
+    same, judged, apart, errors, variances = [], [], [], [], []
+    with torch.no_grad():
+        for real in images.split(500):
+            codes = mnist_inverter.encode(classifier, real)[1]
+            made = inverter(codes)
+            again = mnist_inverter.encode(classifier, made)[1]
+            for found, judge in ((same, classifier), (judged, other)):
+                found.append(judge((made + 1) / 2).argmax(1) == judge((real + 1) / 2).argmax(1))
+            apart.append((made - real).abs().flatten(1).mean(1) / 2)
+            errors.append((again - codes).square())
+            variances.append(codes)
+    return {
+        "classified_as_original": float(torch.cat(same).float().mean()),
+        "classified_as_original_by_mnist_erf_1": float(torch.cat(judged).float().mean()),
+        "pixel_difference": float(torch.cat(apart).mean()),
+        "code_error": float(torch.cat(errors).mean() / torch.cat(variances).var(0).mean()),
+        "test_images": len(images),
+    }
 
 
 def coverage(generator: nn.Module, latents: int) -> dict[str, Any]:
