@@ -47,15 +47,27 @@ class Band:
                 "an open end give the largest activation that you have seen"
             )
         if not self.low < self.high:
+            advice = f": swap them, ({self.high:g}, {self.low:g})" if self.low > self.high else ""
             raise InverseSetError(
                 f"the band of {self.label} reaches from {self.low:g} to {self.high:g}; the first end must lie "
-                f"below the second" + (f": swap them, ({self.high:g}, {self.low:g})" if self.low > self.high else "")
+                f"below the second{advice}"
             )
 
     @property
     def label(self) -> str:
         """The neuron in short, such as `14[3]`, by the class's name where the layer gives the scores."""
         return label(self.classifier, self.neuron)
+
+    @property
+    def code(self) -> str:
+        """The line of Python that makes it, with `C` for the classifier."""
+        where = "".join(
+            f", {name}={value!r}"
+            for name, value in (("position", self.neuron.position), ("reduce", self.neuron.reduce))
+            if value is not None
+        )
+        ends = f"{self.low:g}, {self.high:g}"
+        return f"wb.inverse_sets.band(C, {self.neuron.layer!r}, {self.neuron.channel}, {ends}{where})"
 
     @property
     def width(self) -> float:

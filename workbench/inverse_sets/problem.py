@@ -14,8 +14,6 @@ from workbench.inverse_sets.bands import Band, InverseSetError, as_bands
 from workbench.models import Classifier, Generator
 from workbench.models.latent import Resize, pictures_for
 
-#: Draws of the prior that the units of codes and features are measured on.
-_MEASURED = 256
 #: A sample keeps this far from the ends of its band, as a share of its width: in a batch of another size the
 #: last digits of an activation differ.
 _INSIDE = 1e-3
@@ -90,7 +88,8 @@ class Problem:
     ) -> None:
         if not isinstance(generator, Generator):
             raise InverseSetError(
-                f"a {type(generator).__name__} was given, expected a Generator; wrap yours: wb.Generator(module, …)"
+                f"a {type(generator).__name__} was given, expected a Generator; wrap yours: "
+                "wb.Generator(module, latent_shape=…)"
             )
         if encoder is not None and not isinstance(encoder, Encoder):
             raise InverseSetError(
@@ -116,6 +115,7 @@ class Problem:
         self._layers: dict[Classifier, list[str]] = {}
         for b in self.bands:
             self._layers.setdefault(b.classifier, []).append(b.neuron.layer)
+        self._asked = {classifier: list(layers) for classifier, layers in self._layers.items()}
         if where is not None:
             self._layers.setdefault(where[0], []).append(where[1])
         self._fit: dict[Classifier, Callable[[Tensor], Tensor]] = {}
@@ -136,16 +136,26 @@ class Problem:
         """Pictures, features and activations of codes, differentiable in them."""
         self.passes["forward"] += len(codes)
         outputs = self.generator(codes)
-        read = {
-            classifier: classifier.read(self._fit[classifier](outputs), list(dict.fromkeys(layers)))
-            for classifier, layers in self._layers.items()
-        }
-        values = [b.neuron.read(read[b.classifier][b.neuron.layer]) for b in self.bands]
+        read = self._read(self._layers, outputs)
+        values = self._values(read)
         if self._where is not None:
             features = read[self._where[0]][self._where[1]]
         else:
             features = codes if self.distance == "latent" else outputs
-        return Seen(outputs, features.flatten(1), torch.stack(values, dim=1))
+        return Seen(outputs, features.flatten(1), values)
+
+    def _read(
+        self, layers: dict[Classifier, list[str]], outputs: Float[Tensor, "n *output"]
+    ) -> dict[Classifier, dict[str, Tensor]]:
+        """The outputs of layers for pictures, one pass a classifier."""
+        return {
+            classifier: classifier.read(self._fit[classifier](outputs), list(dict.fromkeys(names)))
+            for classifier, names in layers.items()
+        }
+
+    def _values(self, read: dict[Classifier, dict[str, Tensor]]) -> Float[Tensor, "n bands"]:
+        """The activations in what was read."""
+        return torch.stack([b.neuron.read(read[b.classifier][b.neuron.layer]) for b in self.bands], dim=1)
 
     def look(self, codes: Float[Tensor, "n *latent"]) -> Seen:
         """The same without gradients, in batches that fit the device's memory."""
@@ -159,6 +169,24 @@ class Problem:
             self.generator.batches.map(run, codes)
         return Seen(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
+    @property
+    def space(self) -> str:
+        """Where distances are taken, in words."""
+        if self._where is None:
+            return self.distance
+        return f"layer {self._where[1]} of {self._where[0].name}"
+
+    def values_of(self, outputs: Float[Tensor, "n *output"]) -> Float[Tensor, "n bands"]:
+        """The activations that the classifiers give to pictures, without gradients, in batches that fit."""
+        self.passes["forward"] += len(outputs)
+        generator = self.generator
+
+        def look(rows: Tensor) -> Tensor:
+            return self._values(self._read(self._asked, rows.to(generator.device, generator.dtype)))
+
+        with torch.no_grad():
+            return generator.batches.map(look, outputs)
+
     def inside(self, values: Float[Tensor, "n bands"]) -> Bool[Tensor, " n"]:
         """Whether all of a row's activations lie in their bands, by a thousandth of the width at least."""
         margin = _INSIDE * (self.high - self.low)
@@ -168,4 +196,3 @@ class Problem:
         """How far a row is from its bands, in widths, the worst of them; 0 inside."""
         beyond = torch.maximum(self.low - values, values - self.high).clamp_min(0) / (self.high - self.low)
         return beyond.amax(1)
-

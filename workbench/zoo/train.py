@@ -220,9 +220,7 @@ def _inverter(
     checkpoint = out / f"{name}.checkpoint.pt"
     classifier = load_module("mnist-cnn")
     images = digits.tensor().to(device) * 2 - 1
-    weights = mnist_inverter.train(
-        images, classifier.to(device), settings, checkpoint=checkpoint, report=_print
-    )
+    weights = mnist_inverter.train(images, classifier.to(device), settings, checkpoint=checkpoint, report=_print)
     module = architectures.mnist_inverter()
     module.load_state_dict(weights)
     metrics = inversion(module.eval(), classifier.cpu(), test.tensor() * 2 - 1)
@@ -239,7 +237,9 @@ def inversion(inverter: nn.Module, classifier: nn.Module, images: Tensor) -> dic
     difference of the pixels, in the range's width; and the codes' error as a share of their variance.
     """
     other = load_module("mnist-erf-1")
-    same, judged, apart, errors, variances = [], [], [], [], []
+    same: list[Tensor] = []
+    judged: list[Tensor] = []
+    apart, errors, encoded = [], [], []
     with torch.no_grad():
         for real in images.split(500):
             codes = mnist_inverter.encode(classifier, real)[1]
@@ -249,12 +249,12 @@ def inversion(inverter: nn.Module, classifier: nn.Module, images: Tensor) -> dic
                 found.append(judge((made + 1) / 2).argmax(1) == judge((real + 1) / 2).argmax(1))
             apart.append((made - real).abs().flatten(1).mean(1) / 2)
             errors.append((again - codes).square())
-            variances.append(codes)
+            encoded.append(codes)
     return {
         "classified_as_original": float(torch.cat(same).float().mean()),
         "classified_as_original_by_mnist_erf_1": float(torch.cat(judged).float().mean()),
         "pixel_difference": float(torch.cat(apart).mean()),
-        "code_error": float(torch.cat(errors).mean() / torch.cat(variances).var(0).mean()),
+        "code_error": float(torch.cat(errors).mean() / torch.cat(encoded).var(0).mean()),
         "test_images": len(images),
     }
 
