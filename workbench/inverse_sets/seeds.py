@@ -26,6 +26,8 @@ _CHOICE = 4
 #: μ at the start, what it grows by, and the gradient steps between (the paper: 10, 10 and 100).
 _WEIGHT, _GROWTH, _INNER = 10.0, 10.0, 25
 _HEAVIEST = 1e6
+#: The same where the objective is followed to the end: a heavier weight leaves it no room to move.
+_INNER_TO_THE_END, _HEAVIEST_TO_THE_END = 100, 1e3
 #: Rate of Adam, in deviations of the prior.
 _RATE = 0.05
 #: Steps over which the objective's gain is judged.
@@ -175,6 +177,7 @@ def search(
     lower = start.new_zeros(len(start), len(low))
     upper = lower.clone()
     weight = _WEIGHT
+    inner, heaviest = (_INNER_TO_THE_END, _HEAVIEST_TO_THE_END) if to_the_end else (_INNER, _HEAVIEST)
     kept, inside = start.clone(), torch.zeros(len(start), dtype=torch.bool, device=start.device)
     nearest = torch.full((len(start),), torch.inf, device=start.device, dtype=start.dtype)
     before: Tensor | None = None
@@ -211,10 +214,10 @@ def search(
         before = seen.values
         moved.grad = slope * scale
         adam.step()
-        if (taken + 1) % _INNER == 0:
+        if (taken + 1) % inner == 0:
             level = (seen.values - middle) / half
             lower, upper = updated(level + INNER_HALF, lower, weight), updated(INNER_HALF - level, upper, weight)
-            weight = min(weight * _GROWTH, _HEAVIEST)
+            weight = min(weight * _GROWTH, heaviest)
     return Seeds(
         kept, inside, problem.look(kept), len(objective) - 1, tuple(objective), lower, upper, weight, stopped
     )
