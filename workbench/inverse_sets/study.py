@@ -1,0 +1,462 @@
+"""The paper's claims about inverse sets (table 1, sections 4.1 to 4.3), measured at full size and resumably.
+
+    python -m workbench.inverse_sets.study --out benchmarks/results/inverse-sets
+
+samples inverse sets of neurons of `mnist-cnn` through `mnist-inverter`, with E its layer 12, beside PPGN's chains,
+activation maximisation, rejection and training images. How real pictures are is judged by `mnist-erf-1`. An
+interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from workbench.datasets import mnist
+from workbench.inverse_sets.bands import Band, band
+from workbench.inverse_sets.baselines import maximise_activation, ppgn_chains, qualifying, rejection
+from workbench.inverse_sets.claims import claims, table_1
+from workbench.inverse_sets.problem import Encoder, Problem
+from workbench.inverse_sets.result import InverseSet
+from workbench.inverse_sets.sample import sample
+from workbench.inverse_sets.seeds import measure, starts
+from workbench.metrics import frechet_distance, pixel_difference
+from workbench.models import Classifier, Generator
+from workbench.models.latent import pictures_for
+from workbench.progress import Step
+from workbench.results import Tables, record_run
+from workbench.zoo.loading import load
+
+#: Neurons of table 1: a layer of `mnist-cnn`, a channel, and the band; at the level of most real digits of a class,
+#: and for the hidden neuron (at its centre) at one that about a tenth of real digits reach.
+NEURONS: tuple[tuple[str, int, float, float], ...] = (
+    ("14", 3, 4, 5),
+    ("14", 8, 4, 5),
+    ("14", 5, 4, 5),
+    ("8", 27, 2, 2.5),
+)
+#: Levels of one neuron (figure 1): from "not this class" to beyond what any real digit reaches.
+LEVELS = ((0.0, 1.0), (2.0, 3.0), (4.0, 5.0), (6.0, 7.0), (8.0, 9.0))
+#: Mean absolute step of PPGN's chains, as a share of the codes' range: the released code's, and longer ones.
+RATES = {"PPGN": 1 / 30, "PPGN, rate 0.2": 0.2, "PPGN, rate 1": 1.0}
+#: Length of the paper's steps; longer ones leave the bands too often.
+_LENGTH = 0.05
+#: Deviations of the prior by which codes are moved apart where they are to be nearly the same.
+_NUDGE = 0.01
+#: Draws of the prior that rejection looks at. The prior's codes are those of a thousand digits.
+_DRAWS = 2000
+#: Settings that a row depends on.
+_HELD = ("samples", "steps", "climbed", "full", "full_steps")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How large the study is.
+
+    Attributes:
+        samples: of each inverse set.
+        seeds: that everything but the full optimisation is repeated with.
+        neurons: of table 1, in the order of `NEURONS`.
+        steps: of PPGN's chains, ten of them, and of activation maximisation.
+        climbed: samples of activation maximisation.
+        full: samples that are optimised all at once (section 4.3); 0 leaves it out.
+        full_seeds: that this is repeated with.
+        full_steps: gradient steps at most.
+    """
+
+    samples: int = 500
+    seeds: int = 5
+    neurons: int = len(NEURONS)
+    steps: int = 200
+    climbed: int = 30
+    full: int = 100
+    full_seeds: int = 2
+    full_steps: int = 20_000
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is sampled, and what it is judged by.
+
+    Attributes:
+        generator: G, which takes the encoder's codes.
+        plain: another generator of such pictures, that has no encoder.
+        encoder: E, by the classifier that has the neurons.
+        judge: another network of the same classes.
+        real: (n, *picture) real pictures, in the generators' value range.
+        training: pictures among which those that qualify are sought; None where there are none here.
+    """
+
+    generator: Generator
+    plain: Generator
+    encoder: Encoder
+    judge: Classifier
+    real: Float[Tensor, "n *picture"]
+    training: Float[Tensor, "m *picture"] | None
+
+    @property
+    def classifier(self) -> Classifier:
+        """The network that has the neurons."""
+        return self.encoder.classifier
+
+
+def shipped() -> Models:
+    """The zoo's networks and the embedded digits; the training images where the full MNIST is here."""
+    generator, plain, classifier, judge = (
+        load(name, device="cpu") for name in ("mnist-inverter", "mnist-dcgan", "mnist-cnn", "mnist-erf-1")
+    )
+    assert isinstance(generator, Generator)
+    assert isinstance(plain, Generator)
+    assert isinstance(classifier, Classifier)
+    assert isinstance(judge, Classifier)
+    training = mnist.load("train").tensor() * 2 - 1 if mnist.find() else None
+    return Models(generator, plain, Encoder(classifier, "12"), judge, mnist.sample().tensor() * 2 - 1, training)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One set of samples of the study.
+
+    Attributes:
+        part: of the paper that it belongs to.
+        bands: of the neurons.
+        method: how it is made.
+        seed: of everything random.
+        make: makes it; None where it cannot be made here.
+        generator: that makes the pictures.
+    """
+
+    part: str
+    bands: tuple[Band, ...]
+    method: str
+    seed: int
+    make: Callable[[], InverseSet] | None
+    generator: Generator
+
+    @property
+    def key(self) -> dict[str, object]:
+        """What tells a row of `sets.csv` from the others."""
+        ends = " and ".join(f"{b.label} in [{b.low:g}, {b.high:g}]" for b in self.bands)
+        return {"part": self.part, "neurons": ends, "method": self.method, "seed": self.seed}
+
+
+def runs(models: Models, settings: Settings) -> Iterator[Run]:
+    """Everything that is to be sampled, the long runs last."""
+    yield from _levels(models, settings)
+    yield from _intersections(models, settings)
+    yield from _without_encoder(models, settings)
+    yield from _one_start(models, settings)
+    yield from _plain(models, settings)
+    yield from _table_1(models, settings)
+    yield from _full(models, settings)
+
+
+def _band(models: Models, index: int) -> Band:
+    layer, channel, low, high = NEURONS[index]
+    return band(models.classifier, layer, channel, low, high)
+
+
+def _table_1(models: Models, settings: Settings) -> Iterator[Run]:
+    G, E, n = models.generator, models.encoder, settings.samples
+    for index in range(settings.neurons):
+        one = _band(models, index)
+
+        def make(method: str, seed: int, one: Band = one) -> InverseSet:
+            if method in RATES:
+                common = {"encoder": E, "seed": seed, "steps": settings.steps, "progress": _quiet}
+                return ppgn_chains(G, one, min(n, 10 * settings.steps), rate=RATES[method], **common)
+            if method == "lagrangian":
+                options = {"method": "lagrangian", "length": _LENGTH}
+                return sample(G, one, n, encoder=E, seed=seed, progress=_quiet, **options)
+            if method == "rejection":
+                return _distinct(rejection(G, one, n, encoder=E, seed=seed, draws=_DRAWS, progress=_quiet), E, G)
+            if method == "activation maximisation":
+                return maximise_activation(
+                    G, one, settings.climbed, encoder=E, seed=seed, steps=settings.steps, progress=_quiet
+                )
+            return sample(G, one, n, encoder=E, seed=seed, progress=_quiet)
+
+        for method in ("tangent", "lagrangian", *RATES, "rejection", "activation maximisation"):
+            for seed in range(settings.seeds):
+                yield Run("table 1", (one,), method, seed, lambda m=method, s=seed, f=make: f(m, s), G)
+        training = models.training
+        among = None if training is None else (lambda t=training, one=one: qualifying(G, one, t, encoder=E))
+        yield Run("table 1", (one,), "training images", 0, among, G)
+
+
+def _without_encoder(models: Models, settings: Settings) -> Iterator[Run]:
+    """Section 4.1: distances between codes, instead of between what the encoder makes of the pictures."""
+    G, E, one = models.generator, models.encoder, _band(models, 0)
+    for seed in range(settings.seeds):
+        problem = Problem(G, one, encoder=E)
+        initial, _ = starts(problem, measure(problem, seed=seed), 10, seed=seed)
+        for distance in ("encoder", "latent"):
+            for method, length in (("tangent", 0.2), ("lagrangian", _LENGTH)):
+                options = {"distance": distance, "method": method, "length": length, "initial": initial}
+                yield _sampled("4.1", (one,), f"{distance}, {method}", seed, G, E, settings.samples, **options)
+
+
+def _one_start(models: Models, settings: Settings) -> Iterator[Run]:
+    """Section 4.2: all seeds from one code, or nearly so, with and without the distances."""
+    G, E, one = models.generator, models.encoder, _band(models, 0)
+    deviation = G.latents(256, seed=0).std(0)
+    for seed in range(settings.seeds):
+        same = G.latents(1, seed=seed + 100).repeat(10, *[1] * len(G.latent_shape))
+        drawn = torch.randn(same.shape, generator=torch.Generator().manual_seed(seed)).to(same)
+        for start, initial in (("one code", same), ("nearly one code", same + _NUDGE * deviation * drawn)):
+            for method, length in (("tangent", 0.2), ("lagrangian", _LENGTH)):
+                for diversity in (True, False):
+                    name = f"{start}, {method}, {'with' if diversity else 'without'} distances"
+                    options = {"initial": initial, "method": method, "length": length, "diversity": diversity}
+                    yield _sampled("4.2", (one,), name, seed, G, E, settings.samples, **options)
+
+
+def _levels(models: Models, settings: Settings) -> Iterator[Run]:
+    """Figure 1: one neuron at several levels."""
+    layer, channel, *_ = NEURONS[0]
+    for low, high in LEVELS:
+        one = band(models.classifier, layer, channel, low, high)
+        for seed in range(settings.seeds):
+            yield _sampled(
+                "figure 1", (one,), "tangent", seed, models.generator, models.encoder, settings.samples
+            )
+
+
+def _intersections(models: Models, settings: Settings) -> Iterator[Run]:
+    """Figures 4 and 5: two scores at once, and a hidden neuron with a score."""
+    C = models.classifier
+    pairs = {
+        "figure 4": (band(C, "14", 3, 2, 3), band(C, "14", 8, 2, 3)),
+        "figure 5": (_band(models, 3), band(C, "14", 3, 4, 5)),
+    }
+    for part, bands in pairs.items():
+        for seed in range(settings.seeds):
+            yield _sampled(part, bands, "tangent", seed, models.generator, models.encoder, settings.samples)
+
+
+def _plain(models: Models, settings: Settings) -> Iterator[Run]:
+    """A generator that takes no codes of an encoder: distances in a layer of the classifier."""
+    G, one, layer = models.plain, _band(models, 0), models.encoder.layer
+    for seed in range(settings.seeds):
+        yield _sampled("no encoder", (one,), "tangent", seed, G, None, settings.samples, distance=layer)
+
+        def rejected(seed: int = seed) -> InverseSet:
+            return rejection(G, one, settings.samples, distance=layer, seed=seed, draws=5000, progress=_quiet)
+
+        yield Run("no encoder", (one,), "rejection", seed, rejected, G)
+
+
+def _full(models: Models, settings: Settings) -> Iterator[Run]:
+    """Section 4.3: all samples optimised to the end; the seeds alone; and none."""
+    G, E, one, n = models.generator, models.encoder, _band(models, 0), settings.full
+    if not n:
+        return
+    for seed in range(settings.full_seeds):
+        initial = G.latents(n, seed=seed + 200)
+        yield _sampled("4.3", (one,), "fast", seed, G, E, n, initial=initial[:10])
+
+        def seeds_in_full(seed: int = seed, initial: Tensor = initial) -> InverseSet:
+            limit = settings.full_steps
+            ends = sample(
+                G,
+                one,
+                10,
+                encoder=E,
+                seed=seed,
+                initial=initial[:10],
+                method="full",
+                seed_steps=limit,
+                progress=_quiet,
+            )
+            rest = sample(G, one, n, encoder=E, seed=seed, initial=ends.codes, progress=_quiet)
+            passes = {
+                kind: count + ends.provenance.passes[kind] for kind, count in rest.provenance.passes.items()
+            }
+            seconds = rest.provenance.seconds + ends.provenance.seconds
+            made = replace(rest.provenance, passes=passes, seconds=seconds)
+            return replace(rest, steps=rest.steps + ends.steps, provenance=made)
+
+        yield Run("4.3", (one,), "seeds in full, then fast", seed, seeds_in_full, G)
+        options = {"method": "full", "seed_steps": settings.full_steps}
+        yield _sampled("4.3", (one,), "full", seed, G, E, n, initial=initial, **options)
+
+
+def _sampled(
+    part: str,
+    bands: tuple[Band, ...],
+    name: str,
+    seed: int,
+    generator: Generator,
+    encoder: Encoder | None,
+    n: int,
+    **options: object,
+) -> Run:
+    """A run of `sample`."""
+
+    def make() -> InverseSet:
+        return sample(generator, bands, n, encoder=encoder, seed=seed, progress=_quiet, **options)  # type: ignore[arg-type]
+
+    return Run(part, bands, name, seed, make, generator)
+
+
+def _distinct(found: InverseSet, encoder: Encoder, generator: Generator) -> InverseSet:
+    """Without samples that were drawn twice, which a prior of few codes gives."""
+    codes = found.codes.flatten(1)
+    first = [i for i in range(len(codes)) if not (codes[:i] == codes[i]).all(1).any()]
+    rows = torch.tensor(first, dtype=torch.long)
+    parts = {name: getattr(found, name)[rows] for name in ("codes", "outputs", "values", "walker", "step")}
+    return replace(found, **parts)
+
+
+class Meter:
+    """Measures sets of samples, all of them in the same way, whatever space their method took distances in."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._layer = models.judge.layers[-2].name
+        self._real = self._judged(models.real, models.generator)[0]
+        low, high = models.generator.value_range
+        self._unit = 1 / (high - low)
+        self._digits = models.real.flatten(1) * self._unit
+
+    def of(self, found: InverseSet, run: Run) -> dict[str, object]:
+        """One row of `sets.csv`, beside the run's key."""
+        values, limits = found.values, found.limits.to(found.values)
+        inside = ((values >= limits[:, 0]) & (values <= limits[:, 1])).all(1)
+        row: dict[str, object] = {
+            "samples": len(found),
+            "inside": float(inside.double().mean()) if len(found) else math.nan,
+            "lowest": float(found.covered[0, 0]),
+            "highest": float(found.covered[0, 1]),
+            "coverage": float(found.coverage.min()),
+            "reference": found.reference,
+            "seed_steps": int(found.steps[0]),
+            "steps": int(found.steps[1]),
+            **found.provenance.passes,
+            "seconds": found.provenance.seconds,
+        }
+        if len(found) < 2:
+            return {**row, "note": found.note}
+        encoder = self._models.encoder
+        codes = encoder(pictures_for(encoder.classifier, run.generator)(found.outputs)).flatten(1)
+        features, scores = self._judged(found.outputs, run.generator)
+        confidence, read = scores.softmax(1).max(1)
+        seeds = codes[found.step == 0]
+        row |= {
+            "diversity": spread(codes),
+            "diversity inside": spread(codes[inside]),
+            "diversity of seeds": spread(seeds),
+            "pixels": pixel_difference(found.outputs * self._unit, pairs=2000),
+            "frechet": frechet_distance(self._real, features),
+            "confidence": float(confidence.double().mean()),
+            "nearest": float(torch.cdist(found.outputs.flatten(1) * self._unit, self._digits).amin(1).mean()),
+            "extreme": float(found.codes.flatten(1).abs().amax(1).mean()),
+        }
+        kind = class_of(run.bands)
+        if kind is not None:
+            own = inside & (read == kind)
+            row |= {"read": float((read == kind).double().mean()), "diversity inside and read": spread(codes[own])}
+        return {**row, "note": found.note}
+
+    def _judged(
+        self, outputs: Float[Tensor, "n *output"], generator: Generator
+    ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n classes"]]:
+        """The judge's last hidden layer and its scores for pictures of a generator."""
+        judge = self._models.judge
+        given = pictures_for(judge, generator)(outputs)
+        with torch.no_grad():
+            features = judge.batches.map(judge.until(self._layer), given).flatten(1)
+        return features, judge.scores(given)
+
+
+def spread(codes: Float[Tensor, "n d"]) -> float:
+    """Mean Euclidean distance of two rows (table 1); NaN for fewer than two."""
+    return float(torch.pdist(codes.double()).mean()) if len(codes) > 1 else math.nan
+
+
+def class_of(bands: Sequence[Band]) -> int | None:
+    """The class whose score a single neuron gives; None for hidden neurons and for several."""
+    one = bands[0]
+    last = one.classifier.layers[-1].name
+    return one.neuron.channel if len(bands) == 1 and one.neuron.layer == last else None
+
+
+def study(
+    results: Tables,
+    models: Models,
+    settings: Settings,
+    *,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Add to `sets.csv` a row for each run that it lacks.
+
+    Raises:
+        ValueError: the folder holds a study of another size.
+    """
+    _keep_to(results, settings)
+    meter = Meter(models)
+    there = results.table("sets")
+    names = ["part", "neurons", "method", "seed"]
+    done = set(there[names].itertuples(index=False, name=None)) if len(there) else set()
+    for run in runs(models, settings):
+        key = run.key
+        if tuple(key[name] for name in names) in done:
+            continue
+        if run.make is None:
+            results.add("sets", {**key, "samples": 0, "note": "the training images are not here"})
+            continue
+        found = run.make()
+        results.add("sets", {**key, **meter.of(found, run)})
+        report(f"{run.part}: {key['neurons']}, {run.method}, seed {run.seed}: {found.provenance.seconds:.0f} s")
+
+
+def _keep_to(results: Tables, settings: Settings) -> None:
+    """Write what the rows depend on, or check it where rows are there already; seeds and neurons may be added."""
+    given = {name: value for name, value in asdict(settings).items() if name in _HELD}
+    there = results.table("settings")
+    if not len(there):
+        results.write("settings", {name: [value] for name, value in given.items()})
+        return
+    held = {str(name): int(value) for name, value in there.iloc[0].items()}
+    if held != given:
+        raise ValueError(f"{results.folder} holds a study with {held}, not with {given}; give another folder")
+
+
+def _quiet(step: Step) -> None:
+    """No bars: the study reports one line a run."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what the folder lacks, then write the tables and the claims."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    for name, value in asdict(Settings()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
+    options = vars(parser.parse_args(arguments))
+    folder = options.pop("out")
+    torch.set_num_threads(options.pop("threads"))
+    settings = Settings(**options)
+    results, started, finished = Tables(folder), time.perf_counter(), False
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        study(results, shipped(), settings, report=lambda text: print(text, flush=True))
+        for name, table in (("table-1", table_1), ("claims", claims)):
+            results.write(name, table(results))
+        finished = True
+    finally:
+        seconds = time.perf_counter() - started
+        record_run(folder, "workbench.inverse_sets.study", asdict(settings), seconds=seconds, finished=finished)
+    print(claims(results).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
