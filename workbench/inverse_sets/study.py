@@ -14,10 +14,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.datasets import mnist
@@ -35,8 +37,8 @@ from workbench.progress import Step
 from workbench.results import Tables, record_run
 from workbench.zoo.loading import load
 
-#: Neurons of table 1: a layer of `mnist-cnn`, a channel, and the band; at the level of most real digits of a class,
-#: and for the hidden neuron (at its centre) at one that about a tenth of real digits reach.
+#: Neurons of table 1: a layer of `mnist-cnn`, a channel, and the band; at the level of most real digits of a
+#: class, and for the hidden neuron (at its centre) at one that about a tenth of real digits reach.
 NEURONS: tuple[tuple[str, int, float, float], ...] = (
     ("14", 3, 4, 5),
     ("14", 8, 4, 5),
@@ -53,6 +55,12 @@ _LENGTH = 0.05
 _NUDGE = 0.01
 #: Draws of the prior that rejection looks at. The prior's codes are those of a thousand digits.
 _DRAWS = 2000
+#: The same for a normal prior, which gives none twice.
+_DRAWS_OF_NORMAL = 5000
+#: Seeds that walk, and chains of PPGN.
+_WALKERS = 10
+#: Nearest real pictures that say how far "among real pictures" reaches.
+_NEIGHBOURS = 3
 #: Settings that a row depends on.
 _HELD = ("samples", "steps", "climbed", "full", "full_steps")
 
@@ -165,31 +173,32 @@ def _band(models: Models, index: int) -> Band:
 
 
 def _table_1(models: Models, settings: Settings) -> Iterator[Run]:
-    G, E, n = models.generator, models.encoder, settings.samples
     for index in range(settings.neurons):
         one = _band(models, index)
-
-        def make(method: str, seed: int, one: Band = one) -> InverseSet:
-            if method in RATES:
-                common = {"encoder": E, "seed": seed, "steps": settings.steps, "progress": _quiet}
-                return ppgn_chains(G, one, min(n, 10 * settings.steps), rate=RATES[method], **common)
-            if method == "lagrangian":
-                options = {"method": "lagrangian", "length": _LENGTH}
-                return sample(G, one, n, encoder=E, seed=seed, progress=_quiet, **options)
-            if method == "rejection":
-                return _distinct(rejection(G, one, n, encoder=E, seed=seed, draws=_DRAWS, progress=_quiet), E, G)
-            if method == "activation maximisation":
-                return maximise_activation(
-                    G, one, settings.climbed, encoder=E, seed=seed, steps=settings.steps, progress=_quiet
-                )
-            return sample(G, one, n, encoder=E, seed=seed, progress=_quiet)
-
         for method in ("tangent", "lagrangian", *RATES, "rejection", "activation maximisation"):
             for seed in range(settings.seeds):
-                yield Run("table 1", (one,), method, seed, lambda m=method, s=seed, f=make: f(m, s), G)
-        training = models.training
-        among = None if training is None else (lambda t=training, one=one: qualifying(G, one, t, encoder=E))
-        yield Run("table 1", (one,), "training images", 0, among, G)
+                make = partial(_by_method, models, settings, one, method, seed)
+                yield Run("table 1", (one,), method, seed, make, models.generator)
+        among = None
+        if models.training is not None:
+            among = partial(qualifying, models.generator, one, models.training, encoder=models.encoder)
+        yield Run("table 1", (one,), "training images", 0, among, models.generator)
+
+
+def _by_method(models: Models, settings: Settings, one: Band, method: str, seed: int) -> InverseSet:
+    """Samples of a neuron by one of the methods of table 1."""
+    G, E, n, steps = models.generator, models.encoder, settings.samples, settings.steps
+    if method in RATES:
+        n, rate = min(n, _WALKERS * steps), RATES[method]
+        return ppgn_chains(G, one, n, encoder=E, seed=seed, steps=steps, rate=rate, progress=_quiet)
+    if method == "rejection":
+        return _distinct(rejection(G, one, n, encoder=E, seed=seed, draws=_DRAWS, progress=_quiet))
+    if method == "activation maximisation":
+        n = settings.climbed
+        return maximise_activation(G, one, n, encoder=E, seed=seed, steps=steps, progress=_quiet)
+    if method == "lagrangian":
+        return sample(G, one, n, encoder=E, seed=seed, method="lagrangian", length=_LENGTH, progress=_quiet)
+    return sample(G, one, n, encoder=E, seed=seed, progress=_quiet)
 
 
 def _without_encoder(models: Models, settings: Settings) -> Iterator[Run]:
@@ -197,7 +206,7 @@ def _without_encoder(models: Models, settings: Settings) -> Iterator[Run]:
     G, E, one = models.generator, models.encoder, _band(models, 0)
     for seed in range(settings.seeds):
         problem = Problem(G, one, encoder=E)
-        initial, _ = starts(problem, measure(problem, seed=seed), 10, seed=seed)
+        initial, _ = starts(problem, measure(problem, seed=seed), _WALKERS, seed=seed)
         for distance in ("encoder", "latent"):
             for method, length in (("tangent", 0.2), ("lagrangian", _LENGTH)):
                 options = {"distance": distance, "method": method, "length": length, "initial": initial}
@@ -209,7 +218,7 @@ def _one_start(models: Models, settings: Settings) -> Iterator[Run]:
     G, E, one = models.generator, models.encoder, _band(models, 0)
     deviation = G.latents(256, seed=0).std(0)
     for seed in range(settings.seeds):
-        same = G.latents(1, seed=seed + 100).repeat(10, *[1] * len(G.latent_shape))
+        same = G.latents(1, seed=seed + 100).repeat(_WALKERS, *[1] * len(G.latent_shape))
         drawn = torch.randn(same.shape, generator=torch.Generator().manual_seed(seed)).to(same)
         for start, initial in (("one code", same), ("nearly one code", same + _NUDGE * deviation * drawn)):
             for method, length in (("tangent", 0.2), ("lagrangian", _LENGTH)):
@@ -225,9 +234,7 @@ def _levels(models: Models, settings: Settings) -> Iterator[Run]:
     for low, high in LEVELS:
         one = band(models.classifier, layer, channel, low, high)
         for seed in range(settings.seeds):
-            yield _sampled(
-                "figure 1", (one,), "tangent", seed, models.generator, models.encoder, settings.samples
-            )
+            yield _sampled("figure 1", (one,), "tangent", seed, models.generator, models.encoder, settings.samples)
 
 
 def _intersections(models: Models, settings: Settings) -> Iterator[Run]:
@@ -247,10 +254,8 @@ def _plain(models: Models, settings: Settings) -> Iterator[Run]:
     G, one, layer = models.plain, _band(models, 0), models.encoder.layer
     for seed in range(settings.seeds):
         yield _sampled("no encoder", (one,), "tangent", seed, G, None, settings.samples, distance=layer)
-
-        def rejected(seed: int = seed) -> InverseSet:
-            return rejection(G, one, settings.samples, distance=layer, seed=seed, draws=5000, progress=_quiet)
-
+        options = {"distance": layer, "seed": seed, "draws": _DRAWS_OF_NORMAL, "progress": _quiet}
+        rejected = partial(rejection, G, one, settings.samples, **options)  # type: ignore[arg-type]
         yield Run("no encoder", (one,), "rejection", seed, rejected, G)
 
 
@@ -261,32 +266,35 @@ def _full(models: Models, settings: Settings) -> Iterator[Run]:
         return
     for seed in range(settings.full_seeds):
         initial = G.latents(n, seed=seed + 200)
-        yield _sampled("4.3", (one,), "fast", seed, G, E, n, initial=initial[:10])
+        yield _sampled("4.3", (one,), "fast", seed, G, E, n, initial=initial[:_WALKERS])
 
-        def seeds_in_full(seed: int = seed, initial: Tensor = initial) -> InverseSet:
-            limit = settings.full_steps
-            ends = sample(
-                G,
-                one,
-                10,
-                encoder=E,
-                seed=seed,
-                initial=initial[:10],
-                method="full",
-                seed_steps=limit,
-                progress=_quiet,
-            )
-            rest = sample(G, one, n, encoder=E, seed=seed, initial=ends.codes, progress=_quiet)
-            passes = {
-                kind: count + ends.provenance.passes[kind] for kind, count in rest.provenance.passes.items()
-            }
-            seconds = rest.provenance.seconds + ends.provenance.seconds
-            made = replace(rest.provenance, passes=passes, seconds=seconds)
-            return replace(rest, steps=rest.steps + ends.steps, provenance=made)
-
+        seeds_in_full = partial(_seeds_in_full, models, settings, one, seed, initial[:_WALKERS])
         yield Run("4.3", (one,), "seeds in full, then fast", seed, seeds_in_full, G)
         options = {"method": "full", "seed_steps": settings.full_steps}
         yield _sampled("4.3", (one,), "full", seed, G, E, n, initial=initial, **options)
+
+
+def _seeds_in_full(
+    models: Models, settings: Settings, one: Band, seed: int, initial: Float[Tensor, "k *latent"]
+) -> InverseSet:
+    """The second experiment of section 4.3: seeds of equation (6) to the end, and the rest from them."""
+    common: dict[str, Any] = {"encoder": models.encoder, "seed": seed, "progress": _quiet}
+    ends = sample(
+        models.generator,
+        one,
+        len(initial),
+        initial=initial,
+        method="full",
+        seed_steps=settings.full_steps,
+        **common,
+    )
+    if not len(ends):
+        return ends
+    rest = sample(models.generator, one, settings.full, initial=ends.codes, **common)
+    both = (rest.provenance, ends.provenance)
+    passes = {kind: sum(one.passes[kind] for one in both) for kind in rest.provenance.passes}
+    made = replace(rest.provenance, passes=passes, seconds=sum(one.seconds for one in both))
+    return replace(rest, steps=rest.steps + ends.steps, provenance=made)
 
 
 def _sampled(
@@ -297,17 +305,14 @@ def _sampled(
     generator: Generator,
     encoder: Encoder | None,
     n: int,
-    **options: object,
+    **options: Any,
 ) -> Run:
     """A run of `sample`."""
-
-    def make() -> InverseSet:
-        return sample(generator, bands, n, encoder=encoder, seed=seed, progress=_quiet, **options)  # type: ignore[arg-type]
-
+    make = partial(sample, generator, bands, n, encoder=encoder, seed=seed, progress=_quiet, **options)
     return Run(part, bands, name, seed, make, generator)
 
 
-def _distinct(found: InverseSet, encoder: Encoder, generator: Generator) -> InverseSet:
+def _distinct(found: InverseSet) -> InverseSet:
     """Without samples that were drawn twice, which a prior of few codes gives."""
     codes = found.codes.flatten(1)
     first = [i for i in range(len(codes)) if not (codes[:i] == codes[i]).all(1).any()]
@@ -323,6 +328,7 @@ class Meter:
         self._models = models
         self._layer = models.judge.layers[-2].name
         self._real = self._judged(models.real, models.generator)[0]
+        self._reach = torch.cdist(self._real, self._real).kthvalue(_NEIGHBOURS + 1, dim=1).values
         low, high = models.generator.value_range
         self._unit = 1 / (high - low)
         self._digits = models.real.flatten(1) * self._unit
@@ -356,6 +362,7 @@ class Meter:
             "diversity of seeds": spread(seeds),
             "pixels": pixel_difference(found.outputs * self._unit, pairs=2000),
             "frechet": frechet_distance(self._real, features),
+            "precision": self._precision(features),
             "confidence": float(confidence.double().mean()),
             "nearest": float(torch.cdist(found.outputs.flatten(1) * self._unit, self._digits).amin(1).mean()),
             "extreme": float(found.codes.flatten(1).abs().amax(1).mean()),
@@ -365,6 +372,14 @@ class Meter:
             own = inside & (read == kind)
             row |= {"read": float((read == kind).double().mean()), "diversity inside and read": spread(codes[own])}
         return {**row, "note": found.note}
+
+    def _precision(self, features: Float[Tensor, "n d"]) -> float:
+        """Share of pictures that lie among real ones: as near to one of them as its third nearest is to it.
+
+        Kynkäänniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019,
+        in the judge's features. Unlike the Fréchet distance it does not ask for variety.
+        """
+        return float((torch.cdist(features, self._real) <= self._reach).any(1).double().mean())
 
     def _judged(
         self, outputs: Float[Tensor, "n *output"], generator: Generator
