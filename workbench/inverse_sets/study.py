@@ -62,7 +62,7 @@ _WALKERS = 10
 #: Nearest real pictures that say how far "among real pictures" reaches.
 _NEIGHBOURS = 3
 #: Settings that a row depends on.
-_HELD = ("samples", "steps", "climbed", "full", "full_steps")
+_HELD = ("samples", "seed_steps", "steps", "climbed", "full", "full_steps")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Settings:
         samples: of each inverse set.
         seeds: that everything but the full optimisation is repeated with.
         neurons: of table 1, in the order of `NEURONS`.
+        seed_steps: gradient steps for seeds at most.
         steps: of PPGN's chains, ten of them, and of activation maximisation.
         climbed: samples of activation maximisation.
         full: samples that are optimised all at once (section 4.3); 0 leaves it out.
@@ -83,6 +84,7 @@ class Settings:
     samples: int = 500
     seeds: int = 5
     neurons: int = len(NEURONS)
+    seed_steps: int = 400
     steps: int = 200
     climbed: int = 30
     full: int = 100
@@ -156,15 +158,18 @@ class Run:
         return {"part": self.part, "neurons": ends, "method": self.method, "seed": self.seed}
 
 
-def runs(models: Models, settings: Settings) -> Iterator[Run]:
-    """Everything that is to be sampled, the long runs last."""
-    yield from _levels(models, settings)
-    yield from _intersections(models, settings)
-    yield from _without_encoder(models, settings)
-    yield from _one_start(models, settings)
-    yield from _plain(models, settings)
-    yield from _table_1(models, settings)
-    yield from _full(models, settings)
+def runs(models: Models, settings: Settings, parts: Sequence[str] | None = None) -> Iterator[Run]:
+    """Everything that is to be sampled, or those parts of it.
+
+    Raises:
+        ValueError: no such part.
+    """
+    unknown = set(parts or ()) - set(PARTS)
+    if unknown:
+        raise ValueError(f"parts={list(parts or ())}; expected some of {list(PARTS)}")
+    for name, make in PARTS.items():
+        if parts is None or name in parts:
+            yield from make(models, settings)
 
 
 def _band(models: Models, index: int) -> Band:
@@ -188,6 +193,7 @@ def _table_1(models: Models, settings: Settings) -> Iterator[Run]:
 def _by_method(models: Models, settings: Settings, one: Band, method: str, seed: int) -> InverseSet:
     """Samples of a neuron by one of the methods of table 1."""
     G, E, n, steps = models.generator, models.encoder, settings.samples, settings.steps
+    options: dict[str, Any] = {"encoder": E, "seed": seed, "seed_steps": settings.seed_steps, "progress": _quiet}
     if method in RATES:
         n, rate = min(n, _WALKERS * steps), RATES[method]
         return ppgn_chains(G, one, n, encoder=E, seed=seed, steps=steps, rate=rate, progress=_quiet)
@@ -197,8 +203,8 @@ def _by_method(models: Models, settings: Settings, one: Band, method: str, seed:
         n = settings.climbed
         return maximise_activation(G, one, n, encoder=E, seed=seed, steps=steps, progress=_quiet)
     if method == "lagrangian":
-        return sample(G, one, n, encoder=E, seed=seed, method="lagrangian", length=_LENGTH, progress=_quiet)
-    return sample(G, one, n, encoder=E, seed=seed, progress=_quiet)
+        options |= {"method": method, "length": _LENGTH}
+    return sample(G, one, n, **options)
 
 
 def _without_encoder(models: Models, settings: Settings) -> Iterator[Run]:
@@ -210,7 +216,7 @@ def _without_encoder(models: Models, settings: Settings) -> Iterator[Run]:
         for distance in ("encoder", "latent"):
             for method, length in (("tangent", 0.2), ("lagrangian", _LENGTH)):
                 options = {"distance": distance, "method": method, "length": length, "initial": initial}
-                yield _sampled("4.1", (one,), f"{distance}, {method}", seed, G, E, settings.samples, **options)
+                yield _sampled("4.1", (one,), f"{distance}, {method}", seed, settings, G, E, **options)
 
 
 def _one_start(models: Models, settings: Settings) -> Iterator[Run]:
@@ -225,7 +231,7 @@ def _one_start(models: Models, settings: Settings) -> Iterator[Run]:
                 for diversity in (True, False):
                     name = f"{start}, {method}, {'with' if diversity else 'without'} distances"
                     options = {"initial": initial, "method": method, "length": length, "diversity": diversity}
-                    yield _sampled("4.2", (one,), name, seed, G, E, settings.samples, **options)
+                    yield _sampled("4.2", (one,), name, seed, settings, G, E, **options)
 
 
 def _levels(models: Models, settings: Settings) -> Iterator[Run]:
@@ -234,7 +240,7 @@ def _levels(models: Models, settings: Settings) -> Iterator[Run]:
     for low, high in LEVELS:
         one = band(models.classifier, layer, channel, low, high)
         for seed in range(settings.seeds):
-            yield _sampled("figure 1", (one,), "tangent", seed, models.generator, models.encoder, settings.samples)
+            yield _sampled("figure 1", (one,), "tangent", seed, settings, models.generator, models.encoder)
 
 
 def _intersections(models: Models, settings: Settings) -> Iterator[Run]:
@@ -246,14 +252,14 @@ def _intersections(models: Models, settings: Settings) -> Iterator[Run]:
     }
     for part, bands in pairs.items():
         for seed in range(settings.seeds):
-            yield _sampled(part, bands, "tangent", seed, models.generator, models.encoder, settings.samples)
+            yield _sampled(part, bands, "tangent", seed, settings, models.generator, models.encoder)
 
 
 def _plain(models: Models, settings: Settings) -> Iterator[Run]:
     """A generator that takes no codes of an encoder: distances in a layer of the classifier."""
     G, one, layer = models.plain, _band(models, 0), models.encoder.layer
     for seed in range(settings.seeds):
-        yield _sampled("no encoder", (one,), "tangent", seed, G, None, settings.samples, distance=layer)
+        yield _sampled("no encoder", (one,), "tangent", seed, settings, G, None, distance=layer)
         options = {"distance": layer, "seed": seed, "draws": _DRAWS_OF_NORMAL, "progress": _quiet}
         rejected = partial(rejection, G, one, settings.samples, **options)  # type: ignore[arg-type]
         yield Run("no encoder", (one,), "rejection", seed, rejected, G)
@@ -266,12 +272,12 @@ def _full(models: Models, settings: Settings) -> Iterator[Run]:
         return
     for seed in range(settings.full_seeds):
         initial = G.latents(n, seed=seed + 200)
-        yield _sampled("4.3", (one,), "fast", seed, G, E, n, initial=initial[:_WALKERS])
+        yield _sampled("4.3", (one,), "fast", seed, settings, G, E, n=n, initial=initial[:_WALKERS])
 
         seeds_in_full = partial(_seeds_in_full, models, settings, one, seed, initial[:_WALKERS])
         yield Run("4.3", (one,), "seeds in full, then fast", seed, seeds_in_full, G)
         options = {"method": "full", "seed_steps": settings.full_steps}
-        yield _sampled("4.3", (one,), "full", seed, G, E, n, initial=initial, **options)
+        yield _sampled("4.3", (one,), "full", seed, settings, G, E, n=n, initial=initial, **options)
 
 
 def _seeds_in_full(
@@ -302,13 +308,14 @@ def _sampled(
     bands: tuple[Band, ...],
     name: str,
     seed: int,
+    settings: Settings,
     generator: Generator,
     encoder: Encoder | None,
-    n: int,
     **options: Any,
 ) -> Run:
     """A run of `sample`."""
-    make = partial(sample, generator, bands, n, encoder=encoder, seed=seed, progress=_quiet, **options)
+    options = {"n": settings.samples, "seed_steps": settings.seed_steps, **options}
+    make = partial(sample, generator, bands, encoder=encoder, seed=seed, progress=_quiet, **options)
     return Run(part, bands, name, seed, make, generator)
 
 
@@ -319,6 +326,18 @@ def _distinct(found: InverseSet) -> InverseSet:
     rows = torch.tensor(first, dtype=torch.long)
     parts = {name: getattr(found, name)[rows] for name in ("codes", "outputs", "values", "walker", "step")}
     return replace(found, **parts)
+
+
+#: The parts of the study, the long ones last.
+PARTS: dict[str, Callable[[Models, Settings], Iterator[Run]]] = {
+    "figure 1": _levels,
+    "figures 4 and 5": _intersections,
+    "4.1": _without_encoder,
+    "4.2": _one_start,
+    "no encoder": _plain,
+    "table 1": _table_1,
+    "4.3": _full,
+}
 
 
 class Meter:
@@ -409,19 +428,20 @@ def study(
     models: Models,
     settings: Settings,
     *,
+    parts: Sequence[str] | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Add to `sets.csv` a row for each run that it lacks.
+    """Add to `sets.csv` a row for each run that it lacks, of all parts or some.
 
     Raises:
-        ValueError: the folder holds a study of another size.
+        ValueError: no such part, or the folder holds a study of another size.
     """
     _keep_to(results, settings)
     meter = Meter(models)
     there = results.table("sets")
     names = ["part", "neurons", "method", "seed"]
     done = set(there[names].itertuples(index=False, name=None)) if len(there) else set()
-    for run in runs(models, settings):
+    for run in runs(models, settings, parts):
         key = run.key
         if tuple(key[name] for name in names) in done:
             continue
