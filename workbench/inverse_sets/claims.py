@@ -158,10 +158,11 @@ def _control(claim: Claim, results: Tables) -> None:
 
 
 def _encoder(claim: Claim, results: Tables) -> None:
-    """Section 4.1, by five measures: one of the codes, four of the pictures."""
+    """Section 4.1, by six measures: one of the codes, five of the pictures."""
     found = _part(results, "4.1")
     measures = {
         "extreme": ("the codes take extreme values (largest number of a code)", 1),
+        "white": ("pictures have large white spots (bright pixels, as a multiple of real digits')", 1),
         "precision": ("fewer pictures lie among real digits (precision in the judge's features)", -1),
         "frechet": ("the Fréchet distance to real digits in the judge's features is larger", 1),
         "nearest": ("pictures are farther from the nearest real digit, in pixels", 1),
@@ -172,6 +173,8 @@ def _encoder(claim: Claim, results: Tables) -> None:
         if not all(len(rows) for rows in pair.values()):
             continue
         for column, (text, sign) in measures.items():
+            if column not in found:
+                continue
             ends = [pair[where][column] for where in ("latent", "encoder")]
             gain = sign * _gain(*ends)
             here = f"{ends[0].mean():.3g} without, {ends[1].mean():.3g} with; so with {int((gain > 0).sum())} of "

@@ -386,11 +386,18 @@ class Meter:
             "nearest": float(torch.cdist(found.outputs.flatten(1) * self._unit, self._digits).amin(1).mean()),
             "extreme": float(found.codes.flatten(1).abs().amax(1).mean()),
         }
+        if run.part == "4.1":
+            row["white"] = self._white(found.outputs) / self._white(self._models.real)
         kind = class_of(run.bands)
         if kind is not None:
             own = inside & (read == kind)
             row |= {"read": float((read == kind).double().mean()), "diversity inside and read": spread(codes[own])}
         return {**row, "note": found.note}
+
+    def _white(self, outputs: Float[Tensor, "n *output"]) -> float:
+        """Share of the pixels brighter than the middle of the range: section 4.1 sees large white spots."""
+        low, high = self._models.generator.value_range
+        return float((outputs > (low + high) / 2).double().mean())
 
     def _precision(self, features: Float[Tensor, "n d"]) -> float:
         """Share of pictures that lie among real ones: as near to one of them as its third nearest is to it.
