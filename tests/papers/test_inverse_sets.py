@@ -91,8 +91,8 @@ def test_samples_are_more_diverse_than_those_of_ppgn(table, index):
 
 
 def test_without_the_encoder_codes_become_extreme_and_pictures_blotchy():
-    """Section 4.1. The judge does not mind: its confidence in blotches is no lower, nor are fewer of them among
-    real digits in its features. With the encoder samples go to the edge of their class, where it is as unsure.
+    """Section 4.1. The judge does not mind: it is no less sure of blotches, nor do fewer of them lie among real
+    digits in its features. Samples with the encoder are as ambiguous: as many are read as another class.
     """
     found = FULL.table("sets").query("part == '4.1'").set_index(["method", "seed"])
     for method in OURS:

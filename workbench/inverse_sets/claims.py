@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: The default sampler, and the paper's own.
 OURS = ("tangent", "lagrangian")
+#: PPGN's chains with the released code's steps.
+PPGN = "PPGN"
 #: Beside PPGN; training images come without seeds.
 OTHERS = ("activation maximisation", "rejection", "training images")
 _MEASURES = (
@@ -127,6 +129,10 @@ def _more_diverse(claim: Claim, results: Tables) -> None:
                 claim(f"{text.format(method)}, over all neurons and seeds", here, p < 0.05)
     for neuron in neurons:
         rows: Any = table[table["neuron"] == neuron].set_index("method")
+        for method in (m for m in OURS if {m, PPGN} <= set(rows.index)):
+            pair = [float(rows.loc[m, "precision"]) for m in (method, PPGN)]
+            text = f"Figure 2: {method} is as real as PPGN (precision a tenth less at most), {neuron}"
+            claim(text, _pair(pair), pair[0] > pair[1] - _CLOSE)
         for other in OTHERS:
             if other in rows.index and rows.loc[other, "diversity"] > 0 and OURS[0] in rows.index:
                 pair = [float(rows.loc[m, "diversity"]) for m in (OURS[0], other)]
@@ -231,10 +237,22 @@ def _fast(claim: Claim, results: Tables) -> None:
 
 def _levels(claim: Claim, results: Tables) -> None:
     """Figure 1: the levels that are asked for."""
+    table = table_1(results)
+    first = list(dict.fromkeys(map(str, table["neuron"]))) if len(table) else []
     for neurons, group in _by(_part(results, "figure 1"), "neurons"):
         here = f"{group['samples'].mean():.0f} samples, {group['inside'].mean():.0%} inside; {_covered(group)}"
         held = group["inside"].min() == 1 and group["coverage"].min() >= 1 - _CLOSE
         claim(f"Figure 1: the band is filled, {neurons}", here, held)
+        others = [n for n in first if n.partition(" in ")[0] == neurons.partition(" in ")[0]]
+        best = best_of_ppgn(table, others[0], "diversity") if others else None
+        if best is not None:  # whatever the level that is asked for, its samples are the same
+            theirs = float(_runs(_part(results, "table 1"), others[0], best)["diversity"].mean())
+            pair = [float(group["diversity"].mean()), theirs]
+            claim(
+                f"Not in the paper: at each level more diverse than {best}, {neurons}",
+                _pair(pair),
+                pair[0] > theirs,
+            )
 
 
 def _several(claim: Claim, results: Tables) -> None:

@@ -25,7 +25,7 @@ from torch import Tensor
 from workbench.datasets import mnist
 from workbench.inverse_sets.bands import Band, band
 from workbench.inverse_sets.baselines import maximise_activation, ppgn_chains, qualifying, rejection
-from workbench.inverse_sets.claims import claims, table_1
+from workbench.inverse_sets.claims import PPGN, claims, table_1
 from workbench.inverse_sets.problem import Encoder, Problem
 from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.sample import sample
@@ -48,7 +48,7 @@ NEURONS: tuple[tuple[str, int, float, float], ...] = (
 #: Levels of one neuron (figure 1): from "not this class" to beyond what any real digit reaches.
 LEVELS = ((0.0, 1.0), (2.0, 3.0), (4.0, 5.0), (6.0, 7.0), (8.0, 9.0))
 #: Mean absolute step of PPGN's chains, as a share of the codes' range: the released code's, and longer ones.
-RATES = {"PPGN": 1 / 30, "PPGN, rate 0.2": 0.2, "PPGN, rate 1": 1.0}
+RATES = {PPGN: 1 / 30, "PPGN, rate 0.2": 0.2, "PPGN, rate 1": 1.0}
 #: Length of the paper's steps; longer ones leave the bands too often.
 _LENGTH = 0.05
 #: Deviations of the prior by which codes are moved apart where they are to be nearly the same.
