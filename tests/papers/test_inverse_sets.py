@@ -34,7 +34,16 @@ def table() -> pd.DataFrame:
 def reduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report notebook run at reduced size; its tables lie beside it."""
     folder = tmp_path_factory.mktemp("report")
-    sizes = {"samples": 20, "seeds": 1, "neurons": 1, "seed_steps": 8, "steps": 3, "climbed": 4, "columns": 2}
+    sizes = {
+        "samples": 20,
+        "seeds": 1,
+        "neurons": 1,
+        "seed_steps": 8,
+        "steps": 3,
+        "climbed": 4,
+        "columns": 2,
+        "shown": 2,
+    }
     longest = {"full": 11, "full_steps": 8, "parts": "table 1, 4.3", "training": False}
     papermill.execute_notebook(
         REPORT,
@@ -110,6 +119,14 @@ def test_from_one_code_the_distances_make_the_samples_diverse():
             pair = [found.loc[f"{start}, {method}, {how} distances", "diversity"] for how in ("with", "without")]
             assert (pair[0] > 2 * pair[1]).all()
     assert (found.loc["one code, tangent, with distances", "diversity of seeds"] < 1e-3).all()
+
+
+def test_the_fast_sampler_needs_far_fewer_gradient_steps_than_full_optimisation():
+    """Section 4.3."""
+    found = FULL.table("sets").query("part == '4.3'").set_index(["method", "seed"])
+    steps = found["seed_steps"] + found["steps"]
+    assert (3 * steps["fast"].mean()) < steps["full"].mean()
+    assert (found["samples"] == Settings.full).all() and (found["inside"] == 1).all()
 
 
 @pytest.mark.skipif(not find("digiface-dcgan").available, reason="the face generator is not installed")

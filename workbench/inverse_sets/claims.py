@@ -209,6 +209,12 @@ def _fast(claim: Claim, results: Tables) -> None:
     full = _runs(found, None, "full")
     if not len(full):
         return
+    ends = [float(_runs(found, None, method)["diversity"].mean()) for method in ("full", "fast")]
+    here = f"{ends[0]:.2f}, fast {ends[1]:.2f}; it ended after {full['seed_steps'].min():.0f} to "
+    here += f"{full['seed_steps'].max():.0f} gradient steps"
+    claim(
+        "Section 4.3 takes for granted: optimised in full, samples are the most diverse", here, ends[0] >= ends[1]
+    )
     for method in ("fast", "seeds in full, then fast"):
         rows = _runs(found, None, method)
         steps = [float((one["seed_steps"] + one["steps"]).mean()) for one in (rows, full)]
