@@ -119,11 +119,13 @@ def test_codes_stay_in_the_typical_set_if_that_is_asked_for() -> None:
     assert not G.prior.contains(free.codes).all()
 
 
-def test_more_seeds_than_were_measured_are_drawn() -> None:
+def test_there_is_a_walker_for_every_fifty_samples_between_ten_and_fifty() -> None:
     G, C = identity(), linear()
+    for n, walkers in ((40, 10), (500, 10), (1000, 20), (4000, 50)):
+        found = sample(G, band(C, 0, 1, 0.5, 1.0), n, distance="pixel")
+        assert len(found) == n and len(found.walker.unique()) == walkers
     found = sample(G, band(C, 0, 1, 0.5, 1.0), 300, distance="pixel", walkers=300)
-    assert len(found) == 300 and found.steps[1] == 0
-    assert len(found.walker.unique()) == 300
+    assert found.steps[1] == 0 and len(found.walker.unique()) == 300
 
 
 def test_a_band_that_cannot_be_reached_returns_what_came_nearest_and_says_how_near() -> None:

@@ -69,7 +69,7 @@ def test_the_penalty_is_the_augmented_lagrangian_at_its_best_slack() -> None:
 def test_starts_are_the_draws_nearest_to_the_band_and_far_apart() -> None:
     problem = _problem(0.5, 1.0)
     units = measure(problem, seed=0)
-    chosen, others = starts(problem, units, 10, seed=0)
+    chosen, others = starts(problem, units, 10)
     beyond = problem.outside_by(units.seen.values)
     nearest = units.draws[beyond.argsort(stable=True)[:40]]
     assert all((row == nearest).all(1).any() for row in chosen)
@@ -80,7 +80,7 @@ def test_starts_are_the_draws_nearest_to_the_band_and_far_apart() -> None:
 def test_seeds_are_found_in_the_band_or_as_near_as_they_came() -> None:
     problem = _problem(2.0, 2.2)
     units = measure(problem, seed=0)
-    chosen, spare = starts(problem, units, 10, seed=0)
+    chosen, spare = starts(problem, units, 10)
     found = run(search(problem, units, chosen, spare=spare, steps=400))
     assert found.inside.all() and not found.stopped and found.steps < 400
     assert problem.inside(problem.look(found.codes).values).all()
@@ -92,7 +92,7 @@ def test_a_seed_whose_neuron_is_off_starts_again_elsewhere() -> None:
     G, C = identity(), linear(then=nn.ReLU())
     problem = Problem(G, band(C, 1, 1, 0.5, 0.6), distance="pixel")
     units = measure(problem, seed=0)
-    _, spare = starts(problem, units, 2, seed=0)
+    _, spare = starts(problem, units, 2)
     weight = C.module[0].weight[1]  # type: ignore[index]
     off = torch.stack([-5 * weight, -6 * weight]) / weight.square().sum()
     assert (problem.look(off).values == 0).all()

@@ -27,6 +27,8 @@ from workbench.models.latent import Resize
 from workbench.progress import Cancelled, Progress, Step, run, stop
 
 Method = Literal["tangent", "lagrangian", "full"]
+#: Samples of one walker, and the fewest and most walkers, where their number is not given.
+_EACH, _FEWEST, _MOST = 50, 10, 50
 #: Gradient steps that the seeds are granted, and all samples at once.
 _SEED_STEPS, _FULL_STEPS = 400, 20_000
 #: Steps that are granted beyond ten times the fewest that can do.
@@ -52,7 +54,7 @@ def sample_steps(
     encoder: Encoder | None = None,
     distance: str | None = None,
     seed: int = 0,
-    walkers: int = 10,
+    walkers: int | None = None,
     initial: Float[Tensor, "walkers *latent"] | None = None,
     method: Method = "tangent",
     length: float = 0.2,
@@ -66,12 +68,14 @@ def sample_steps(
     problem = Problem(generator, neurons, encoder=encoder, distance=distance, resize=resize)
     if seed_steps is None:
         seed_steps = _FULL_STEPS if method == "full" else _SEED_STEPS
+    if walkers is None:
+        walkers = min(max(math.ceil(n / _EACH), _FEWEST), _MOST)
     _check(n, walkers, method, length, seed_steps, steps)
-    units = measure(problem, seed=seed)
     count = n if method == "full" else min(walkers, n)
+    units = measure(problem, seed=seed, seeds=count)
     spare = units.draws[:0]
     if initial is None:
-        start, spare = starts(problem, units, count, seed=seed)
+        start, spare = starts(problem, units, count)
     else:
         start = torch.as_tensor(initial).to(units.draws)
         if tuple(start.shape[1:]) != generator.latent_shape or not len(start) or not torch.isfinite(start).all():
@@ -133,7 +137,7 @@ def sample(
     encoder: Encoder | None = None,
     distance: str | None = None,
     seed: int = 0,
-    walkers: int = 10,
+    walkers: int | None = None,
     initial: Float[Tensor, "walkers *latent"] | None = None,
     method: Method = "tangent",
     length: float = 0.2,
@@ -159,7 +163,8 @@ def sample(
         distance: elsewhere instead: `pixel`, `latent` (between the generator's codes, equation 14) or a layer of
             the first band's classifier. Needed where there is no encoder.
         seed: of the starts and the levels.
-        walkers: K, the seeds.
+        walkers: K, the seeds; by default one for every 50 samples as in the paper, between 10 and 50. The longer
+            a walk, the further it leads from what the generator was trained on; more walkers take more memory.
         initial: (walkers, *latent) codes to start from; by default draws of the prior that come near the bands.
         method: `tangent`, the sampler described at `walk.Walk`; `lagrangian`, the paper's (equation 11, its
             multipliers fixed); or `full`, which optimises equation (6) for all n at once and to the end.
