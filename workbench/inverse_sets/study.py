@@ -212,7 +212,7 @@ def _without_encoder(models: Models, settings: Settings) -> Iterator[Run]:
     G, E, one = models.generator, models.encoder, _band(models, 0)
     for seed in range(settings.seeds):
         problem = Problem(G, one, encoder=E)
-        initial, _ = starts(problem, measure(problem, seed=seed), _WALKERS, seed=seed)
+        initial, _ = starts(problem, measure(problem, seed=seed), _WALKERS)
         for distance in ("encoder", "latent"):
             for method, length in (("tangent", 0.2), ("lagrangian", _LENGTH)):
                 options = {"distance": distance, "method": method, "length": length, "initial": initial}
