@@ -76,7 +76,7 @@ def measure(problem: Problem, *, seed: int, seeds: int = 0) -> Units:
                 f"{problem.generator.name}, and nothing changes it. Choose another channel, or the layer before "
                 "its activation"
             )
-    spread = 2 * float(seen.features.double().var(0).sum())
+    spread = 2 * float(seen.features.cpu().double().var(0).sum())
     if not spread > 0:
         raise InverseSetError(
             f"the features ({problem.distance}) are the same for all draws of {problem.generator.name}; take "
