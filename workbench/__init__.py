@@ -12,7 +12,7 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
-    from workbench import boundaries, embeddings, flip_points, models, subspaces, zoo
+    from workbench import boundaries, embeddings, flip_points, inverse_sets, models, subspaces, zoo
     from workbench.models import Classifier, Generator, Neuron
     from workbench.results import load_result
     from workbench.zoo.loading import load
@@ -22,6 +22,7 @@ _MODULES = (
     "subspaces",
     "boundaries",
     "embeddings",
+    "inverse_sets",
     "flip_points",
     "zoo",
     "datasets",
@@ -45,6 +46,7 @@ __all__ = [
     "boundaries",
     "embeddings",
     "flip_points",
+    "inverse_sets",
     "load",
     "load_result",
     "models",

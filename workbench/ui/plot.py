@@ -35,6 +35,7 @@ class Plot(widgets.Box):
         self._click: Callable[[int], object] = lambda row: None
         self._hover: Callable[[int], object] = lambda row: None
         self._zoom: Callable[[Window | None], object] = lambda window: None
+        self._span: Callable[[float, float], object] = lambda left, right: None
 
     def draw(self, figure: go.Figure) -> None:
         """Show `figure`; what was selected is no longer.
@@ -64,6 +65,11 @@ class Plot(widgets.Box):
     def on_zoom(self, callback: Callable[[Window | None], object]) -> None:
         """Call `callback` with the axes' new ranges when the user zooms or pans; None for a reset."""
         self._zoom = callback
+
+    def on_span(self, callback: Callable[[float, float], object]) -> None:
+        """Call `callback` with the left and the right end of a box that was drawn, or of the figure's first shape
+        when that was dragged."""
+        self._span = callback
 
     def unselect(self) -> None:
         """Take the outlines of a selection away."""
@@ -109,9 +115,15 @@ class Plot(widgets.Box):
             self._zoom(window)
         elif any(f"{axis}axis.autorange" in told for axis in "xy"):
             self._zoom(None)
+        if self._widget is not None and any(name.startswith("shapes[0].x") for name in told):
+            shape = self._widget.layout.shapes[0]
+            ends = [told.get(f"shapes[0].{name}", shape[name]) for name in ("x0", "x1")]
+            self._span(*sorted(map(float, ends)))
         if "selections" not in told or self._widget is None:
             return
         self._outlines = list(told["selections"] or ())
+        if self._outlines and self._outlines[-1]["type"] == "rect":
+            self._span(*sorted(float(self._outlines[-1][name]) for name in ("x0", "x1")))
         rows: list[int] = []
         for trace in self._widget.data:
             if self._outlines and trace.customdata is not None:
