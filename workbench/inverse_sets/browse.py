@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.inverse_sets.bands import Band, InverseSetError
+from workbench.inverse_sets.bands import InverseSetError
 from workbench.models import Classifier, Neuron
 from workbench.progress import Progress, Step, run
 
@@ -126,12 +126,3 @@ def upper(activations: Float[Tensor, " n"], share: float = 0.05) -> tuple[float,
 def rounded(value: float) -> float:
     """A number of few digits, as it is shown."""
     return float(f"{value:.{_DIGITS}g}")
-
-
-def replaced(band: Band, low: float, high: float) -> Band:
-    """The same neuron with another band.
-
-    Raises:
-        InverseSetError: ends that are swapped, equal, or not finite.
-    """
-    return Band(band.classifier, band.neuron, low, high)

@@ -36,7 +36,7 @@ def histogram(
 
     Args:
         activations: of a set of pictures, or None for empty axes.
-        band: shaded; its ends can be dragged in a widget, or another one drawn across it.
+        band: shaded; in a widget another one is drawn by a drag across the figure.
         samples: activations of the samples, a tick each.
         others: bands of other rows, in outline.
         name: of the axis.
@@ -76,7 +76,7 @@ def histogram(
     )
     shapes: list[dict[str, Any]] = []
     if band is not None:
-        shapes.append(_area(band, editable=True, fillcolor=PALETTE[1], opacity=0.22, line={"width": 1.5}))
+        shapes.append(_area(band, fillcolor=PALETTE[1], opacity=0.22, line={"width": 1.5}))
     shapes += [_area(other, fillcolor="rgba(0,0,0,0)", line={"width": 1, "dash": "dot"}) for other in others]
     notes = []
     if cut:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from workbench.inverse_sets import figures
 from workbench.inverse_sets.bands import Band, InverseSetError, as_bands, label
-from workbench.inverse_sets.browse import replaced, rounded, upper
+from workbench.inverse_sets.browse import rounded, upper
 from workbench.inverse_sets.panel_neurons import NeuronView
 from workbench.inverse_sets.panel_rows import RowView
 from workbench.inverse_sets.problem import Encoder, Problem
@@ -35,6 +36,7 @@ _SHARE, _BESIDES = 0.05, 0.25
 #: Width of the histogram, CSS pixels: Plotly's widget does not fit itself to its place.
 _WIDE = 430
 _ENCODER = "the encoder"
+_HINT = "or drag on the histogram"
 _EMPTY = "Choose a neuron: click one of the tiles. What excites it most fills a row here."
 
 
@@ -133,7 +135,7 @@ class Panel(widgets.VBox):
         self.without = parts.button("without it", "Ask no longer for the neuron whose histogram is shown")
         self.without.on_click(lambda _: self._remove())
         self.title = widgets.HTML()
-        self.plot = Plot(layout=widgets.Layout(width="100%", min_height="250px"))
+        self.plot = Plot(tools=False, layout=widgets.Layout(width="100%", min_height="250px"))
         self.plot.on_span(lambda low, high: self.set_band(rounded(low), rounded(high)))
         self.low, self.high = (
             widgets.FloatText(
@@ -178,7 +180,7 @@ class Panel(widgets.VBox):
             [
                 widgets.HBox([self.title, self.chips, self.also, self.without], layout=parts.row()),
                 self.plot,
-                widgets.HBox([self.low, self.high], layout=parts.row()),
+                widgets.HBox([self.low, self.high, widgets.HTML(parts.note(_HINT))], layout=parts.row()),
             ],
             layout=widgets.Layout(flex="0 0 auto", width=f"{_WIDE + 10}px", grid_gap="6px"),
         )
@@ -230,7 +232,7 @@ class Panel(widgets.VBox):
             if not self.query:
                 return
             try:
-                self.query[self._at] = replaced(self.query[self._at], low, high)
+                self.query[self._at] = replace(self.query[self._at], low=low, high=high)
             except InverseSetError as error:
                 self.jobs.say(str(error))
                 return
@@ -331,10 +333,11 @@ class Panel(widgets.VBox):
             if row not in self.rows:
                 return
             row.show(found, done=done)
-            if row is self.rows[-1]:
+            if done and row is self.rows[-1]:  # not before: a band may be dragged while samples are found
                 self._draw_histogram()
 
     def _busy(self, busy: bool) -> None:
+        self.keep.disabled = busy or self._kept
         if not busy:
             for row in self.rows:
                 row.stopped(self.jobs.text)
@@ -354,7 +357,7 @@ class Panel(widgets.VBox):
                 self.title.value = name
                 for control in (self.low, self.high, self.also, self.again):
                     control.disabled = not self.query
-                self.keep.disabled = self._kept
+                self.keep.disabled = self._kept or self.jobs.busy
                 if self.query:
                     self.low.value, self.high.value = self.query[self._at].low, self.query[self._at].high
             finally:
@@ -448,9 +451,20 @@ class Panel(widgets.VBox):
             code,
             picture.clamp(low, high),
             code_source=f"{name}.{part}codes[{index}]",
-            picture_source=_picture(f"{name}.{part}outputs[{index}]", self.generator, self.classifier),
+            picture_source=self._picture(f"{name}.{part}outputs", index),
             name=f"sample {index}",
         )
+
+    def _picture(self, outputs: str, index: int) -> str:
+        """The Python that brings an output into the classifier's range."""
+        (a, b), (low, high) = self.generator.value_range, self.classifier.value_range
+        if self.generator.output_shape != self.classifier.input_shape:
+            how = f"pictures_for(C, G, resize={self._settings['resize']!r})"
+            return f"wb.models.latent.{how}({outputs}[{index}:{index + 1}])[0]"
+        scale = (high - low) / (b - a)
+        if (a, b) == (low, high):
+            return f"{outputs}[{index}]"
+        return f"({outputs}[{index}] - {a:g}) * {scale:g} + {low:g}"
 
     def close(self) -> None:
         """Stop the workers and close every widget of the panel."""
@@ -476,19 +490,6 @@ def _line(bands: Sequence[Band], options: dict[str, Any]) -> str:
     wanted = bands[0].code if len(bands) == 1 else f"[{', '.join(band.code for band in bands)}]"
     line = parts.call("wb.inverse_sets.sample", "G", wanted, **options)
     return line.replace("encoder=encoder", "encoder=E")
-
-
-def _picture(source: str, generator: Generator, classifier: Classifier) -> str:
-    """The Python that brings an output into the classifier's range."""
-    (a, b), (low, high) = generator.value_range, classifier.value_range
-    if generator.output_shape != classifier.input_shape:
-        return "picture"
-    if (a, b) == (low, high):
-        return source
-    scale = (high - low) / (b - a)
-    moved = source if a == 0 else f"({source} {'+' if a < 0 else '-'} {abs(a):g})"
-    scaled = moved if scale == 1 else f"{moved} * {scale:g}"
-    return scaled if low == 0 else f"{scaled} {'+' if low > 0 else '-'} {abs(low):g}"
 
 
 def _checked(classifier: Classifier, images: Any) -> Tensor | None:

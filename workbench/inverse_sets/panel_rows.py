@@ -79,7 +79,7 @@ class RowView(widgets.HBox):
             self._nearest = done and not len(found) and len(found.nearest_codes) > 0
             self.grid.busy = not done
             self._put(found, len(before) if before is not None and _grown(before, found) else 0)
-            self.facts.value = parts.table(facts(found, self._wanted))
+            self.facts.value = parts.table(facts(found, self._wanted, done=done))
 
     def stopped(self, text: str) -> None:
         """Nothing more comes; where there is nothing at all, say why."""
@@ -122,19 +122,20 @@ class RowView(widgets.HBox):
         super().close()
 
 
-def facts(found: InverseSet, wanted: int) -> dict[str, str]:
+def facts(found: InverseSet, wanted: int, *, done: bool) -> dict[str, str]:
     """What a set of samples is like and what it cost, in words; `wanted` were asked for."""
     provenance = found.provenance
-    rows = {"found": f"{len(found)} of {wanted}"}
+    stopped = ", stopped" if done and provenance.partial else ""
+    rows = {"found": f"{len(found)} of {wanted}{stopped}"}
     if len(found):
         several = len(found.neurons) > 1
         for name, (low, high), share in zip(
             found.neurons, found.covered.tolist(), found.coverage.tolist(), strict=True
         ):
-            label = f"reached, {name}" if several else "reached"
+            label = f"covered, {name}" if several else "covered"
             rows[label] = f"{low:.4g} to {high:.4g}, {round(share * PARTS)} of {PARTS} parts"
     if math.isfinite(found.diversity):
-        rows["diversity"] = f"{found.diversity:.3g}, of {found.reference:.3g} for the prior"
+        rows["diversity"] = f"{found.diversity:.3g}, the prior's own {found.reference:.3g}"
     seeds, rest = found.steps.tolist()
     rows["gradient steps"] = f"{seeds} for the seeds, {rest} for the rest"
     passes = [f"{number:,} {_PASSES.get(kind, kind)}" for kind, number in provenance.passes.items() if number]

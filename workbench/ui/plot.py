@@ -21,13 +21,16 @@ class Plot(widgets.Box):
     Figures that are drawn later have as many traces as the first, of the same types. Points that carry a row
     as the first of their custom data can be selected with lasso and box, clicked, and hovered over.
 
+    Without `tools` the figure's buttons for zooming, selecting and saving are left out.
+
     >>> plot = Plot()
     >>> plot.on_select(lambda rows: print(rows))
     >>> plot.draw(figure)
     """
 
-    def __init__(self, **traits: Any) -> None:
+    def __init__(self, *, tools: bool = True, **traits: Any) -> None:
         super().__init__(**traits)
+        self._config = {} if tools else {"displayModeBar": False}
         self._widget: go.FigureWidget | None = None
         self._rendered = False
         self._outlines: list[dict[str, Any]] = []
@@ -45,6 +48,7 @@ class Plot(widgets.Box):
         """
         if self._widget is None:
             self._widget = go.FigureWidget(figure)
+            self._widget._config = {**self._widget._config, **self._config}
             self._listen(self._widget)
             self.children = [self._widget]
         else:
@@ -67,8 +71,7 @@ class Plot(widgets.Box):
         self._zoom = callback
 
     def on_span(self, callback: Callable[[float, float], object]) -> None:
-        """Call `callback` with the left and the right end of a box that was drawn, or of the figure's first shape
-        when that was dragged."""
+        """Call `callback` with the left and the right end of a box that was drawn."""
         self._span = callback
 
     def unselect(self) -> None:
@@ -115,10 +118,6 @@ class Plot(widgets.Box):
             self._zoom(window)
         elif any(f"{axis}axis.autorange" in told for axis in "xy"):
             self._zoom(None)
-        if self._widget is not None and any(name.startswith("shapes[0].x") for name in told):
-            shape = self._widget.layout.shapes[0]
-            ends = [told.get(f"shapes[0].{name}", shape[name]) for name in ("x0", "x1")]
-            self._span(*sorted(map(float, ends)))
         if "selections" not in told or self._widget is None:
             return
         self._outlines = list(told["selections"] or ())
