@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 SOURCES = [
     "import torch, workbench as wb\ntorch.set_num_threads(1)\n"
     'G, C = wb.load("mnist-inverter", device="cpu"), wb.load("mnist-cnn", device="cpu")',
-    "panel = wb.inverse_sets.Panel(G, C, n=30)\npanel",
+    "panel = wb.inverse_sets.Panel(G, C, n=16, walkers=4)\npanel",
 ]
 
 
@@ -34,7 +34,7 @@ def drag(notebook: NotebookPage, left: float, right: float) -> None:
 
 def sampled(notebook: NotebookPage) -> None:
     """Wait until a row is full, and drawn."""
-    notebook.until("(panel.jobs.busy, len(panel.found or ()))", (False, 30), timeout=60)
+    notebook.until("(panel.jobs.busy, len(panel.found or ()))", (False, 16), timeout=60)
     notebook.settle(500)
 
 
@@ -60,7 +60,7 @@ def test_click_a_neuron_drag_its_band_and_send_a_sample_on(open_notebook: Callab
     sample = grids.nth(1).locator("canvas").first.bounding_box()
     assert sample is not None
     page.mouse.click(sample["x"] + 30, sample["y"] + 30)
-    notebook.until("panel.handover.sample.name", "sample 0")
+    notebook.until("panel.handover.sample and panel.handover.sample.name", "sample 0")
     notebook.settle(400)
     notebook.screenshot("inverse-set-panel")
     page.get_by_role("button", name="Subspace search").click()

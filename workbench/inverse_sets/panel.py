@@ -44,10 +44,10 @@ class Panel(widgets.VBox):
     """See what a neuron likes, at the level that you choose.
 
     Choose a layer, and in it a neuron by the pictures that excite it most: samples that reach its upper band fill
-    a row as they are found. Drag the band on the histogram, or another one across it, and the row is sampled
-    anew; "Keep as a row" leaves it standing and the next band gets a row of its own (figure 1). "and also …" asks
-    for a second neuron besides (section 3.5, figures 4 and 5). Cancel keeps what there is. A sample that is
-    clicked can be sent to the other methods.
+    a row as they are found. Drag another band across the histogram, and the row is sampled anew; "Keep as a row"
+    leaves it standing, and the next band gets a row of its own (figure 1). "and also …" asks for a second neuron
+    besides (section 3.5, figures 4 and 5). Cancel keeps what there is. A sample that is clicked can be sent to
+    the other methods.
 
     Args:
         generator: G; one with classes has its class fixed by `generator.of_class(…)`.
