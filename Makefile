@@ -48,7 +48,7 @@ format: install  ## put the code into the house's form
 	$(PY) -m ruff format .
 
 unit: install
-	$(PYTEST) -m "not browser and not wheel" tests
+	$(PYTEST) -n auto --dist loadfile -m "not browser and not wheel" tests
 
 papers: install  ## only the papers' claims
 	$(PYTEST) -m papers tests

@@ -12,7 +12,7 @@ from torch import nn
 
 import workbench as wb
 from tests.models.networks import Conditional, SkipGenerator, convolutional_generator, linear_generator
-from workbench.models import LayerError, ModelError, Normal, TruncatedNormal, Uniform
+from workbench.models import Empirical, LayerError, ModelError, Normal, TruncatedNormal, Uniform
 
 
 @pytest.fixture
@@ -333,6 +333,21 @@ def test_the_truncated_normals_projection_is_the_nearest_typical_point() -> None
 def test_a_truncation_must_be_positive() -> None:
     with pytest.raises(ModelError, match="above 0"):
         TruncatedNormal(0)
+
+
+def test_an_empirical_prior_draws_its_points_and_projects_into_their_box() -> None:
+    points = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    prior = Empirical(points)
+    drawn = prior.sample(1000, (3,), torch.Generator().manual_seed(1))
+    assert set(map(tuple, drawn.tolist())) == set(map(tuple, points.tolist()))
+    assert prior.expected_distance((3,)) == pytest.approx(float(torch.pdist(points).mean()), rel=0.02)
+    assert prior.contains(points).all() and not prior.contains(3 * points).all()
+    assert prior.contains(prior.project(3 * points)).all()
+    assert torch.equal(prior.project(points), points)
+    with pytest.raises(ModelError, match=r"has points of shape \(3,\), not \(4,\)"):
+        prior.sample(1, (4,), torch.Generator())
+    with pytest.raises(ModelError, match="two at least"):
+        Empirical(points[:1])
 
 
 def test_a_generator_with_other_embeddings_shares_the_network_and_leaves_the_first_alone() -> None:

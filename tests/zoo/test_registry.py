@@ -65,7 +65,7 @@ def test_shipped_weights_say_how_they_were_made(name: str) -> None:
 
 
 def test_the_shipped_weights_stay_small() -> None:
-    assert 0 < sum(registry.find(name).bytes for name in SHIPPED) < 24_000_000
+    assert 0 < sum(registry.find(name).bytes for name in SHIPPED) < 30_000_000
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import pywt
 import torch
 from torch import Tensor, nn
 
+import workbench as wb
 from workbench.datasets import glyphs, mnist
 from workbench.models import Erf
 from workbench.zoo import find, load_module
+from workbench.zoo.architectures import INVERTED_LAYER
 
 needs_mnist = pytest.mark.skipif(mnist.find() is None, reason="the full MNIST is not here; see WORKBENCH_DATA")
 GENERATORS = ["mnist-dcgan", "mnist-dcgan-2d"]
@@ -146,6 +148,19 @@ def test_the_discriminator_ships_with_its_spectral_norm_written_into_plain_weigh
     norms = [torch.linalg.matrix_norm(layer.weight.flatten(1), ord=2).item() for layer in layers]
     assert norms == pytest.approx([1.0] * len(layers), abs=0.05)
     assert not any("parametrizations" in name for name in module.state_dict())
+
+
+def test_the_inverter_gives_digits_back_that_are_read_as_their_originals() -> None:
+    G, C = wb.load("mnist-inverter", device="cpu"), wb.load("mnist-cnn", device="cpu")
+    images = mnist.sample().tensor()
+    with torch.no_grad():
+        codes = C.until(INVERTED_LAYER)(images)
+    again = (G.render(codes) + 1) / 2
+    assert float((C.scores(again).argmax(1) == C.scores(images).argmax(1)).float().mean()) >= 0.97
+    assert find("mnist-inverter").metrics["classified_as_original"] >= 0.97
+    with torch.no_grad():
+        error = (C.until(INVERTED_LAYER)(again) - codes).square().mean()
+    assert error < 0.1 * codes.var(0).mean()
 
 
 @pytest.mark.parametrize("name", ["glyphs-cnn", "glyphs-cnn-judge"])

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from workbench.inverse_sets.bands import Band, InverseSetError, band
+from workbench.inverse_sets.baselines import maximise_activation, ppgn_chains, qualifying, rejection
 from workbench.inverse_sets.problem import Encoder
 from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.sample import sample
@@ -13,7 +14,19 @@ from workbench.inverse_sets.sample import sample
 if TYPE_CHECKING:
     from workbench.inverse_sets.panel import Panel
 
-__all__ = ["Band", "Encoder", "InverseSet", "InverseSetError", "Panel", "band", "sample"]
+__all__ = [
+    "Band",
+    "Encoder",
+    "InverseSet",
+    "InverseSetError",
+    "Panel",
+    "band",
+    "maximise_activation",
+    "ppgn_chains",
+    "qualifying",
+    "rejection",
+    "sample",
+]
 
 
 def __getattr__(name: str) -> Any:

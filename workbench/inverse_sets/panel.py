@@ -82,7 +82,7 @@ class Panel(widgets.VBox):
         neurons: Band | Sequence[Band] | None = None,
         n: int = 60,
         seed: int = 0,
-        walkers: int = 10,
+        walkers: int | None = None,
         method: str = "tangent",
         resize: Resize | None = None,
     ) -> None:
@@ -319,7 +319,7 @@ class Panel(widgets.VBox):
     def _options(self) -> dict[str, Any]:
         """The options of `sample` as the shown line has them."""
         where = self.distance.value
-        usual = {"walkers": 10, "method": "tangent", "resize": None}
+        usual = {"walkers": None, "method": "tangent", "resize": None}
         differing = {name: value for name, value in self._settings.items() if value != usual[name]}
         place = {"encoder": self.encoder} if where == _ENCODER else {"distance": where}
         return {"n": self.count.value, **place, "seed": self.seed, **differing}

@@ -96,7 +96,8 @@ class Problem:
                 f"encoder is a {type(encoder).__name__}; expected wb.inverse_sets.Encoder(classifier, layer)"
             )
         self.generator, self.bands, self.encoder = generator, as_bands(neurons), encoder
-        self._bound = generator.bound  # fails where a class has to be fixed
+        self._resize = resize
+        _ = generator.bound  # fails where a class has to be fixed
         first = self.bands[0].classifier
         if distance is None and encoder is None:
             raise InverseSetError(
@@ -134,15 +135,17 @@ class Problem:
 
     def __call__(self, codes: Float[Tensor, "n *latent"]) -> Seen:
         """Pictures, features and activations of codes, differentiable in them."""
+        return self.see(self.generator(codes), codes)
+
+    def see(self, outputs: Float[Tensor, "n *output"], codes: Float[Tensor, "n *latent"]) -> Seen:
+        """The same of pictures that are there already, in the generator's range, and their codes."""
         self.passes["forward"] += len(codes)
-        outputs = self.generator(codes)
         read = self._read(self._layers, outputs)
-        values = self._values(read)
         if self._where is not None:
             features = read[self._where[0]][self._where[1]]
         else:
             features = codes if self.distance == "latent" else outputs
-        return Seen(outputs, features.flatten(1), values)
+        return Seen(outputs, features.flatten(1), self._values(read))
 
     def _read(
         self, layers: dict[Classifier, list[str]], outputs: Float[Tensor, "n *output"]
@@ -186,6 +189,30 @@ class Problem:
 
         with torch.no_grad():
             return generator.batches.map(look, outputs)
+
+    def encode(self, outputs: Float[Tensor, "n *output"]) -> Float[Tensor, "n *code"]:
+        """The encoder's codes of pictures in the generator's range, without gradients.
+
+        Raises:
+            InverseSetError: no encoder.
+        """
+        if self.encoder is None:
+            raise InverseSetError("an encoder is needed here: encoder=Encoder(classifier, layer)")
+        self.passes["forward"] += len(outputs)
+        fit = pictures_for(self.encoder.classifier, self.generator, resize=self._resize)
+        return self.encoder(fit(outputs))
+
+    def log_probability(self, codes: Float[Tensor, "n *latent"]) -> tuple[Tensor, Float[Tensor, " n"]]:
+        """Pictures, and for the first neuron the log of its share in its layer's softmax where that gives the
+        scores, or its activation; differentiable in the codes."""
+        self.passes["forward"] += len(codes)
+        neuron, classifier = self.bands[0].neuron, self.bands[0].classifier
+        outputs = self.generator(codes)
+        layer = classifier.layers[neuron.layer]
+        read = classifier.read(self._fit[classifier](outputs), [layer])[layer.name]
+        if layer.name == classifier.layers[-1].name and read.ndim == 2:
+            return outputs, read.log_softmax(1)[:, neuron.channel]
+        return outputs, neuron.read(read)
 
     def inside(self, values: Float[Tensor, "n bands"]) -> Bool[Tensor, " n"]:
         """Whether all of a row's activations lie in their bands, by a thousandth of the width at least."""

@@ -7,7 +7,6 @@ understanding neural nets", 2019.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Steps
 from dataclasses import dataclass, field
@@ -18,18 +17,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.inverse_sets.bands import Band, InverseSetError
-from workbench.inverse_sets.problem import Encoder, Problem, Seen
+from workbench.inverse_sets.collect import Collector
+from workbench.inverse_sets.problem import Encoder, Problem
 from workbench.inverse_sets.result import InverseSet
-from workbench.inverse_sets.seeds import Seeds, Units, measure, search, starts
+from workbench.inverse_sets.seeds import measure, search, starts
 from workbench.inverse_sets.walk import LagrangianWalk, Walk
 from workbench.models import Generator
 from workbench.models.latent import Resize
 from workbench.progress import Cancelled, Progress, Step, run, stop
-from workbench.results import Provenance
 
 Method = Literal["tangent", "lagrangian", "full"]
-#: Features of so many samples are kept, to measure the diversity on.
-_COMPARED = 1000
+#: Samples of one walker, and the fewest and most walkers, where their number is not given.
+_EACH, _FEWEST, _MOST = 50, 10, 50
+#: Gradient steps that the seeds are granted, and all samples at once.
+_SEED_STEPS, _FULL_STEPS = 400, 20_000
 #: Steps that are granted beyond ten times the fewest that can do.
 _LIMIT = 100
 
@@ -53,25 +54,28 @@ def sample_steps(
     encoder: Encoder | None = None,
     distance: str | None = None,
     seed: int = 0,
-    walkers: int = 10,
+    walkers: int | None = None,
     initial: Float[Tensor, "walkers *latent"] | None = None,
     method: Method = "tangent",
     length: float = 0.2,
     diversity: bool = True,
     clip: bool = False,
     resize: Resize | None = None,
-    seed_steps: int = 400,
+    seed_steps: int | None = None,
     steps: int | None = None,
 ) -> Steps[Step, None, InverseSet]:
     """`sample`, one gradient step at a time: yields a `Sampled` after each and returns the `InverseSet`."""
-    started = time.perf_counter()
     problem = Problem(generator, neurons, encoder=encoder, distance=distance, resize=resize)
+    if seed_steps is None:
+        seed_steps = _FULL_STEPS if method == "full" else _SEED_STEPS
+    if walkers is None:
+        walkers = min(max(math.ceil(n / _EACH), _FEWEST), _MOST)
     _check(n, walkers, method, length, seed_steps, steps)
-    units = measure(problem, seed=seed)
     count = n if method == "full" else min(walkers, n)
+    units = measure(problem, seed=seed, seeds=count)
     spare = units.draws[:0]
     if initial is None:
-        start, spare = starts(problem, units, count, seed=seed)
+        start, spare = starts(problem, units, count)
     else:
         start = torch.as_tensor(initial).to(units.draws)
         if tuple(start.shape[1:]) != generator.latent_shape or not len(start) or not torch.isfinite(start).all():
@@ -79,9 +83,9 @@ def sample_steps(
                 f"initial has shape {tuple(torch.as_tensor(initial).shape)}; expected finite codes (walkers, "
                 f"{', '.join(map(str, generator.latent_shape))})"
             )
-    kept = _Kept(problem, units, n)
     call = f"n={n}, seed={seed}, walkers={len(start)}, method={method!r}, length={length:g}, diversity={diversity}"
     call += f", clip={clip}, seed_steps={seed_steps}, distance={problem.distance!r}"
+    kept = Collector(problem, units, n, function="sample", call=call, method=method, seed=seed)
     hunt = search(
         problem,
         units,
@@ -105,12 +109,12 @@ def sample_steps(
             seeds = stop(hunt, at)
     kept.seeds(seeds)
 
-    def so_far(*, partial: bool = True) -> InverseSet:
-        return kept.result(seed=seed, call=call, method=method, started=started, partial=partial)
+    def so_far() -> InverseSet:
+        return kept.result(partial=True)
 
     reached = int(seeds.inside.sum())
     if seeds.stopped or method == "full" or not reached or len(kept) >= n:
-        return so_far(partial=seeds.stopped)
+        return kept.result(partial=seeds.stopped)
     limit = steps if steps is not None else _LIMIT + 10 * math.ceil(n / reached)
     make = LagrangianWalk if method == "lagrangian" else Walk
     walk = make(problem, units, seeds, length=length, seed=seed, diversity=diversity, clip=clip)
@@ -122,7 +126,7 @@ def sample_steps(
             yield Sampled(len(kept), n, f"{len(kept)} samples", so_far=so_far)
         except Cancelled:
             return so_far()
-    return so_far(partial=False)
+    return kept.result(partial=False)
 
 
 def sample(
@@ -133,14 +137,14 @@ def sample(
     encoder: Encoder | None = None,
     distance: str | None = None,
     seed: int = 0,
-    walkers: int = 10,
+    walkers: int | None = None,
     initial: Float[Tensor, "walkers *latent"] | None = None,
     method: Method = "tangent",
     length: float = 0.2,
     diversity: bool = True,
     clip: bool = False,
     resize: Resize | None = None,
-    seed_steps: int = 400,
+    seed_steps: int | None = None,
     steps: int | None = None,
     progress: Progress | None = None,
 ) -> InverseSet:
@@ -159,7 +163,8 @@ def sample(
         distance: elsewhere instead: `pixel`, `latent` (between the generator's codes, equation 14) or a layer of
             the first band's classifier. Needed where there is no encoder.
         seed: of the starts and the levels.
-        walkers: K, the seeds.
+        walkers: K, the seeds; by default one for every 50 samples as in the paper, between 10 and 50. The longer
+            a walk, the further it leads from what the generator was trained on; more walkers take more memory.
         initial: (walkers, *latent) codes to start from; by default draws of the prior that come near the bands.
         method: `tangent`, the sampler described at `walk.Walk`; `lagrangian`, the paper's (equation 11, its
             multipliers fixed); or `full`, which optimises equation (6) for all n at once and to the end.
@@ -167,7 +172,7 @@ def sample(
         diversity: False leaves the distances out (equation 15).
         clip: bring codes back into the prior's typical set after each step; the paper does not.
         resize: of pictures for classifiers of another size.
-        seed_steps: gradient steps for the seeds at most; for all of `full`.
+        seed_steps: gradient steps for the seeds at most, by default 400; for all of `full`, by default 20,000.
         steps: gradient steps for the rest at most; by default ten times what they need at least, and 100.
         progress: told each step (a `Sampled`, which shows the samples as they stand); returning False stops, and
             what there is is returned, marked partial.
@@ -209,100 +214,3 @@ def _check(n: int, walkers: int, method: str, length: float, seed_steps: int, st
     for name, value, fine, expected in rules:
         if not fine:
             raise InverseSetError(f"{name}={value!r}; expected {expected}")
-
-
-class _Kept:
-    """The samples as they are found, on the CPU."""
-
-    def __init__(self, problem: Problem, units: Units, n: int) -> None:
-        self._problem, self._units, self._n = problem, units, n
-        self._every = math.ceil(n / _COMPARED)
-        self._parts: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
-        self._features: list[Tensor] = []
-        self._steps = [0, 0]
-        self._number = 0
-
-    def __len__(self) -> int:
-        return self._number
-
-    def seeds(self, found: Seeds) -> None:
-        """Take the seeds: those in the bands as samples, and the others as what came nearest."""
-        inside = found.inside
-        rows = inside.nonzero()[:, 0]
-        self._steps[0] = found.steps
-        self._missed = found.codes[~inside].cpu(), Seen(*(part[~inside].cpu() for part in found.seen))
-        self.add(found.codes[rows], Seen(*(part[rows] for part in found.seen)), rows, 0)
-
-    def add(self, codes: Tensor, seen: Seen, walkers: Tensor, step: int) -> None:
-        """Take new samples, as many as are still wanted."""
-        self._steps[1] = step
-        left = self._n - self._number
-        codes, walkers, seen = codes[:left], walkers[:left], Seen(*(part[:left] for part in seen))
-        if not len(codes):
-            return
-        numbers = torch.arange(self._number, self._number + len(codes))
-        self._features.append(seen.features[(numbers % self._every == 0).to(seen.features.device)].cpu())
-        taken = (codes, seen.outputs, seen.values, walkers, torch.full((len(codes),), step))
-        self._parts.append(tuple(part.detach().cpu() for part in taken))  # type: ignore[arg-type]
-        self._number += len(codes)
-
-    def result(self, *, seed: int, call: str, method: str, started: float, partial: bool) -> InverseSet:
-        """The samples, those left out whose activation is another when their picture is looked at again."""
-        problem = self._problem
-        bands = len(problem.bands)
-        missed, nearest = self._missed
-        if self._parts:
-            codes, outputs, values, walkers, step = (torch.cat(part) for part in zip(*self._parts, strict=True))
-            again = problem.values_of(outputs).cpu()
-            fine = ((again >= problem.low.cpu()) & (again <= problem.high.cpu())).all(1)
-            codes, outputs, values, walkers, step = (part[fine] for part in (codes, outputs, again, walkers, step))
-        else:
-            generator = problem.generator
-            codes, outputs = torch.empty(0, *generator.latent_shape), torch.empty(0, *generator.output_shape)
-            values, walkers, step = torch.empty(0, bands), torch.empty(0).long(), torch.empty(0).long()
-        features = torch.cat(self._features) if self._features else torch.empty(0, 1)
-        return InverseSet(
-            provenance=Provenance.of(
-                problem.generator,
-                call=f"wb.inverse_sets.sample(G, [{', '.join(b.code for b in problem.bands)}], {call})",
-                seed=seed,
-                started=started,
-                passes=problem.passes,
-                partial=partial,
-            ),
-            method=method,
-            neurons=tuple(b.label for b in problem.bands),
-            limits=torch.stack([problem.low, problem.high], dim=1).cpu(),
-            distance=problem.space,
-            codes=codes,
-            outputs=outputs,
-            values=values,
-            walker=walkers,
-            step=step,
-            steps=torch.tensor(self._steps),
-            diversity=float(torch.pdist(features.float()).mean()) if len(features) > 1 else math.nan,
-            reference=self._units.reference,
-            nearest_codes=missed,
-            nearest_outputs=nearest.outputs,
-            nearest_values=nearest.values,
-            note="" if partial else self._note(len(codes), nearest),
-        )
-
-    def _note(self, found: int, nearest: Seen) -> str:
-        """Why there are fewer samples than were asked for."""
-        if found >= self._n:
-            return ""
-        if found:
-            return (
-                f"{found} of {self._n} samples after {self._steps[0]} and {self._steps[1]} gradient steps; give "
-                "more steps, or a wider band"
-            )
-        row = int(self._problem.outside_by(nearest.values.to(self._problem.low)).argmin())
-        reached = ", ".join(
-            f"{band.label} reached {float(value):.4g} for [{band.low:g}, {band.high:g}]"
-            for band, value in zip(self._problem.bands, nearest.values[row], strict=True)
-        )
-        return (
-            f"no seed reached the band in {self._steps[0]} gradient steps; the nearest: {reached}. Choose a band "
-            "nearer to that, or give more seed_steps"
-        )

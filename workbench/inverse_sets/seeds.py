@@ -19,13 +19,15 @@ from workbench.inverse_sets.problem import Problem, Seen
 from workbench.numerics.augmented_lagrangian import penalty, updated
 from workbench.progress import Cancelled, Step
 
-#: Draws of the prior on which units are measured, and among which the seeds start.
+#: Draws of the prior, at least, on which units are measured, and among which the seeds start.
 MEASURED = 256
 #: Starts are chosen among so many times as many draws, those that come nearest to the bands.
 _CHOICE = 4
 #: μ at the start, what it grows by, and the gradient steps between (the paper: 10, 10 and 100).
 _WEIGHT, _GROWTH, _INNER = 10.0, 10.0, 25
 _HEAVIEST = 1e6
+#: The same where the objective is followed to the end: a heavier weight leaves it no room to move.
+_INNER_TO_THE_END, _HEAVIEST_TO_THE_END = 100, 1e3
 #: Rate of Adam, in deviations of the prior.
 _RATE = 0.05
 #: Steps over which the objective's gain is judged.
@@ -52,14 +54,14 @@ class Units:
     seen: Seen
 
 
-def measure(problem: Problem, *, seed: int) -> Units:
-    """The units of a problem, from draws of the prior.
+def measure(problem: Problem, *, seed: int, seeds: int = 0) -> Units:
+    """The units of a problem, from draws of the prior, enough of them that so many seeds have a choice of starts.
 
     Raises:
         InverseSetError: a neuron that gives the same on all draws and has no gradient, or features that never
             vary.
     """
-    draws = problem.generator.latents(MEASURED, seed=seed)
+    draws = problem.generator.latents(max(MEASURED, _CHOICE * seeds), seed=seed)
     seen = problem.look(draws)
     for index, band in enumerate(problem.bands):
         values = seen.values[:, index]
@@ -70,18 +72,18 @@ def measure(problem: Problem, *, seed: int) -> Units:
             )
         if values.amax() == values.amin() and not _gradient_of(problem, draws[:32], index):
             raise InverseSetError(
-                f"{band.label} is dead here: it gives {float(values[0]):g} for all of {MEASURED} draws of "
+                f"{band.label} is dead here: it gives {float(values[0]):g} for all of {len(draws)} draws of "
                 f"{problem.generator.name}, and nothing changes it. Choose another channel, or the layer before "
                 "its activation"
             )
-    spread = 2 * float(seen.features.double().var(0).sum())
+    spread = 2 * float(seen.features.cpu().double().var(0).sum())
     if not spread > 0:
         raise InverseSetError(
             f"the features ({problem.distance}) are the same for all draws of {problem.generator.name}; take "
             "distances elsewhere"
         )
-    half = MEASURED // 2
-    reference = float((seen.features[:half] - seen.features[half:]).norm(dim=1).mean())
+    half = len(draws) // 2
+    reference = float((seen.features[:half] - seen.features[half : 2 * half]).norm(dim=1).mean())
     return Units(draws.std(0), spread, reference, draws, seen)
 
 
@@ -93,14 +95,9 @@ def _gradient_of(problem: Problem, codes: Tensor, index: int) -> bool:
 
 
 def starts(
-    problem: Problem, units: Units, count: int, *, seed: int
+    problem: Problem, units: Units, count: int
 ) -> tuple[Float[Tensor, "count *latent"], Float[Tensor, "rest *latent"]]:
-    """Draws to start from: of those that come nearest to the bands, `count` that lie far apart; and the others.
-
-    Where more are wanted than were measured, all are drawn anew.
-    """
-    if count > len(units.draws):
-        return problem.generator.latents(count, seed=seed + 1), units.draws
+    """Draws to start from: of those that come nearest to the bands, `count` that lie far apart; and the others."""
     order = problem.outside_by(units.seen.values).argsort(stable=True)
     near = order[: min(len(order), _CHOICE * count)]
     features = units.seen.features[near]
@@ -175,6 +172,7 @@ def search(
     lower = start.new_zeros(len(start), len(low))
     upper = lower.clone()
     weight = _WEIGHT
+    inner, heaviest = (_INNER_TO_THE_END, _HEAVIEST_TO_THE_END) if to_the_end else (_INNER, _HEAVIEST)
     kept, inside = start.clone(), torch.zeros(len(start), dtype=torch.bool, device=start.device)
     nearest = torch.full((len(start),), torch.inf, device=start.device, dtype=start.dtype)
     before: Tensor | None = None
@@ -211,10 +209,10 @@ def search(
         before = seen.values
         moved.grad = slope * scale
         adam.step()
-        if (taken + 1) % _INNER == 0:
+        if (taken + 1) % inner == 0:
             level = (seen.values - middle) / half
             lower, upper = updated(level + INNER_HALF, lower, weight), updated(INNER_HALF - level, upper, weight)
-            weight = min(weight * _GROWTH, _HEAVIEST)
+            weight = min(weight * _GROWTH, heaviest)
     return Seeds(
         kept, inside, problem.look(kept), len(objective) - 1, tuple(objective), lower, upper, weight, stopped
     )
