@@ -121,10 +121,6 @@ def test_from_one_code_the_distances_make_the_samples_diverse():
     assert (found.loc["one code, tangent, with distances", "diversity of seeds"] < 1e-3).all()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="full optimisation ends too early: its rule counts the steps before all samples were in the band",
-)
 def test_the_fast_sampler_needs_far_fewer_gradient_steps_than_full_optimisation():
     """Section 4.3."""
     found = FULL.table("sets").query("part == '4.3'").set_index(["method", "seed"])
