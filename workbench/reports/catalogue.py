@@ -184,17 +184,18 @@ def _declared(source: str, notebook: str) -> list[Parameter]:
     comments = {t.start[0]: t.string.lstrip("#").strip() for t in tokens if t.type == tokenize.COMMENT}
     found = []
     for node in body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        value = getattr(node, "value", None)
         try:
-            if len(targets) != 1 or not isinstance(targets[0], ast.Name) or value is None:
-                raise TypeError
-            default = ast.literal_eval(value)
-            _fitted(default, None)
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    default = _fitted(ast.literal_eval(value), None)
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                    default = _fitted(ast.literal_eval(value), None)
+                case _:
+                    raise TypeError
         except (TypeError, ValueError):
             wrong = ast.get_source_segment(source, node)
             raise ReportError(f"the parameters of {notebook} hold {wrong!r}; {expected}") from None
-        found.append(Parameter(targets[0].id, default, comments.get(node.end_lineno or 0, "")))
+        found.append(Parameter(name, default, comments.get(node.end_lineno or 0, "")))
     return found
 
 

@@ -15,10 +15,11 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # nbconvert's own page without what it fetches (require.js, MathJax, Mermaid, the widget manager). The policy holds
 # the browser to it: whatever a cell may contain, the page asks nobody for anything.
+_POLICY = "default-src 'unsafe-inline' 'unsafe-eval' data: blob:; form-action 'none'"
 _TEMPLATE = """\
 {%- extends 'index.html.j2' -%}
 {%- block html_head_js -%}
-<meta http-equiv="Content-Security-Policy" content="default-src 'unsafe-inline' 'unsafe-eval' data: blob:">
+<meta http-equiv="Content-Security-Policy" content="{{ resources.policy }}">
 {%- if resources.plotly_js %}<script>{{ resources.plotly_js }}</script>{% endif -%}
 {%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
@@ -39,7 +40,7 @@ _TEMPLATE = """\
 <p role="alert"><b>{{ record.status }}</b>: {{ record.cells[0] }} of {{ record.cells[1] }} cells were run.
 {{ record.error | e }}</p>
 {%- endif %}
-<p>{{ record.report | e }}, {{ record.started | e }}, {{ record.seconds }} s;
+<p>{{ record.report | e }}, {{ record.started | e }}, {{ record.seconds }} s, {{ record.device | e }};
 {% for name, version in record.versions.items() -%}
 {{ name | e }} {{ version | e }}{{ ", " if not loop.last }}
 {%- endfor %}
@@ -71,14 +72,14 @@ def page(notebook: Any, record: Mapping[str, Any]) -> str:
                 data["text/html"] = figure_element(data.pop(_PLOTLY), f"figure-{count}")
                 count += 1
     exporter = HTMLExporter(raw_template=_TEMPLATE, embed_images=True)
-    text, _ = exporter.from_notebook_node(
-        notebook, resources={"record": record, "plotly_js": get_plotlyjs() if count else ""}
-    )
-    return text
+    resources = {"record": record, "policy": _POLICY, "plotly_js": get_plotlyjs() if count else ""}
+    return exporter.from_notebook_node(notebook, resources=resources)[0]
 
 
 def figure_element(figure: Mapping[str, Any], name: str) -> str:
     """The HTML element of a Plotly figure, for a page that has plotly.js; Plotly escapes "<" in the figure's data.
+
+    Its tool bar has no button that sends the figure to Plotly's cloud.
 
     Args:
         figure: as Plotly's JSON.
@@ -86,6 +87,7 @@ def figure_element(figure: Mapping[str, Any], name: str) -> str:
     """
     return to_html(
         dict(figure),
+        config={"showSendToCloud": False, "displaylogo": False},
         full_html=False,
         include_plotlyjs=False,
         include_mathjax=False,

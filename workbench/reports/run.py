@@ -178,14 +178,16 @@ def _execute(report: Report, values: Mapping[str, Any], output: Path, cells: _Ce
             parameters=dict(values),
             kernel_name=NATIVE_KERNEL_NAME,
             kernel_manager_class=_ThisPython,
-            extra_arguments=["--log-level=40"],  # else a kernel warns of its transport in the terminal
+            extra_arguments=["--log-level=50"],  # else a kernel tells the terminal of its transport and its end
             progress_bar=False,
             on_cell_start=cells.started,
             on_cell_executed=cells.executed,
         )
     except PapermillExecutionError as error:
-        told = error.evalue.strip().splitlines() or [""]
-        return "failed", f"In [{error.exec_count}]: {error.ename}: {told[0]}"
+        if error.ename == KeyboardInterrupt.__name__:  # the kernel itself was interrupted
+            return "partial", ""
+        told = f"{error.ename}: {error.evalue}".strip().splitlines()[0].removesuffix(":")
+        return "failed", f"In [{error.exec_count}]: {told}"
     except DeadKernelError:
         _unmark(output, cells)
         return "failed", f"the kernel died after {cells.done} of {cells.total} cells, perhaps for want of memory"
