@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -68,6 +67,10 @@ def run(
     A report that was stopped or failed goes on from the results in its folder when it is run again with the same
     parameters. A cell that fails raises nothing here: the run says so.
 
+    `report.json` holds `report`, `title`, the path and SHA-256 of the `notebook`, all `parameters`, the `command`,
+    when it `started`, `status` (`running` until its end), `error`, `cells`, `seconds`, `versions`, the `device`
+    that `auto` takes here, and `files`: the SHA-256 of each file below the parameter `folder`.
+
     Args:
         name: of a report in the catalogue, or the path of a notebook that ends in `.ipynb`.
         parameters: values by name; those left out keep the notebook's defaults. A parameter `folder` that is an
@@ -84,7 +87,7 @@ def run(
     values = report.values(parameters)
     out = Path(out).resolve()
     if "folder" in values:
-        values["folder"] = os.path.abspath(values["folder"] or out / RESULTS)  # noqa: PTH100, as Path keeps ".."
+        values["folder"] = str(Path(values["folder"] or out / RESULTS).resolve())
     _claim(out, report, values)
     started, clock = datetime.now(UTC), time.perf_counter()
     record: dict[str, Any] = {
