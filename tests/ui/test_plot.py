@@ -111,3 +111,12 @@ def test_traces_that_cannot_be_selected_are_drawn_again_too():
     for height in (1, 2):
         plot.draw(go.Figure(go.Contour(z=[[0, height], [0, 0]])))
     assert plot.children[0].data[0].z[0][1] == 2
+
+
+def test_a_box_tells_the_span_that_it_covers(plot):
+    got = []
+    plot.on_span(lambda left, right: got.append((left, right)))
+    browser_selects(plot, LASSO)
+    browser_selects(plot, LASSO, BOX)
+    browser_selects(plot)
+    assert got == [(-1, 4)]

@@ -1,7 +1,7 @@
 // The sample grid: thousands of samples as tiles on one canvas; see workbench/ui/sample_grid.py.
 //
 // Traits read: sheets (what is in sheet_0, sheet_1 ...; its change is the signal to draw), values, labels,
-// arrangement, multiple, tile, height, current, parents, busy, name, empty_text, uid, only.
+// arrangement, captions, multiple, tile, height, current, parents, busy, name, empty_text, uid, only.
 // Traits written, at the end of a change only: selected, sort, activated {index, serial}.
 // Texts from Python are data: they go through textContent and fillText only.
 
@@ -244,7 +244,7 @@ class View {
       tile: () => this.resizeTiles(model.get("tile")),
       current: () => (this.redraw(), this.reveal(this.model.get("current"))),
     };
-    for (const name of ["sheets", "values", "labels", "sort", "only", "parents", "busy", "name", "height", "empty_text"])
+    for (const name of ["sheets", "values", "labels", "sort", "only", "parents", "busy", "captions", "name", "height", "empty_text"])
       this.handlers[name] = () => this.updateSoon();
     for (const [name, handler] of Object.entries(this.handlers)) model.on(`change:${name}`, handler);
 
@@ -600,7 +600,8 @@ class View {
     if (scale >= PIXELATED && !drawn) scale = Math.round(scale * ratio) / ratio; // equal pixels
     const w = Math.max(1, Math.round(fw * scale * ratio) / ratio);
     const h = Math.max(1, Math.round(fh * scale * ratio) / ratio);
-    const captioned = this.strip ? this.model.get("labels")?.length : this.sortedBy !== null && w >= 40;
+    const labelled = Boolean(this.model.get("labels")?.length) && (this.strip || this.model.get("captions"));
+    const captioned = this.strip ? labelled : (labelled || this.sortedBy !== null) && w >= 40;
     const caption = captioned ? 18 : 0;
     const n = this.order.length;
     const width = scroller.clientWidth;
@@ -697,8 +698,9 @@ class View {
     if (place === this.focus && this.el.classList.contains("wb-keys")) ring(ink.text, 1, 4, [2, 2]);
     if (this.strip) this.drawStripMarks(context, i, x, y, ring);
     else if (grid.caption) {
-      const value = this.model.get("values")?.[this.sortedBy]?.[i];
-      this.drawText(context, number(value, this.digits[this.sortedBy]), x, y + h + 13, w, selected ? ink.text : ink.muted);
+      const label = this.model.get("captions") && this.model.get("labels")?.[i];
+      const text = label || number(this.model.get("values")?.[this.sortedBy]?.[i], this.digits[this.sortedBy]);
+      this.drawText(context, text, x, y + h + 13, w + 4, selected ? ink.text : ink.muted);
     }
   }
 

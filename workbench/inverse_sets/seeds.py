@@ -30,8 +30,8 @@ _HEAVIEST = 1e6
 _INNER_TO_THE_END, _HEAVIEST_TO_THE_END = 100, 1e3
 #: Rate of Adam, in deviations of the prior.
 _RATE = 0.05
-#: Steps over which the objective's gain is judged.
-_SETTLING = 100
+#: Steps over which the objective's gain is judged, once all are in the bands.
+_SETTLING = 250
 #: Seeds aim at the inner half of the band (ε0 = ε / 2 in section 3.4).
 INNER_HALF = 0.5
 
@@ -76,7 +76,7 @@ def measure(problem: Problem, *, seed: int, seeds: int = 0) -> Units:
                 f"{problem.generator.name}, and nothing changes it. Choose another channel, or the layer before "
                 "its activation"
             )
-    spread = 2 * float(seen.features.double().var(0).sum())
+    spread = 2 * float(seen.features.cpu().double().var(0).sum())
     if not spread > 0:
         raise InverseSetError(
             f"the features ({problem.distance}) are the same for all draws of {problem.generator.name}; take "
@@ -177,6 +177,7 @@ def search(
     nearest = torch.full((len(start),), torch.inf, device=start.device, dtype=start.dtype)
     before: Tensor | None = None
     objective: list[float] = []
+    reached: int | None = None
     stopped = False
     while True:
         codes = (start + scale * moved).detach()
@@ -191,7 +192,9 @@ def search(
         features = seen.features
         objective.append(float(2 * (features - features.mean(0)).square().sum(1).mean()) / units.spread)
         taken = len(objective) - 1
-        done = bool(inside.all()) and (not to_the_end or _settled(objective))
+        if inside.all() and reached is None:
+            reached = taken
+        done = reached is not None and (not to_the_end or _settled(objective[reached:]))
         if done or stopped or taken >= steps:
             break
         try:
@@ -266,7 +269,7 @@ def lagrangian_slope(
 
 
 def _settled(objective: list[float]) -> bool:
-    """Whether the last rounds gained less than a hundredth."""
+    """Whether the last steps gained less than a hundredth on as many before."""
     if len(objective) <= 2 * _SETTLING:
         return False
     last, before = objective[-_SETTLING:], objective[-2 * _SETTLING : -_SETTLING]

@@ -54,21 +54,23 @@ class Walk:
         count, bands = len(codes), len(problem.bands)
         self._middle, self._half = (problem.low + problem.high) / 2, (problem.high - problem.low) / 2
         self._longest = length
-        self._lengths = codes.new_full((count,), length)
+        exact = torch.promote_types(codes.dtype, torch.float32)  # half a precision has no inverses
+        self._exact = torch.zeros((), device=codes.device, dtype=exact)
+        self._lengths = self._exact.new_full((count,), length)
         self._base = codes.detach().clone()
         self._moves = torch.zeros_like(self._base)
         self._fresh = torch.ones(count, dtype=torch.bool, device=codes.device)
         self._misses = torch.zeros(count, dtype=torch.long, device=codes.device)
-        self._aim = codes.new_zeros(count, bands)
-        self._error = codes.new_zeros(count, bands)
+        self._aim = self._exact.new_zeros(count, bands)
+        self._error = self._exact.new_zeros(count, bands)
         # a slice of each band for each walker, in another order for each band
         orders = [torch.randperm(count, generator=self._random) for _ in range(bands)]
-        self._slice = torch.stack(orders, dim=1).to(codes)
+        self._slice = torch.stack(orders, dim=1).to(self._exact)
         flat = codes.flatten(1).shape[1]
-        self._tangent = codes.new_zeros(count, flat)
-        self._normals = codes.new_zeros(count, bands, flat)
-        self._levels = codes.new_zeros(count, bands)
-        self._sum = seeds.seen.features[seeds.inside].sum(0)
+        self._tangent = self._exact.new_zeros(count, flat)
+        self._normals = self._exact.new_zeros(count, bands, flat)
+        self._levels = self._exact.new_zeros(count, bands)
+        self._sum = seeds.seen.features[seeds.inside].to(self._exact).sum(0)
         self._number = int(seeds.inside.sum())
         self._samples = [codes.detach()]
 
@@ -82,15 +84,15 @@ class Walk:
         inside = problem.inside(seen.values)
         moved = ~self._fresh
         new = inside & moved
-        level = (seen.values - self._middle) / self._half
+        level = ((seen.values - self._middle) / self._half).to(self._exact)
         self._learn(level, inside, moved)
         taken = (inside | self._fresh)[:, None]
         self._base = torch.where(taken.reshape(-1, *[1] * (codes.ndim - 1)), codes, self._base)
-        self._tangent = torch.where(taken, slope.flatten(1), self._tangent)
+        self._tangent = torch.where(taken, slope, self._tangent)
         self._normals = torch.where(taken[..., None], normals, self._normals)
         self._levels = torch.where(taken, level, self._levels)
         if bool(new.any()):
-            self._sum = self._sum + seen.features[new].sum(0)
+            self._sum = self._sum + seen.features[new].to(self._sum).sum(0)
             self._number += int(new.sum())
             self._samples.append(codes[new])
         self._fresh = torch.zeros_like(self._fresh)
@@ -116,10 +118,11 @@ class Walk:
             ]
             slope = torch.zeros_like(given)
             if self._diversity:
-                apart = (seen.features - centre).square().sum()
+                apart = (seen.features - centre.to(seen.features)).square().sum()
                 slope = torch.autograd.grad(apart, given)[0] * scale
             problem.passes["vjp"] += len(rows) * (len(normals) + self._diversity)
-            parts.append((*(part.detach() for part in seen), slope, torch.stack(normals, dim=1).flatten(2)))
+            slopes = (slope.flatten(1), torch.stack(normals, dim=1).flatten(2))
+            parts.append((*(part.detach() for part in seen), *(part.to(self._exact) for part in slopes)))
             return rows
 
         problem.generator.batches.map(go, codes)
@@ -160,9 +163,12 @@ class Walk:
         size = within.square().mean(1, keepdim=True).sqrt()
         within = within / size.clamp_min(torch.finfo(within.dtype).tiny)
         wanted = self._aim - self._error - self._levels
-        steps = self._lengths[:, None] * within + self._combined(inverse, wanted)
+        across = self._combined(inverse, wanted)
+        # a neuron that hardly answers would be followed beyond all codes
+        across = across / across.square().mean(1, keepdim=True).sqrt().clamp_min(1)
+        steps = self._lengths[:, None] * within + across
         steps[self._fresh] = 0
-        return steps.reshape(self._base.shape) * self._units.codes
+        return steps.reshape(self._base.shape).to(self._base) * self._units.codes
 
     def _combined(self, inverse: Tensor, along: Tensor) -> Tensor:
         """The combination of the normals whose products with them are `along`."""

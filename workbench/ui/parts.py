@@ -65,6 +65,12 @@ def table(rows: Mapping[str, str]) -> str:
     return f'<table style="font-size:13px;line-height:1.5;border-collapse:collapse">{cells}</table>'
 
 
+def note(text: str) -> str:
+    """A quiet line of text, in the theme's colours; it is escaped."""
+    style = "font-size:13px;line-height:1.5;color:var(--jp-ui-font-color2,#656d76)"
+    return f'<span style="{style}">{html.escape(text)}</span>'
+
+
 def close_all(widget: widgets.Widget) -> None:
     """Close every widget inside `widget`."""
     for child in getattr(widget, "children", ()):

@@ -21,13 +21,16 @@ class Plot(widgets.Box):
     Figures that are drawn later have as many traces as the first, of the same types. Points that carry a row
     as the first of their custom data can be selected with lasso and box, clicked, and hovered over.
 
+    Without `tools` the figure's buttons for zooming, selecting and saving are left out.
+
     >>> plot = Plot()
     >>> plot.on_select(lambda rows: print(rows))
     >>> plot.draw(figure)
     """
 
-    def __init__(self, **traits: Any) -> None:
+    def __init__(self, *, tools: bool = True, **traits: Any) -> None:
         super().__init__(**traits)
+        self._config = {} if tools else {"displayModeBar": False}
         self._widget: go.FigureWidget | None = None
         self._rendered = False
         self._outlines: list[dict[str, Any]] = []
@@ -35,6 +38,7 @@ class Plot(widgets.Box):
         self._click: Callable[[int], object] = lambda row: None
         self._hover: Callable[[int], object] = lambda row: None
         self._zoom: Callable[[Window | None], object] = lambda window: None
+        self._span: Callable[[float, float], object] = lambda left, right: None
 
     def draw(self, figure: go.Figure) -> None:
         """Show `figure`; what was selected is no longer.
@@ -44,6 +48,7 @@ class Plot(widgets.Box):
         """
         if self._widget is None:
             self._widget = go.FigureWidget(figure)
+            self._widget._config = {**self._widget._config, **self._config}
             self._listen(self._widget)
             self.children = [self._widget]
         else:
@@ -64,6 +69,10 @@ class Plot(widgets.Box):
     def on_zoom(self, callback: Callable[[Window | None], object]) -> None:
         """Call `callback` with the axes' new ranges when the user zooms or pans; None for a reset."""
         self._zoom = callback
+
+    def on_span(self, callback: Callable[[float, float], object]) -> None:
+        """Call `callback` with the left and the right end of a box that was drawn."""
+        self._span = callback
 
     def unselect(self) -> None:
         """Take the outlines of a selection away."""
@@ -112,6 +121,8 @@ class Plot(widgets.Box):
         if "selections" not in told or self._widget is None:
             return
         self._outlines = list(told["selections"] or ())
+        if self._outlines and self._outlines[-1]["type"] == "rect":
+            self._span(*sorted(float(self._outlines[-1][name]) for name in ("x0", "x1")))
         rows: list[int] = []
         for trace in self._widget.data:
             if self._outlines and trace.customdata is not None:

@@ -46,6 +46,7 @@ class SampleGrid(anywidget.AnyWidget):
     values = t.Dict(help="name -> one number (or None) for each sample").tag(sync=True)
     labels = t.List(t.Unicode(), help="one text for each sample, or none").tag(sync=True)
     arrangement = t.Enum(["grid", "strip"], "grid").tag(sync=True)
+    captions = t.Bool(False, help="labels stand below the pictures of a grid, too").tag(sync=True)
     multiple = t.Bool(True, help="several samples can be selected").tag(sync=True)
     tile = t.Int(64, help="longer side of a tile, CSS pixels").tag(sync=True)
     height = t.Int(420, help="greatest height of a grid, CSS pixels").tag(sync=True)
