@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 
 import plotly.graph_objects as go
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
+from workbench.ui.sprites import png
 from workbench.ui.theme import plotly_template
 
 
@@ -33,7 +35,7 @@ def gallery(
         raise ValueError("expected named rows of images (n, channels, height, width) or (n, height, width)")
     figure = make_subplots(len(rows), 1, subplot_titles=list(rows), vertical_spacing=0.3 / (3 * len(rows)))
     for place, pictures in enumerate(rows.values(), start=1):
-        figure.add_trace(go.Image(z=_tiled(pictures[:columns], value_range, columns)), row=place, col=1)
+        figure.add_trace(go.Image(source=_tiled(pictures[:columns], value_range, columns)), row=place, col=1)
     figure.update_layout(
         template=plotly_template(),
         height=len(rows) * (tile + 24) + 24,
@@ -58,7 +60,7 @@ def pictures(
     figure = make_subplots(1, len(named), subplot_titles=list(named), horizontal_spacing=0.1 / len(named))
     for place, picture in enumerate(named.values(), start=1):
         image = picture.reshape(-1, *picture.shape[-2:])
-        figure.add_trace(go.Image(z=_tiled(image[None], value_range, 1)), row=1, col=place)
+        figure.add_trace(go.Image(source=_tiled(image[None], value_range, 1)), row=1, col=place)
     figure.update_layout(
         template=plotly_template(),
         height=tile + 40,
@@ -71,11 +73,12 @@ def pictures(
     return figure
 
 
-def _tiled(pictures: Tensor, value_range: tuple[float, float], columns: int) -> list[list[list[int]]]:
-    """One row of pictures, filled up with white, as 8-bit colours (height, width, 3)."""
+def _tiled(pictures: Tensor, value_range: tuple[float, float], columns: int) -> str:
+    """One row of pictures, filled up with white, as a PNG in a `data:` address."""
     low, high = value_range
     images = pictures if pictures.ndim == 4 else pictures[:, None]
-    images = ((images.double() - low) / (high - low)).clamp(0, 1).expand(-1, 3, -1, -1)
+    images = ((images.double() - low) / (high - low)).clamp(0, 1).cpu()
     blank = torch.ones(columns - len(images), *images.shape[1:], dtype=images.dtype)
-    framed = torch.nn.functional.pad(torch.cat([images.cpu(), blank]), (1, 1, 1, 1), value=1.0)
-    return (255 * torch.cat(list(framed), dim=2)).round().to(torch.uint8).permute(1, 2, 0).tolist()
+    framed = torch.nn.functional.pad(torch.cat([images, blank]), (1, 1, 1, 1), value=1.0)
+    row = torch.cat(list(framed), dim=2)
+    return f"data:image/png;base64,{base64.b64encode(png(row)).decode()}"
