@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -12,8 +14,9 @@ from typer.testing import CliRunner
 
 import workbench as wb
 from tests.project import ROOT
-from workbench import cli
+from workbench import cli, reports
 from workbench.datasets import mnist
+from workbench.progress import Step
 from workbench.ui import assets
 from workbench.zoo import registry
 
@@ -183,3 +186,68 @@ def test_doctor_looks_for_the_lpips_backbone_where_torch_would(monkeypatch, tmp_
 def test_doctor_says_when_the_chromium_that_was_asked_for_does_not_exist(monkeypatch, tmp_path):
     monkeypatch.setenv("WORKBENCH_CHROMIUM", str(tmp_path / "no-chromium"))
     assert not findings()["Chromium"].good
+
+
+# -- reports -----------------------------------------------------------------------------------
+
+
+def test_reports_lists_every_report_with_its_parameters():
+    printed = run("reports").stdout
+    for report in reports.catalogue():
+        assert f"{report.name}: {report.title}" in printed
+        for p in report.parameters:
+            assert re.search(
+                rf"^{p.name} +{p.kind} +{re.escape(repr(p.default))} *{re.escape(p.meaning)}$", printed, re.M
+            )
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """What a report would have been run with; how the run ends is up to the test."""
+    calls = SimpleNamespace(arguments=None, status="finished", error="")
+
+    def fake(name, parameters, out, **options):
+        calls.arguments, calls.options = (name, parameters, out), options
+        options["progress"](Step(1, 4, "Part [1]"))
+        return reports.Run(name, out, calls.status, parameters, (1, 4), 2.0, calls.error)
+
+    monkeypatch.setattr(reports, "run", fake)
+    return calls
+
+
+def test_report_reads_values_as_literals_of_the_parameters_types(ran, tmp_path):
+    result = run("report", "flip-points", "-p", "images=60", "-p", "part=test=", "-p", "tolerance=1", "--out", "x")
+    assert result.exit_code == 0, result.stdout
+    assert ran.arguments == ("flip-points", {"images": 60, "part": "test=", "tolerance": 1.0}, Path("x"))
+    assert ran.options["command"].startswith("workbench ")
+    assert result.stdout == "finished: 1 of 4 cells in 2 s; x\n"  # and no bar where there is no terminal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["flip-pints"], "did you mean 'flip-points'?"),
+        (["flip-points", "-p", "imags=3"], "did you mean 'images'?"),
+        (["flip-points", "-p", "images=many"], "images is 'many'; expected int, such as the default 600"),
+        (["flip-points", "-p", "images"], "-p images is no parameter; expected -p key=value"),
+        (["flip-points", "-p", "images=3", "-p", "images=4"], "-p images is given twice"),
+    ],
+)
+def test_report_refuses_what_it_cannot_run_before_anything_runs(ran, arguments, told):
+    result = run("report", *arguments, "--out", "x")
+    assert (result.exit_code, ran.arguments) == (2, None)
+    assert told in result.stdout
+
+
+def test_report_tells_the_error_of_a_cell_in_a_line_and_fails(ran):
+    ran.status, ran.error = "failed", "In [4]: KeyError: 'k'"
+    result = run("report", "flip-points", "--out", "x")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == ["failed: 1 of 4 cells in 2 s; x", "In [4]: KeyError: 'k'"]
+
+
+def test_report_that_was_stopped_says_how_to_go_on(ran):
+    ran.status = "partial"
+    result = run("report", "flip-points", "--out", "x")
+    assert result.exit_code == 130
+    assert "run it again to go on" in result.stdout

@@ -36,7 +36,7 @@ def test_the_command_line_is_installed():
     assert script.value == "workbench.cli:app"
 
 
-@pytest.mark.parametrize("command", ["lab", "models", "doctor"])
+@pytest.mark.parametrize("command", ["lab", "models", "reports", "report", "doctor"])
 def test_the_command_line_explains_itself(command):
     workbench = Path(sys.executable).with_name("workbench")
     done = subprocess.run([workbench, command, "--help"], capture_output=True, text=True, check=True)

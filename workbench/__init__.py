@@ -12,7 +12,7 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
-    from workbench import boundaries, embeddings, flip_points, inverse_sets, models, subspaces, zoo
+    from workbench import boundaries, embeddings, flip_points, inverse_sets, models, reports, subspaces, zoo
     from workbench.models import Classifier, Generator, Neuron
     from workbench.results import load_result
     from workbench.zoo.loading import load
@@ -29,6 +29,7 @@ _MODULES = (
     "numerics",
     "metrics",
     "results",
+    "reports",
     "progress",
 )
 _NAMES = {
@@ -50,6 +51,7 @@ __all__ = [
     "load",
     "load_result",
     "models",
+    "reports",
     "subspaces",
     "zoo",
 ]

@@ -1,10 +1,12 @@
-"""The command line: open JupyterLab, list the models that ship, say what is missing."""
+"""The command line: open JupyterLab, list what ships, run a report, say what is missing."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -68,13 +70,97 @@ def models() -> None:
         shape = " x ".join(map(str, entry.input_shape))
         weights = "here" if entry.available else "missing"
         rows.append((entry.name, entry.kind, shape, f"{entry.parameters:,}", weights, entry.summary))
+    _table(rows)
+    for entry in registry.entries():
+        if not entry.available:
+            console.print(f"\n{entry.name}: {entry.advice}", **_PLAIN)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns under their names, which are the first row."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         console.print(line, style="bold" if row is rows[0] else None, **_PLAIN)
-    for entry in registry.entries():
-        if not entry.available:
-            console.print(f"\n{entry.name}: {entry.advice}", **_PLAIN)
+
+
+@app.command()
+def reports() -> None:
+    """List the reports that ship, with the parameters that each takes."""
+    from workbench.reports import catalogue
+
+    for report in catalogue():
+        console.print(f"{report.name}: {report.title}", style="bold green", **_PLAIN)
+        rows = [(p.name, p.kind, repr(p.default), p.meaning) for p in report.parameters]
+        _table([("parameter", "type", "default", "meaning"), *rows])
+        console.print()
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(help="A report of `workbench reports`, or a path that ends in .ipynb.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the notebook, the page, the results and the record of the run.")
+    ],
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="A parameter; give as many as you like."),
+    ] = None,
+) -> None:
+    """Run a report; run it again to go on where it stopped or failed."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    from workbench.reports import ReportError, find, run
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "about", Remaining(), "to go:")
+    section = TextColumn("{task.description}", markup=False)
+    quiet = not console.is_terminal
+    bar = Progress(*columns, section, console=console, disable=quiet, speed_estimate_period=86_400)
+    task = bar.add_task("", total=None)
+    try:
+        values = find(name).parse(_assignments(parameter or []))
+        with bar:
+            done = run(
+                name,
+                values,
+                out,
+                command=shlex.join(["workbench", *sys.argv[1:]]),
+                progress=lambda s: bar.update(task, completed=s.done, total=s.total, description=s.text),
+            )
+    except ReportError as error:
+        console.print(str(error), style="red", **_PLAIN)
+        raise typer.Exit(2) from None
+    console.print(
+        f"{done.status}: {done.cells[0]} of {done.cells[1]} cells in {done.seconds:.0f} s; {done.folder}",
+        style="green" if done.status == "finished" else "red",
+        **_PLAIN,
+    )
+    if done.error:
+        console.print(done.error, style="red", **_PLAIN)
+        raise typer.Exit(1)
+    if done.status == "partial":
+        console.print("run it again to go on with the results that are there", **_PLAIN)
+        raise typer.Exit(130)
+
+
+def _assignments(texts: list[str]) -> dict[str, str]:
+    """Names and texts from `key=value`.
+
+    Raises:
+        ReportError: something else, or a name twice.
+    """
+    from workbench.reports import ReportError
+
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ReportError(f"-p {text} is no parameter; expected -p key=value")
+        if name in found:
+            raise ReportError(f"-p {name} is given twice: as {found[name]!r} and as {value!r}")
+        found[name] = value
+    return found
 
 
 class Finding(NamedTuple):

@@ -1,0 +1,7 @@
+"""Reports: notebooks run with parameters, each with a page that opens without kernel or network."""
+
+from workbench.reports.catalogue import Parameter, Report, ReportError, catalogue, find
+from workbench.reports.page import page
+from workbench.reports.run import Run, run
+
+__all__ = ["Parameter", "Report", "ReportError", "Run", "catalogue", "find", "page", "run"]

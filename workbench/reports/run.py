@@ -1,0 +1,256 @@
+"""Running a report: checked parameters in, a notebook, a page and a record of what made them out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from traitlets import default
+
+from workbench.models import available_devices
+from workbench.progress import Cancelled, Progress, Step, terminal_progress
+from workbench.reports.catalogue import Report, ReportError, find, heading
+from workbench.reports.page import page
+from workbench.results import replace_file, versions
+
+FORMAT = 1
+NOTEBOOK, PAGE, RECORD, RESULTS = "report.ipynb", "report.html", "report.json", "results"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run of a report went.
+
+    Attributes:
+        report: its name.
+        folder: holds `report.ipynb`, `report.html`, `report.json` and, in `results`, what the report computed.
+        status: `finished`, `partial` (stopped) or `failed`.
+        parameters: all of them, as they came to be.
+        cells: code cells that were run to their end, and how many there are.
+        seconds: wall time.
+        error: of the cell that failed, in one line; empty if none did.
+    """
+
+    report: str
+    folder: Path
+    status: str
+    parameters: Mapping[str, Any]
+    cells: tuple[int, int]
+    seconds: float
+    error: str = ""
+
+
+def run(
+    name: str | Path,
+    parameters: Mapping[str, Any],
+    out: str | Path,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Run:
+    """Run a report in a kernel of this Python, and write its notebook as it goes, then its page and record.
+
+    A report that was stopped or failed goes on from the results in its folder when it is run again with the same
+    parameters. A cell that fails raises nothing here: the run says so.
+
+    `report.json` holds `report`, `title`, the path and SHA-256 of the `notebook`, all `parameters`, the `command`,
+    when it `started`, `status` (`running` until its end), `error`, `cells`, `seconds`, `versions`, the `device`
+    that `auto` takes here, and `files`: the SHA-256 of each file below the parameter `folder`.
+
+    Args:
+        name: of a report in the catalogue, or the path of a notebook that ends in `.ipynb`.
+        parameters: values by name; those left out keep the notebook's defaults. A parameter `folder` that is an
+            empty string becomes the folder `results` in `out`.
+        out: a new or empty folder, or that of the same report with the same parameters.
+        progress: told of each cell; the run stops before the next when it returns False, and at once on Ctrl-C.
+        command: what to record as having made this; the line of Python if empty.
+
+    Raises:
+        ReportError: before anything runs, for an unknown report or parameter, a value of another type, and a
+            folder that cannot be written or holds something else.
+    """
+    report = find(name)
+    values = report.values(parameters)
+    out = Path(out).resolve()
+    if "folder" in values:
+        values["folder"] = str(Path(values["folder"] or out / RESULTS).resolve())
+    _claim(out, report, values)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "report": report.name,
+        "title": report.title,
+        "notebook": str(report.path),
+        "sha256": report.sha256,
+        "parameters": values,
+        "command": command or f"wb.reports.run({str(name)!r}, {dict(parameters)!r}, {str(out)!r})",
+        "started": started.isoformat(timespec="seconds"),
+        "status": "running",
+        "versions": versions(),
+        "device": available_devices()[0],
+    }
+    _write(out, record)
+    cells = _Cells(report, bool(values), progress or terminal_progress())
+    status, error = _execute(report, values, out / NOTEBOOK, cells)
+    record |= {
+        "status": status,
+        "error": error,
+        "cells": [cells.done, cells.total],
+        "seconds": round(time.perf_counter() - clock, 1),
+        "files": _hashes(Path(values["folder"])) if "folder" in values else {},
+    }
+    _write(out, record)
+    if (out / NOTEBOOK).exists():
+        notebook = nbformat.read(out / NOTEBOOK, as_version=4)
+        text = page(notebook, record)
+        replace_file(out / PAGE, lambda part: part.write_text(text, encoding="utf-8"))
+    return Run(
+        report=report.name,
+        folder=out,
+        status=status,
+        parameters=values,
+        cells=(cells.done, cells.total),
+        seconds=record["seconds"],
+        error=error,
+    )
+
+
+class _ThisPython(AsyncKernelManager):
+    """Starts kernels of the Python that runs, whatever is installed for Jupyter under the name python3."""
+
+    @default("kernel_spec_manager")
+    def _only_the_native_kernel(self) -> KernelSpecManager:
+        return KernelSpecManager(parent=self, kernel_dirs=[])
+
+
+class _Cells:
+    """Follows papermill through the code cells, and tells of each before and after it runs."""
+
+    def __init__(self, report: Report, injected: bool, progress: Progress | None) -> None:
+        notebook = nbformat.read(report.path, as_version=4)
+        self.total = sum(c.cell_type == "code" and bool(c.source.strip()) for c in notebook.cells) + injected
+        self.done = 0
+        self.ran: set[int] = set()
+        self._section = report.title
+        self._progress = progress
+
+    def started(self, cell: Any, cell_index: int) -> None:
+        """Before any cell."""
+        if cell.cell_type == "markdown":
+            self._section = heading(cell.source) or self._section
+        elif cell.cell_type == "code" and cell.source.strip():
+            self._tell()
+
+    def executed(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
+        """After a code cell, be it that it failed."""
+        self.ran.add(cell_index)
+        self.done += execute_reply["content"]["status"] == "ok"
+        if self.done == self.total:
+            self._tell()
+
+    def _tell(self) -> None:
+        step = Step(self.done, self.total, self._section)
+        if self._progress is not None and self._progress(step) is False and self.done < self.total:
+            raise Cancelled(f"stopped after {self.done} of {self.total} cells")
+
+
+def _execute(report: Report, values: Mapping[str, Any], output: Path, cells: _Cells) -> tuple[str, str]:
+    """Run the notebook; the status, and the error of a cell that failed."""
+    output.unlink(missing_ok=True)
+    output.with_name(PAGE).unlink(missing_ok=True)
+    level = logging.getLogger("papermill").level
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it calls parameters unknown that it cannot parse
+    try:
+        papermill.execute_notebook(
+            _literal(report.path),
+            _literal(output),
+            parameters=dict(values),
+            kernel_name=NATIVE_KERNEL_NAME,
+            kernel_manager_class=_ThisPython,
+            extra_arguments=["--log-level=50"],  # else a kernel tells the terminal of its transport and its end
+            progress_bar=False,
+            on_cell_start=cells.started,
+            on_cell_executed=cells.executed,
+        )
+    except PapermillExecutionError as error:
+        if error.ename == KeyboardInterrupt.__name__:  # the kernel itself was interrupted
+            return "partial", ""
+        told = f"{error.ename}: {error.evalue}".strip().splitlines()[0].removesuffix(":")
+        return "failed", f"In [{error.exec_count}]: {told}"
+    except DeadKernelError:
+        _unmark(output, cells)
+        return "failed", f"the kernel died after {cells.done} of {cells.total} cells, perhaps for want of memory"
+    except (KeyboardInterrupt, Cancelled):
+        _unmark(output, cells)
+        return "partial", ""
+    finally:
+        logging.getLogger("papermill").setLevel(level)
+    return "finished", ""
+
+
+def _literal(path: Path) -> str:
+    """Papermill formats paths with the parameters: braces in one are meant as they stand."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _unmark(output: Path, cells: _Cells) -> None:
+    """Papermill marks every cell of a notebook that was stopped as completed: only those are that ran."""
+    if not output.exists():
+        return
+    notebook = nbformat.read(output, as_version=4)
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and index not in cells.ran:
+            cell.metadata.papermill["status"] = "pending"
+    replace_file(output, lambda part: nbformat.write(notebook, part))
+
+
+def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> None:
+    """Make sure that the folder can be written and holds nothing but this very report."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+        taken = any(out.iterdir())
+    except OSError as error:
+        raise ReportError(f"{out} cannot be written: {error.strerror}; give another folder") from error
+    if not taken:
+        return
+    try:
+        old = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        name, before = old["report"], dict(old["parameters"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ReportError(f"{out} holds something else than a report; give a new or an empty folder") from None
+    if name != report.name:
+        raise ReportError(f"{out} holds the report {name!r}; give {report.name!r} another folder")
+    changed = [k for k in {**before, **values} if k != "folder" and before.get(k) != values.get(k)]
+    if changed:
+        told = ", ".join(f"{k} was {before.get(k)!r} and is {values.get(k)!r}" for k in changed)
+        raise ReportError(f"{out} holds {name} of other parameters ({told}); give another folder")
+
+
+def _write(out: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(record, indent=1)
+    replace_file(out / RECORD, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file below a folder, by its path in it."""
+    hashes = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
