@@ -38,6 +38,7 @@ _NAMES = {
     "Neuron": "workbench.models",
     "load": "workbench.zoo.loading",
     "load_result": "workbench.results",
+    "open": "workbench.ui.tabs",
 }
 
 __all__ = [
@@ -62,7 +63,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"workbench.{name}")
     if name in _NAMES:
-        return getattr(import_module(_NAMES[name]), name)
+        return getattr(import_module(_NAMES[name]), "Tabs" if name == "open" else name)
     raise AttributeError(f"module 'workbench' has no attribute {name!r}")
 
 

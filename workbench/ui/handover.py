@@ -80,12 +80,14 @@ class Handover(widgets.VBox):
         panel: that is open underneath, or None.
         route: takes over where it is set (by a host with tabs for all methods, say): called with the method's
             name and the sample, in place of opening a panel here.
+        source: asked for the sample when a button is pressed, where it is set, in place of waiting for `offer`.
     """
 
     def __init__(self) -> None:
         self.sample: Sample | None = None
         self.panel: widgets.Widget | None = None
         self.route: Callable[[str, Sample], object] | None = None
+        self.source: Callable[[], Sample | None] | None = None
         self._said = widgets.HTML()
         self.buttons = {name: parts.button(target.button, target.tooltip) for name, target in _TARGETS.items()}
         for name, button in self.buttons.items():
@@ -100,7 +102,10 @@ class Handover(widgets.VBox):
     def offer(self, sample: Sample | None) -> None:
         """Make `sample` what the buttons send; None takes it away."""
         self.sample = sample
-        self._say(f"send {sample.name} to" if sample else "choose a sample above to send it to")
+        if self.source is not None:
+            self._say("send what is chosen above to")
+        else:
+            self._say(f"send {sample.name} to" if sample else "choose a sample above to send it to")
         self._enable()
 
     def send(self, method: str) -> None:
@@ -109,8 +114,9 @@ class Handover(widgets.VBox):
         Args:
             method: `flip_points`, `boundaries` or `subspaces`.
         """
-        sample = self.sample
+        sample = self.sample if self.source is None else self.source()
         if sample is None:
+            self._say("nothing is chosen above that could be sent on")
             return
         if self.route is not None:
             self.route(method, sample)
@@ -138,7 +144,7 @@ class Handover(widgets.VBox):
 
     def _enable(self) -> None:
         for button in self.buttons.values():
-            button.disabled = self.sample is None
+            button.disabled = self.sample is None and self.source is None
         self.leave.layout.display = None if self.panel is not None else "none"
 
     def close(self) -> None:

@@ -1,0 +1,89 @@
+"""All panels in tabs: made when first opened, and what is chosen in one becomes the query of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+import workbench as wb
+from workbench.models import ModelError
+
+
+def networks() -> tuple[wb.Generator, wb.Classifier]:
+    torch.manual_seed(0)
+    layers = [nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4), nn.Sigmoid(), nn.Unflatten(1, (1, 2, 2))]
+    G = wb.Generator(nn.Sequential(*layers), latent_shape=4, value_range=(0, 1), device="cpu", name="small")
+    C = wb.Classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2), device="cpu")
+    return G, C
+
+
+@pytest.fixture
+def tabs() -> Iterator:
+    opened = wb.open(*networks())
+    yield opened
+    opened.close()
+
+
+def test_there_is_a_tab_for_each_method_that_applies(tabs):
+    assert tabs._tab.titles == ("Subspace search", "Boundaries", "Inverse sets", "Flip points")
+    G, C = networks()
+    for given, titles in (
+        ((G,), ("Subspace search", "Boundaries")),
+        ((None, C), ("Flip points",)),
+    ):
+        other = wb.open(*given)
+        assert other._tab.titles == titles
+        other.close()
+
+
+def test_a_panel_is_made_when_its_tab_is_opened_and_only_then(tabs):
+    assert list(tabs.panels) == ["subspaces"] and tabs.current == "subspaces"
+    panel = tabs.show("flip_points")
+    assert isinstance(panel, wb.flip_points.Panel) and list(tabs.panels) == ["subspaces", "flip_points"]
+    assert tabs.show("flip_points") is panel
+    assert len(panel.x) == 60  # pictures of the generator
+
+
+def test_the_point_of_the_search_becomes_the_query_of_the_other_methods(tabs):
+    z = tabs.panels["subspaces"].search.points[0].latent
+    tabs.handover.buttons["boundaries"].click()
+    assert tabs.current == "boundaries" and torch.equal(tabs.panels["boundaries"].query, z)
+    tabs.handover.buttons["flip_points"].click()
+    assert tabs.current == "flip_points"
+    expected = tabs.generator.render(z[None])
+    assert torch.allclose(tabs.panels["flip_points"].query, expected)
+    assert torch.equal(tabs.sample.code, z) and torch.equal(tabs.sample.picture, expected[0])
+
+
+def test_where_nothing_can_be_sent_that_is_said(tabs):
+    tabs.show("flip_points")
+    tabs.handover.buttons["subspaces"].click()
+    assert tabs.current == "flip_points" and "nothing is chosen" in tabs.handover._said.value
+
+
+def test_a_generator_with_classes_has_its_first_one_fixed_but_for_the_map_of_all():
+    G = wb.load("glyphs-biggan", device="cpu")
+    opened = wb.open(G, wb.load("glyphs-cnn", device="cpu"))
+    try:
+        assert "Classes" in opened._tab.titles
+        assert torch.equal(opened.generator.bound, G.class_embeddings[0]) and opened.whole is G
+        assert torch.equal(wb.open(G.of_class(3)).generator.bound, G.class_embeddings[3])
+    finally:
+        opened.close()
+
+
+def test_what_cannot_be_opened_is_refused():
+    G, C = networks()
+    with pytest.raises(ModelError, match="nothing to open"):
+        wb.open()
+    with pytest.raises(ModelError, match=r"the generator is a Classifier; expected wb\.open\(G, C\)"):
+        wb.open(C, G)
+    opened = wb.open(G)
+    with pytest.raises(
+        ModelError, match="'flip_points' does not apply here; expected one of subspaces, boundaries"
+    ):
+        opened.show("flip_points")
+    opened.close()
