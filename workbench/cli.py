@@ -17,6 +17,8 @@ from rich.markup import escape
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 console = Console()
+#: Differences that `workbench verify` prints.
+_SHOWN = 20
 #: A line as it is: a narrow terminal wraps it, a pipe gets it whole, and brackets in it are no markup.
 _PLAIN: Any = {"soft_wrap": True, "highlight": False, "markup": False}
 
@@ -142,6 +144,38 @@ def report(
     if done.status == "partial":
         console.print("run it again to go on with the results that are there", **_PLAIN)
         raise typer.Exit(130)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="What `workbench report … --out` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Keep the second run in this folder.")] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Share by which numbers may differ on another device or with other versions.")
+    ] = 1e-3,
+) -> None:
+    """Run a report again and compare the numbers."""
+    from workbench.reports import ReportError
+    from workbench.reports import verify as again
+
+    try:
+        found = again(folder, out, tolerance=tolerance)
+    except ReportError as error:
+        console.print(str(error), style="red", **_PLAIN)
+        raise typer.Exit(2) from None
+    for name in found.changed:
+        console.print(f"{name} is not what the report wrote", style="red", **_PLAIN)
+    if found.run.status != "finished":
+        console.print(f"the second run is {found.run.status}: {found.run.error}", style="red", **_PLAIN)
+    for difference in found.differences[:_SHOWN]:
+        console.print(f"{difference.where}: was {difference.before}, is {difference.now}", style="red", **_PLAIN)
+    if len(found.differences) > _SHOWN:
+        console.print(f"and {len(found.differences) - _SHOWN} more", style="red", **_PLAIN)
+    how = f"within {found.tolerance:g} ({found.why})" if found.tolerance else "equal"
+    told = f"{found.compared - len(found.differences)} of {found.compared} values are {how}"
+    console.print(told, style="green" if found.holds else "red", **_PLAIN)
+    if not found.holds:
+        raise typer.Exit(1)
 
 
 def _assignments(texts: list[str]) -> dict[str, str]:

@@ -3,5 +3,18 @@
 from workbench.reports.catalogue import Parameter, Report, ReportError, catalogue, find
 from workbench.reports.page import page
 from workbench.reports.run import Run, run
+from workbench.reports.verify import Difference, Verification, verify
 
-__all__ = ["Parameter", "Report", "ReportError", "Run", "catalogue", "find", "page", "run"]
+__all__ = [
+    "Difference",
+    "Parameter",
+    "Report",
+    "ReportError",
+    "Run",
+    "Verification",
+    "catalogue",
+    "find",
+    "page",
+    "run",
+    "verify",
+]

@@ -1,0 +1,136 @@
+"""A report is run again, and its numbers are compared with those that it gave."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.reports import notebooks
+from workbench import reports
+from workbench.reports import ReportError, Run, verify
+
+MODULE = importlib.import_module("workbench.reports.verify")
+
+TABLE = "name,diversity,seconds\na,1.5,3.0\nb,,4.0\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A report that was run in a kernel."""
+    folder = tmp_path_factory.mktemp("verify")
+    notebook = notebooks.write(folder / "squares.ipynb", notebooks.SQUARES)
+    return reports.run(notebook, {"size": 5}, folder / "out", progress=lambda step: None).folder
+
+
+@pytest.fixture
+def second(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A report of three files, and what a second run of it would write."""
+    first, asked = tmp_path / "first", []
+
+    def write(folder: Path, *, diversity: str = "1.5", weight: float = 2.0, versions: dict | None = None) -> Path:
+        results = folder / "results"
+        results.mkdir(parents=True)
+        seconds = len(asked)
+        (results / "sets.csv").write_text(TABLE.replace("1.5", diversity).replace("3.0", str(seconds)))
+        (results / "runs.json").write_text(json.dumps({"ended": str(folder), "settings": {"n": [1, 2]}}))
+        save_file({"w": torch.tensor([1.0, weight])}, results / "kept.safetensors")
+        record = {
+            "report": "squares",
+            "notebook": str(notebooks.write(tmp_path / "squares.ipynb")),
+            "sha256": "0",
+            "parameters": {"size": 4, "folder": str(results)},
+            "status": "finished",
+            "versions": versions or MODULE.versions(),
+            "device": MODULE.available_devices()[0],
+            "files": hashes(results),
+        }
+        (folder / "report.json").write_text(json.dumps(record))
+        return folder
+
+    def again(**differing):
+        def run(name, parameters, out, *, progress=None):
+            asked.append((name, dict(parameters)))
+            folder = write(Path(out) / "again", **differing)
+            return Run("squares", folder, "finished", {"folder": str(folder / "results")}, (1, 1), 1.0)
+
+        monkeypatch.setattr(MODULE, "run", run)
+        return verify(first, tmp_path / "second")
+
+    return write, first, again, asked
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return importlib.import_module("workbench.reports.run")._hashes(folder)
+
+
+def test_a_report_that_gives_the_same_again_holds_and_leaves_nothing_behind(made):
+    found = verify(made, progress=lambda step: None)
+    assert found.holds and found.tolerance == 0 and found.compared == 1
+    assert not found.run.folder.exists()
+    assert (made / "results" / "squares.csv").is_file()
+
+
+def test_times_and_places_are_not_compared_and_missing_numbers_are_the_same(second):
+    write, first, again, asked = second
+    write(first)
+    found = again()
+    assert found.holds and not found.differences
+    # the columns, a name and a diversity in each of two rows, two settings, a shape and two weights
+    assert found.compared == 1 + 4 + 2 + 3
+    ((name, parameters),) = asked
+    assert name == first.parent / "squares.ipynb" and parameters == {"size": 4}
+
+
+def test_each_value_that_differs_is_named_with_its_place(second):
+    write, first, again, _ = second
+    write(first)
+    found = again(diversity="1.5000001", weight=3.0)
+    assert not found.holds
+    told = {d.where: (d.before, d.now) for d in found.differences}
+    assert told == {
+        "sets.csv, row 0, diversity": ("1.5", "1.5000001"),
+        "kept.safetensors, w[1]": ("2.0", "3.0"),
+    }
+
+
+def test_with_other_versions_numbers_may_differ_a_little_and_the_reason_is_said(second):
+    write, first, again, _ = second
+    write(first, versions={"torch": "1.0"})
+    found = again(diversity="1.5001")
+    assert found.holds and found.tolerance == 1e-3 and found.why == "other versions"
+
+
+def test_results_that_were_changed_since_are_told(second):
+    write, first, again, _ = second
+    write(first)
+    (first / "results" / "sets.csv").write_text(TABLE.replace("1.5", "9.5"))
+    found = again()
+    assert found.changed == ("sets.csv",) and not found.holds
+    assert [d.where for d in found.differences] == ["sets.csv, row 0, diversity"]
+
+
+def test_a_value_that_one_run_lacks_is_a_difference(second):
+    write, first, again, _ = second
+    write(first)
+    (first / "results" / "more.json").write_text("[1]")
+    (difference,) = again().differences
+    assert (difference.where, difference.before, difference.now) == ("more.json[0]", "1", "nothing")
+
+
+def test_what_is_no_finished_report_is_refused(tmp_path, second):
+    write, first, *_ = second
+    with pytest.raises(ReportError, match="holds no report"):
+        verify(tmp_path / "nowhere")
+    write(first)
+    record = json.loads((first / "report.json").read_text())
+    (first / "report.json").write_text(json.dumps({**record, "status": "partial"}))
+    with pytest.raises(ReportError, match="is partial; run it to its end first"):
+        verify(first)
+    (first / "report.json").write_text(json.dumps({**record, "parameters": {}}))
+    with pytest.raises(ReportError, match="no parameter `folder`"):
+        verify(first)
