@@ -215,11 +215,12 @@ def ran(monkeypatch):
     return calls
 
 
-def test_report_reads_values_as_literals_of_the_parameters_types(ran, tmp_path):
+def test_report_reads_values_as_literals_of_the_parameters_types(ran, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/bin/workbench", "report", "flip points"])
     result = run("report", "flip-points", "-p", "images=60", "-p", "part=test=", "-p", "tolerance=1", "--out", "x")
     assert result.exit_code == 0, result.stdout
     assert ran.arguments == ("flip-points", {"images": 60, "part": "test=", "tolerance": 1.0}, Path("x"))
-    assert ran.options["command"].startswith("workbench ")
+    assert ran.options["command"] == "workbench report 'flip points'"
     assert result.stdout == "finished: 1 of 4 cells in 2 s; x\n"  # and no bar where there is no terminal
 
 
