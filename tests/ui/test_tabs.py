@@ -58,6 +58,21 @@ def test_the_point_of_the_search_becomes_the_query_of_the_other_methods(tabs):
     assert torch.equal(tabs.sample.code, z) and torch.equal(tabs.sample.picture, expected[0])
 
 
+def test_a_picture_is_sent_on_by_the_code_that_an_encoder_gives_it():
+    G, C = networks()
+    torch.manual_seed(1)
+    inverse = wb.Classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 4)), (1, 2, 2), device="cpu")
+    opened = wb.open(G, C, encoder=wb.inverse_sets.Encoder(inverse, "1"))
+    try:
+        picture = opened.show("flip_points").query
+        opened.handover.buttons["subspaces"].click()
+        assert opened.current == "subspaces"
+        assert torch.allclose(opened.sample.code, inverse.scores(picture)[0])
+        assert torch.equal(opened.sample.picture, picture[0])
+    finally:
+        opened.close()
+
+
 def test_where_nothing_can_be_sent_that_is_said(tabs):
     tabs.show("flip_points")
     tabs.handover.buttons["subspaces"].click()

@@ -23,12 +23,14 @@ _DRAWN = 60
 
 @dataclass(frozen=True)
 class _Method:
-    """One tab: its title, when there is one, how its panel is made, what is chosen in it, and how it is asked."""
+    """One tab: its title, when there is one, how its panel is made, the code or the picture that is chosen in it,
+    and how it is asked."""
 
     title: str
     fits: Callable[[Tabs], bool]
     make: Callable[[Any, Tabs], widgets.Widget]
     chosen: Callable[[Any], Tensor | None] = lambda panel: None
+    picture: Callable[[Any], Tensor | None] = lambda panel: None
     ask: Callable[[Any, Sample], object] | None = None
 
 
@@ -36,7 +38,8 @@ class Tabs(widgets.VBox):
     """The panels of all methods that apply to a generator, a classifier, or both; see `wb.open`.
 
     A panel is made when its tab is first opened. The buttons below send what is chosen in the open tab (the point
-    of the search, the query of the boundaries, the sample of an inverse set that was clicked) to another.
+    of the search, the query of the boundaries, the sample of an inverse set that was clicked) to another; the
+    picture whose flip points are shown, too, where the encoder's codes are the generator's latents.
 
     Args:
         generator, classifier: one of them at least. A generator with classes has one fixed for all tabs but that
@@ -132,10 +135,17 @@ class Tabs(widgets.VBox):
     def _chosen(self) -> Sample | None:
         """What is chosen in the open tab, and can be sent on."""
         panel = self.panels.get(self.current)
-        code = None if panel is None else _METHODS[self.current].chosen(panel)
-        if code is None or self.generator is None or self.classifier is None or not _fit(self):
+        if panel is None or self.generator is None or self.classifier is None or not _fit(self):
             return None
-        picture = pictures_for(self.classifier, self.generator)(self.generator.render(code[None]))[0]
+        code, picture = _METHODS[self.current].chosen(panel), _METHODS[self.current].picture(panel)
+        if code is not None:
+            picture = pictures_for(self.classifier, self.generator)(self.generator.render(code[None]))[0]
+        elif (
+            picture is not None and self.encoder is not None and self.encoder.shape == self.generator.latent_shape
+        ):
+            code = self.encoder(picture[None].to(self.generator.device, self.generator.dtype))[0]
+        if code is None or picture is None:
+            return None
         self.sample = Sample(
             self.generator,
             self.classifier,
@@ -215,6 +225,7 @@ _METHODS = {
         "Flip points",
         lambda tabs: tabs.classifier is not None,
         lambda panel, tabs: panel(tabs.classifier, _inputs(tabs), seed=tabs.seed),
+        picture=lambda panel: None if panel.query is None else panel.query[0],
         ask=lambda panel, sample: panel.one.ask(sample.picture.cpu(), sample.picture_source),
     ),
 }
