@@ -199,14 +199,14 @@ _METHODS = {
         lambda tabs: tabs.generator is not None,
         lambda panel, tabs: panel(tabs.generator, seed=tabs.seed),
         lambda panel: panel.search.points[panel.search.current].latent,
-        lambda panel, sample: panel.new_start(sample.code),
+        ask=lambda panel, sample: panel.new_start(sample.code),
     ),
     "boundaries": _Method(
         "Boundaries",
         lambda tabs: tabs.generator is not None,
         lambda panel, tabs: panel(tabs.generator, seed=tabs.seed),
         lambda panel: panel.query,
-        lambda panel, sample: panel.ask(sample.code, sample.code_source),
+        ask=lambda panel, sample: panel.ask(sample.code, sample.code_source),
     ),
     "inverse_sets": _Method(
         "Inverse sets",
