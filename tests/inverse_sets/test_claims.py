@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from tests.inverse_sets.networks import identity, linear
 from workbench.inverse_sets import Encoder
 from workbench.inverse_sets.claims import best_of_ppgn, claims, table_1
-from workbench.inverse_sets.study import Models, Settings, runs, spread, study
+from workbench.inverse_sets.study import Models, Settings, runs, study
 from workbench.results import Tables
 
 NEURON = "class 3 in [4, 5]"
@@ -82,11 +81,6 @@ def test_what_does_not_hold_is_said(tmp_path: Path):
 
 def test_nothing_measured_gives_no_claims(tmp_path: Path):
     assert len(claims(Tables(tmp_path))) == len(table_1(Tables(tmp_path))) == 0
-
-
-def test_the_spread_of_two_points_is_their_distance():
-    assert spread(torch.tensor([[0.0, 0.0], [3.0, 4.0]])) == 5
-    assert torch.tensor(spread(torch.zeros(1, 2))).isnan()
 
 
 def test_a_folder_keeps_to_one_size_and_unknown_parts_are_refused(tmp_path: Path):

@@ -175,8 +175,10 @@ def test_each_step_shows_the_samples_so_far() -> None:
             numbers.append(len(shown))
         return True
 
-    run(sample_steps(G, band(C, 0, 1, 0.5, 1.0), 50, distance="pixel"), watch)
+    watched = run(sample_steps(G, band(C, 0, 1, 0.5, 1.0), 50, distance="pixel"), watch)
     assert numbers and numbers == sorted(numbers)
+    # whoever watches, and however often: the record says what the samples cost
+    assert watched.provenance.passes == sample(G, band(C, 0, 1, 0.5, 1.0), 50, distance="pixel").provenance.passes
 
 
 def test_a_result_is_saved_and_loaded(tmp_path: Path) -> None:

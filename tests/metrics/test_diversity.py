@@ -1,11 +1,11 @@
-"""Equation (3) of E-GBAS, with its square."""
+"""Equation (3) of E-GBAS, with its square; the mean distance of two samples."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from workbench.metrics import concentration, deviation_image, pixel_deviation
+from workbench.metrics import concentration, deviation_image, mean_distance, pixel_deviation
 
 
 def test_it_is_the_standard_deviation_of_each_pixel_as_a_share_of_the_range():
@@ -31,3 +31,8 @@ def test_concentration_is_the_largest_pixels_share_of_the_squares():
     assert concentration(image) == 1
     assert concentration(torch.ones(1, 2, 5)) == pytest.approx(0.1)
     assert concentration(torch.tensor([3.0, 1.0, 1.0, 1.0]), share=0.25) == pytest.approx(9 / 12)
+
+
+def test_the_mean_distance_of_two_points_is_their_distance():
+    assert mean_distance(torch.tensor([[0.0, 0.0], [3.0, 4.0]])) == 5
+    assert torch.tensor(mean_distance(torch.zeros(1, 2))).isnan()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Callable
 from collections.abc import Generator as Steps
@@ -27,7 +26,7 @@ from workbench.progress import Step
 from workbench.ui import parts
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot, Window
-from workbench.ui.sprites import frames, pack, png
+from workbench.ui.sprites import data_url, frames, pack, png
 from workbench.ui.theme import NEUTRAL_AXIS, plotly_template
 
 #: Places a side that the cursor finds, and pictures a side of the background.
@@ -215,7 +214,7 @@ class PlaneView(widgets.VBox):
         places = _grid((x0 + half[0], x1 - half[0], y0 + half[1], y1 - half[1]), _TILES)
         shown = self._pictures(plane.points(places))
         sheet = pack(frames(shown, self._pictures.value_range, max_side=32), max_columns=_TILES, format="png")
-        return f"data:{sheet.mime};base64,{base64.b64encode(sheet.data).decode()}"
+        return data_url(sheet.data, sheet.mime)
 
     def _arrived(self, reading: Reading) -> None:
         self._reading = reading

@@ -75,10 +75,15 @@ class Band:
         return self.high - self.low
 
 
+def gives_score(classifier: Classifier, neuron: Neuron) -> bool:
+    """Whether a neuron is a class's score: a unit of the last layer, which has one for each class."""
+    last = classifier.layers[-1]
+    return neuron.layer == last.name and last.shape == (len(classifier.class_names),)
+
+
 def label(classifier: Classifier, neuron: Neuron) -> str:
     """A neuron in short: `14[3]`, `6[12, mean]`, `6[12, (6, 6)]`, or `class cat` for a score."""
-    layer = classifier.layers[neuron.layer]
-    if layer.name == classifier.layers[-1].name and layer.shape == (len(classifier.class_names),):
+    if gives_score(classifier, neuron):
         return f"class {classifier.class_names[neuron.channel]}"
     where = neuron.reduce or (neuron.position if neuron.position is not None else "")
     return f"{neuron.layer}[{neuron.channel}{f', {where}' if where != '' else ''}]"

@@ -95,7 +95,7 @@ def ppgn_chains(
             if len(rows):
                 kept.add(codes[rows], problem.look(codes[rows]), rows, step + 1)
             try:
-                yield Sampled(step + 1, steps, f"{len(kept)} samples", so_far=lambda: kept.result(partial=True))
+                yield Sampled(step + 1, steps, f"{len(kept)} samples", so_far=kept.so_far)
             except Cancelled:
                 return kept.result(partial=True)
         return kept.result(partial=False)
@@ -182,9 +182,6 @@ def rejection(
     kept = Collector(problem, units, n, function="rejection", call=call, method="rejection", seed=seed)
     parts = generator.latents(draws, seed=seed).split(_DRAWN)
 
-    def so_far() -> InverseSet:
-        return kept.result(partial=True)
-
     def go() -> Steps[Sampled, None, InverseSet]:
         for step, codes in enumerate(parts):
             seen = problem.look(codes)
@@ -193,9 +190,7 @@ def rejection(
             if len(kept) >= n:
                 break
             try:
-                yield Sampled(
-                    step + 1, len(parts), f"{len(kept)} samples", so_far=lambda: kept.result(partial=True)
-                )
+                yield Sampled(step + 1, len(parts), f"{len(kept)} samples", so_far=kept.so_far)
             except Cancelled:
                 return kept.result(partial=True)
         return kept.result(partial=False)

@@ -38,8 +38,8 @@ _MEASURES = (
 )
 #: What counts as close: a tenth.
 _CLOSE = 0.1
-#: Seeds, which walk together.
-_WALKERS = 10
+#: Seeds, which walk together, and chains of PPGN.
+WALKERS = 10
 
 Claim = Callable[[str, str, bool], None]
 
@@ -156,7 +156,7 @@ def _control(claim: Claim, results: Tables) -> None:
         claim(text, here, means.loc[method, "passes"] < theirs["passes"].min())
     found = _part(results, "table 1")
     for method, group in _by(found[found["method"].isin(OURS)], "method"):
-        fewest = math.ceil((group["samples"].max() - _WALKERS) / _WALKERS)
+        fewest = math.ceil((group["samples"].max() - WALKERS) / WALKERS)
         here = f"{group['steps'].mean():.0f} gradient steps on average, {group['steps'].max():.0f} at most; "
         here += f"{fewest} at least"
         text = f"Section 3.3: after the seeds, {method} needs less than twice the fewest gradient steps"
@@ -268,7 +268,7 @@ def _several(claim: Claim, results: Tables) -> None:
             here = f"{group['samples'].mean():.0f} samples, {group['inside'].mean():.0%} in both bands, after "
             here += f"{group['seed_steps'].mean():.0f} and {group['steps'].mean():.0f} gradient steps; "
             here += f"{_covered(group)}"
-            held = group["inside"].min() == 1 and group["samples"].min() > _WALKERS
+            held = group["inside"].min() == 1 and group["samples"].min() > WALKERS
             claim(f"{part.capitalize()}: the intersection is sampled, {neurons}", here, held)
 
 
@@ -287,8 +287,11 @@ def _plain(claim: Claim, results: Tables) -> None:
 
 def _part(results: Tables, name: str) -> pd.DataFrame:
     """The rows of one part of the study; none where nothing was measured."""
-    sets = results.table("sets").astype({"part": str}) if len(results.table("sets")) else results.table("sets")
-    return sets[sets["part"] == name] if len(sets) else sets
+    sets = results.table("sets")
+    if not len(sets):
+        return sets
+    sets = sets.astype({"part": str})
+    return sets[sets["part"] == name]
 
 
 def _by(table: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from workbench.inverse_sets.problem import Problem, Seen
 from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.seeds import Seeds, Units
+from workbench.metrics import mean_distance
 from workbench.results import Provenance
 
 #: Features of so many samples are kept, to measure the diversity on.
@@ -84,17 +85,24 @@ class Collector:
         self._parts.append(tuple(part.detach().cpu() for part in taken))  # type: ignore[arg-type]
         self._number += len(codes)
 
+    def so_far(self) -> InverseSet:
+        """The samples as they stand, for whoever watches: no picture is looked at again, so no pass is counted."""
+        return self._result(partial=True, again=False)
+
     def result(self, *, partial: bool) -> InverseSet:
         """The samples; those whose pictures say otherwise when they are looked at again are left out."""
+        return self._result(partial=partial, again=self._held)
+
+    def _result(self, *, partial: bool, again: bool) -> InverseSet:
         problem = self._problem
         codes, outputs, values, walkers, step = (torch.cat(part) for part in zip(*self._parts, strict=True))
-        if len(codes) and self._held:
+        if len(codes) and again:
             values = problem.values_of(outputs).cpu()
             rows = ((values >= problem.low.cpu()) & (values <= problem.high.cpu())).all(1)
             codes, outputs, values, walkers, step = (
                 part[rows] for part in (codes, outputs, values, walkers, step)
             )
-        features = torch.cat(self._features).float() if self._features else torch.empty(0, 1)
+        features = torch.cat(self._features) if self._features else torch.empty(0, 1)
         return InverseSet(
             provenance=Provenance.of(
                 problem.generator,
@@ -114,7 +122,7 @@ class Collector:
             walker=walkers,
             step=step,
             steps=torch.tensor(self._steps),
-            diversity=float(torch.pdist(features).mean()) if len(features) > 1 else math.nan,
+            diversity=mean_distance(features),
             reference=self._units.reference,
             nearest_codes=self._nearest[0],
             nearest_outputs=self._nearest[1],

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from workbench.inverse_sets.bands import Band, InverseSetError, as_bands
+from workbench.inverse_sets.bands import Band, InverseSetError, as_bands, gives_score
 from workbench.models import Classifier, Generator
 from workbench.models.latent import Resize, pictures_for
 
@@ -208,11 +208,14 @@ class Problem:
         self.passes["forward"] += len(codes)
         neuron, classifier = self.bands[0].neuron, self.bands[0].classifier
         outputs = self.generator(codes)
-        layer = classifier.layers[neuron.layer]
-        read = classifier.read(self._fit[classifier](outputs), [layer])[layer.name]
-        if layer.name == classifier.layers[-1].name and read.ndim == 2:
+        read = classifier.read(self._fit[classifier](outputs), [neuron.layer])[neuron.layer]
+        if gives_score(classifier, neuron):
             return outputs, read.log_softmax(1)[:, neuron.channel]
         return outputs, neuron.read(read)
+
+    def levels(self, values: Float[Tensor, "n bands"]) -> Float[Tensor, "n bands"]:
+        """Activations from the middle of their bands, in half widths: -1 and 1 at the ends."""
+        return (values - (self.low + self.high) / 2) / ((self.high - self.low) / 2)
 
     def inside(self, values: Float[Tensor, "n bands"]) -> Bool[Tensor, " n"]:
         """Whether all of a row's activations lie in their bands, by a thousandth of the width at least."""

@@ -96,8 +96,7 @@ def sample_steps(
         diversity=diversity,
         clip=clip,
     )
-    seeds = None
-    while seeds is None:
+    while True:
         try:
             at = next(hunt)
         except StopIteration as end:
@@ -107,10 +106,8 @@ def sample_steps(
             yield Sampled(len(kept), n, at.text, so_far=None)
         except Cancelled:
             seeds = stop(hunt, at)
+            break
     kept.seeds(seeds)
-
-    def so_far() -> InverseSet:
-        return kept.result(partial=True)
 
     reached = int(seeds.inside.sum())
     if seeds.stopped or method == "full" or not reached or len(kept) >= n:
@@ -123,9 +120,9 @@ def sample_steps(
         if len(kept) >= n:
             break
         try:
-            yield Sampled(len(kept), n, f"{len(kept)} samples", so_far=so_far)
+            yield Sampled(len(kept), n, f"{len(kept)} samples", so_far=kept.so_far)
         except Cancelled:
-            return so_far()
+            return kept.result(partial=True)
     return kept.result(partial=False)
 
 

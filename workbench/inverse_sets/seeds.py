@@ -121,7 +121,6 @@ class Seeds:
         inside: (k,) whether they are.
         seen: of the codes.
         steps: gradient steps.
-        objective: the mean squared distance of two seeds' features, in that of two draws, after each step.
         lower, upper: (k, bands) multipliers of the two ends at the end.
         weight: μ at the end.
         stopped: the search was cancelled.
@@ -131,7 +130,6 @@ class Seeds:
     inside: Bool[Tensor, " k"]
     seen: Seen
     steps: int
-    objective: tuple[float, ...]
     lower: Float[Tensor, "k bands"]
     upper: Float[Tensor, "k bands"]
     weight: float
@@ -167,9 +165,7 @@ def search(
     scale = units.codes
     moved = nn.Parameter(torch.zeros_like(start))
     adam = torch.optim.Adam([moved], _RATE)
-    low, high = problem.low, problem.high
-    middle, half = (low + high) / 2, (high - low) / 2
-    lower = start.new_zeros(len(start), len(low))
+    lower = start.new_zeros(len(start), len(problem.bands))
     upper = lower.clone()
     weight = _WEIGHT
     inner, heaviest = (_INNER_TO_THE_END, _HEAVIEST_TO_THE_END) if to_the_end else (_INNER, _HEAVIEST)
@@ -213,12 +209,10 @@ def search(
         moved.grad = slope * scale
         adam.step()
         if (taken + 1) % inner == 0:
-            level = (seen.values - middle) / half
+            level = problem.levels(seen.values)
             lower, upper = updated(level + INNER_HALF, lower, weight), updated(INNER_HALF - level, upper, weight)
             weight = min(weight * _GROWTH, heaviest)
-    return Seeds(
-        kept, inside, problem.look(kept), len(objective) - 1, tuple(objective), lower, upper, weight, stopped
-    )
+    return Seeds(kept, inside, problem.look(kept), len(objective) - 1, lower, upper, weight, stopped)
 
 
 def lagrangian_slope(
@@ -243,7 +237,6 @@ def lagrangian_slope(
         diversity: whether distances count at all.
         before: features of the samples before, that these are to be far from too (equation 11).
     """
-    middle, half = (problem.low + problem.high) / 2, (problem.high - problem.low) / 2
     batches = problem.generator.batches
     centre = None if len(codes) <= batches.size else problem.look(codes).features.mean(0)
     parts: list[Seen] = []
@@ -251,7 +244,7 @@ def lagrangian_slope(
     def run(rows: Tensor, low: Tensor, high: Tensor) -> Tensor:
         given = rows.detach().requires_grad_(True)
         seen = problem(given)
-        level = (seen.values - middle) / half
+        level = problem.levels(seen.values)
         loss = penalty(level + INNER_HALF, low, weight) + penalty(INNER_HALF - level, high, weight)
         if diversity:
             around = seen.features.detach().mean(0) if centre is None else centre

@@ -23,14 +23,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.datasets import mnist
-from workbench.inverse_sets.bands import Band, band
+from workbench.inverse_sets.bands import Band, band, gives_score
 from workbench.inverse_sets.baselines import maximise_activation, ppgn_chains, qualifying, rejection
-from workbench.inverse_sets.claims import PPGN, claims, table_1
+from workbench.inverse_sets.claims import PPGN, WALKERS, claims, table_1
 from workbench.inverse_sets.problem import Encoder, Problem
 from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.sample import sample
 from workbench.inverse_sets.seeds import measure, starts
-from workbench.metrics import frechet_distance, pixel_difference
+from workbench.metrics import frechet_distance, mean_distance, pixel_difference
 from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
 from workbench.progress import Step
@@ -57,8 +57,6 @@ _NUDGE = 0.01
 _DRAWS = 2000
 #: The same for a normal prior, which gives none twice.
 _DRAWS_OF_NORMAL = 5000
-#: Seeds that walk, and chains of PPGN.
-_WALKERS = 10
 #: Nearest real pictures that say how far "among real pictures" reaches.
 _NEIGHBOURS = 3
 #: Settings that a row depends on.
@@ -195,7 +193,7 @@ def _by_method(models: Models, settings: Settings, one: Band, method: str, seed:
     G, E, n, steps = models.generator, models.encoder, settings.samples, settings.steps
     options: dict[str, Any] = {"encoder": E, "seed": seed, "seed_steps": settings.seed_steps, "progress": _quiet}
     if method in RATES:
-        n, rate = min(n, _WALKERS * steps), RATES[method]
+        n, rate = min(n, WALKERS * steps), RATES[method]
         return ppgn_chains(G, one, n, encoder=E, seed=seed, steps=steps, rate=rate, progress=_quiet)
     if method == "rejection":
         return _distinct(rejection(G, one, n, encoder=E, seed=seed, draws=_DRAWS, progress=_quiet))
@@ -212,7 +210,7 @@ def _without_encoder(models: Models, settings: Settings) -> Iterator[Run]:
     G, E, one = models.generator, models.encoder, _band(models, 0)
     for seed in range(settings.seeds):
         problem = Problem(G, one, encoder=E)
-        initial, _ = starts(problem, measure(problem, seed=seed), _WALKERS)
+        initial, _ = starts(problem, measure(problem, seed=seed), WALKERS)
         for distance in ("encoder", "latent"):
             for method, length in (("tangent", 0.2), ("lagrangian", _LENGTH)):
                 options = {"distance": distance, "method": method, "length": length, "initial": initial}
@@ -224,7 +222,7 @@ def _one_start(models: Models, settings: Settings) -> Iterator[Run]:
     G, E, one = models.generator, models.encoder, _band(models, 0)
     deviation = G.latents(256, seed=0).std(0)
     for seed in range(settings.seeds):
-        same = G.latents(1, seed=seed + 100).repeat(_WALKERS, *[1] * len(G.latent_shape))
+        same = G.latents(1, seed=seed + 100).repeat(WALKERS, *[1] * len(G.latent_shape))
         drawn = torch.randn(same.shape, generator=torch.Generator().manual_seed(seed)).to(same)
         for start, initial in (("one code", same), ("nearly one code", same + _NUDGE * deviation * drawn)):
             for method, length in (("tangent", 0.2), ("lagrangian", _LENGTH)):
@@ -272,9 +270,9 @@ def _full(models: Models, settings: Settings) -> Iterator[Run]:
         return
     for seed in range(settings.full_seeds):
         initial = G.latents(n, seed=seed + 200)
-        yield _sampled("4.3", (one,), "fast", seed, settings, G, E, n=n, initial=initial[:_WALKERS])
+        yield _sampled("4.3", (one,), "fast", seed, settings, G, E, n=n, initial=initial[:WALKERS])
 
-        seeds_in_full = partial(_seeds_in_full, models, settings, one, seed, initial[:_WALKERS])
+        seeds_in_full = partial(_seeds_in_full, models, settings, one, seed, initial[:WALKERS])
         yield Run("4.3", (one,), "seeds in full, then fast", seed, seeds_in_full, G)
         options = {"method": "full", "seed_steps": settings.full_steps}
         yield _sampled("4.3", (one,), "full", seed, settings, G, E, n=n, initial=initial, **options)
@@ -376,9 +374,9 @@ class Meter:
         confidence, read = scores.softmax(1).max(1)
         seeds = codes[found.step == 0]
         row |= {
-            "diversity": spread(codes),
-            "diversity inside": spread(codes[inside]),
-            "diversity of seeds": spread(seeds),
+            "diversity": mean_distance(codes),
+            "diversity inside": mean_distance(codes[inside]),
+            "diversity of seeds": mean_distance(seeds),
             "pixels": pixel_difference(found.outputs * self._unit, pairs=2000),
             "frechet": frechet_distance(self._real, features),
             "precision": self._precision(features),
@@ -391,7 +389,8 @@ class Meter:
         kind = class_of(run.bands)
         if kind is not None:
             own = inside & (read == kind)
-            row |= {"read": float((read == kind).double().mean()), "diversity inside and read": spread(codes[own])}
+            row["read"] = float((read == kind).double().mean())
+            row["diversity inside and read"] = mean_distance(codes[own])
         return {**row, "note": found.note}
 
     def _white(self, outputs: Float[Tensor, "n *output"]) -> float:
@@ -418,16 +417,10 @@ class Meter:
         return features, judge.scores(given)
 
 
-def spread(codes: Float[Tensor, "n d"]) -> float:
-    """Mean Euclidean distance of two rows (table 1); NaN for fewer than two."""
-    return float(torch.pdist(codes.double()).mean()) if len(codes) > 1 else math.nan
-
-
 def class_of(bands: Sequence[Band]) -> int | None:
     """The class whose score a single neuron gives; None for hidden neurons and for several."""
     one = bands[0]
-    last = one.classifier.layers[-1].name
-    return one.neuron.channel if len(bands) == 1 and one.neuron.layer == last else None
+    return one.neuron.channel if len(bands) == 1 and gives_score(one.classifier, one.neuron) else None
 
 
 def study(

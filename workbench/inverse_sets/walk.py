@@ -52,7 +52,6 @@ class Walk:
         self._problem, self._units, self._clip, self._diversity = problem, units, clip, diversity
         self._random = torch.Generator().manual_seed(seed)
         count, bands = len(codes), len(problem.bands)
-        self._middle, self._half = (problem.low + problem.high) / 2, (problem.high - problem.low) / 2
         self._longest = length
         exact = torch.promote_types(codes.dtype, torch.float32)  # half a precision has no inverses
         self._exact = torch.zeros((), device=codes.device, dtype=exact)
@@ -84,7 +83,7 @@ class Walk:
         inside = problem.inside(seen.values)
         moved = ~self._fresh
         new = inside & moved
-        level = ((seen.values - self._middle) / self._half).to(self._exact)
+        level = problem.levels(seen.values).to(self._exact)
         self._learn(level, inside, moved)
         taken = (inside | self._fresh)[:, None]
         self._base = torch.where(taken.reshape(-1, *[1] * (codes.ndim - 1)), codes, self._base)
@@ -111,7 +110,7 @@ class Walk:
         def go(rows: Tensor) -> Tensor:
             given = rows.detach().requires_grad_(True)
             seen = problem(given)
-            level = (seen.values - self._middle) / self._half
+            level = problem.levels(seen.values)
             normals = [
                 torch.autograd.grad(column.sum(), given, retain_graph=True)[0] * scale
                 for column in level.unbind(1)

@@ -1,7 +1,7 @@
 """Metrics that methods and reports share: how much samples differ, how like a reference or how real they are."""
 
 from workbench.metrics.consistency import cosine_similarity
-from workbench.metrics.diversity import concentration, deviation_image, pixel_deviation
+from workbench.metrics.diversity import concentration, deviation_image, mean_distance, pixel_deviation
 from workbench.metrics.perceptual import (
     FeatureDistance,
     Lpips,
@@ -22,6 +22,7 @@ __all__ = [
     "deviation_image",
     "frechet_distance",
     "inception_score",
+    "mean_distance",
     "mean_over_pairs",
     "pixel_deviation",
     "pixel_difference",

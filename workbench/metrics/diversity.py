@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -26,6 +29,14 @@ def deviation_image(
 def pixel_deviation(outputs: Float[Tensor, "n *output"], value_range: tuple[float, float] = (0.0, 1.0)) -> float:
     """The mean of `deviation_image` over the pixels."""
     return float(deviation_image(outputs, value_range).mean())
+
+
+def mean_distance(features: Float[Tensor, "n d"]) -> float:
+    """The mean Euclidean distance over all pairs of rows; NaN for fewer than two.
+
+    Table 1 of Hada and Carreira-Perpiñán, "Sampling the inverse set of a neuron", 2019.
+    """
+    return float(torch.pdist(features.double()).mean()) if len(features) > 1 else math.nan
 
 
 def concentration(image: Float[Tensor, " *output"], share: float = 0.1) -> float:

@@ -111,7 +111,7 @@ def run(
         "error": error,
         "cells": [cells.done, cells.total],
         "seconds": round(time.perf_counter() - clock, 1),
-        "files": _hashes(Path(values["folder"])) if "folder" in values else {},
+        "files": hashes(Path(values["folder"])) if "folder" in values else {},
     }
     _write(out, record)
     if (out / NOTEBOOK).exists():
@@ -247,10 +247,10 @@ def _write(out: Path, record: Mapping[str, Any]) -> None:
     replace_file(out / RECORD, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of each file below a folder, by its path in it."""
-    hashes = {}
+    found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         with path.open("rb") as file:
-            hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
+            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found

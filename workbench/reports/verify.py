@@ -13,11 +13,9 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from workbench.models import available_devices
 from workbench.progress import Progress
 from workbench.reports.catalogue import ReportError, catalogue
-from workbench.reports.run import RECORD, RESULTS, Run, run
-from workbench.results import versions
+from workbench.reports.run import RECORD, RESULTS, Run, hashes, run
 
 #: What says when and where something was made, and for how long: another run has others.
 _PASSING = frozenset({"seconds", "started", "ended", "made", "command", "folder", "versions", "processor"})
@@ -93,7 +91,8 @@ def verify(
     first = Path(record["parameters"]["folder"])
     if not first.is_dir():  # the folder was moved
         first = folder / RESULTS
-    changed = tuple(_changed(first, record["files"]))
+    there = hashes(first)
+    changed = tuple(name for name, recorded in record["files"].items() if there.get(name) != recorded)
     parameters = {name: value for name, value in record["parameters"].items() if name != "folder"}
     shipped = any(report.name == record["report"] for report in catalogue())
     name = record["report"] if shipped else Path(record["notebook"])
@@ -102,9 +101,9 @@ def verify(
         second = Path(again.parameters["folder"])
         reasons = []
         now = json.loads((again.folder / RECORD).read_text(encoding="utf-8"))
-        if record["device"] != available_devices()[0]:
-            reasons.append(f"{record['device']} then, {available_devices()[0]} now")
-        if record["versions"] != versions():
+        if record["device"] != now["device"]:
+            reasons.append(f"{record['device']} then, {now['device']} now")
+        if record["versions"] != now["versions"]:
             reasons.append("other versions")
         if record["sha256"] != now["sha256"]:
             reasons.append("the notebook has changed")
@@ -140,14 +139,6 @@ def _record(folder: Path) -> dict[str, Any]:
             f"{record['report']} keeps no results: its notebook has no parameter `folder` to write them to"
         )
     return record
-
-
-def _changed(folder: Path, files: dict[str, str]) -> Iterator[str]:
-    """Files whose SHA-256 is not the recorded one, or that are gone."""
-    for name, recorded in files.items():
-        path = folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != recorded:
-            yield name
 
 
 def _values(folder: Path) -> Iterator[tuple[str, Any]]:

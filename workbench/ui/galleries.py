@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 
 import plotly.graph_objects as go
@@ -11,7 +10,7 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from workbench.ui.sprites import png
+from workbench.ui.sprites import data_url, png
 from workbench.ui.theme import plotly_template
 
 
@@ -81,4 +80,4 @@ def _tiled(pictures: Tensor, value_range: tuple[float, float], columns: int) -> 
     blank = torch.ones(columns - len(images), *images.shape[1:], dtype=images.dtype)
     framed = torch.nn.functional.pad(torch.cat([images, blank]), (1, 1, 1, 1), value=1.0)
     row = torch.cat(list(framed), dim=2)
-    return f"data:image/png;base64,{base64.b64encode(png(row)).decode()}"
+    return data_url(png(row))

@@ -206,8 +206,13 @@ def data_urls(
     for picture in frames(values, value_range, max_side=max_side):
         stream, name = io.BytesIO(), "webp" if picture.shape[-1] == 3 else "png"
         _image(picture).save(stream, name, **({"quality": 85} if name == "webp" else {"optimize": True}))
-        addresses.append(f"data:{_MIME[name]};base64,{base64.b64encode(stream.getvalue()).decode()}")
+        addresses.append(data_url(stream.getvalue(), _MIME[name]))
     return addresses
+
+
+def data_url(data: bytes, mime: str = "image/png") -> str:
+    """Bytes as a `data:` address, by default those of a PNG."""
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
 def _encode(sheet: np.ndarray, format: Format, *, blocks_align: bool) -> tuple[bytes, str]:
