@@ -3,44 +3,145 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 from tqdm import tqdm
 
+from workbench import channel
+
 R = TypeVar("R")
+T = TypeVar("T")
+
+#: A running report is told at most this often, in seconds.
+_EVERY = 0.1
+#: Characters of a text that a running report is told.
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
 class Step:
-    """One finished step: `done` of `total` (None where it is not known), and what it was."""
+    """One finished step: `done` of `total` (None where it is not known), and what it was.
+
+    Attributes:
+        done, total: steps.
+        text: what the last one was, or the next is.
+        within: how far the next step is itself, where it tells.
+        left: estimated seconds to the end, where there is an estimate.
+    """
 
     done: int
     total: int | None = None
     text: str = ""
+    within: Step | None = None
+    left: float | None = None
+
+    @property
+    def share(self) -> float:
+        """How much is done, from 0 to 1, with what is done within the next step; 0 where the total is not known."""
+        if not self.total:
+            return 0.0
+        inner = self.within.share if self.within is not None and self.done < self.total else 0.0
+        return min(1.0, (self.done + inner) / self.total)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values, for the channel."""
+        inner = {} if self.within is None else {"within": self.within.as_dict()}
+        return {"done": self.done, "total": self.total, "text": self.text[:_LONGEST], **inner}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """What `as_dict` gave.
+
+        Raises:
+            ValueError: something else.
+        """
+        match values:
+            case {"done": int(done), "total": int() | None as total, "text": str(text)}:
+                inner = values.get("within")
+                return cls(done, total, text, cls.from_dict(inner) if isinstance(inner, dict) else None)
+        raise ValueError(f"{values!r} is no step")
 
 
 #: Called after each step; returning False asks the method to stop and return what it has.
 Progress = Callable[[Step], bool | None]
 
+#: The loops of `track` that run now, the outermost first.
+_loops: ContextVar[tuple[Step, ...]] = ContextVar("loops", default=())
+
 
 def terminal_progress() -> Progress | None:
-    """A tqdm bar where standard error is a terminal, else None."""
-    if not sys.stderr.isatty():
-        return None
-    bar: tqdm | None = None
+    """What a method tells its steps where no progress is given.
 
-    def report(step: Step) -> None:
-        nonlocal bar
-        if bar is None:
-            bar = tqdm(total=step.total, leave=False)
-        bar.set_description_str(step.text)
-        bar.update(step.done - bar.n)
+    In the kernel of a running report that report, at most ten times a second; else a tqdm bar where standard error
+    is a terminal; else None.
+    """
+    if channel.listened():
+        return _Report()
+    return _Bar() if sys.stderr.isatty() else None
+
+
+class _Bar:
+    """A tqdm bar, from the first step on."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+
+    def __call__(self, step: Step) -> None:
+        if self._bar is None:
+            self._bar = tqdm(total=step.total, leave=False)
+        self._bar.set_description_str(step.text)
+        self._bar.update(step.done - self._bar.n)
         if step.total is not None and step.done >= step.total:
-            bar.close()
+            self.close()
 
-    return report
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class _Report:
+    """Tells the report that runs in this kernel."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, step: Step) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _EVERY
+            _tell(step)
+
+
+def _tell(step: Step) -> None:
+    for loop in reversed(_loops.get()):
+        step = Step(loop.done, loop.total, loop.text, step)
+    channel.send(step.as_dict())
+
+
+def track(items: Sequence[T], text: Callable[[T], str] = str) -> Iterator[T]:
+    """The items, one after another; a running report is told which one is at work.
+
+    What methods tell meanwhile is told as being within that step. Loops may lie within one another.
+
+    Args:
+        items: that the loop is over.
+        text: what an item is called.
+    """
+    outer = _loops.get()
+    for done, item in enumerate(items):
+        step = Step(done, len(items), text(item))
+        if channel.listened():
+            _tell(step)
+        _loops.set((*outer, step))
+        try:
+            yield item
+        finally:
+            _loops.set(outer)
 
 
 class Cancelled(Exception):
@@ -50,8 +151,8 @@ class Cancelled(Exception):
 def run(steps: Generator[Step, None, R], progress: Progress | None = None) -> R:
     """Drive a method's generator to its end and return its value.
 
-    `progress` is told each step and stops the method by returning False. Without one, a terminal
-    gets a tqdm bar.
+    `progress` is told each step and stops the method by returning False. Without one, the running report or a
+    terminal is told (see `terminal_progress`).
 
     A stopped method is told so by a `Cancelled` raised at its `yield`; one that catches it returns what
     it has.
@@ -59,7 +160,17 @@ def run(steps: Generator[Step, None, R], progress: Progress | None = None) -> R:
     Raises:
         Cancelled: stopped by `progress` before the end, with nothing to return.
     """
-    progress = progress or terminal_progress()
+    if progress is not None:
+        return _drive(steps, progress)
+    progress = terminal_progress()
+    try:
+        return _drive(steps, progress)
+    finally:
+        if isinstance(progress, _Bar):
+            progress.close()
+
+
+def _drive(steps: Generator[Step, None, R], progress: Progress | None) -> R:
     while True:
         try:
             step = next(steps)

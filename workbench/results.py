@@ -250,26 +250,30 @@ class Tables:
 
     Args:
         folder: made when something is first written.
+        others: folders whose rows are read after those of the first.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *others: str | Path) -> None:
         self.folder = Path(folder)
+        self.folders = (self.folder, *map(Path, others))
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table of rows, empty where there is none yet."""
+        """A table of rows, those of all folders one after another; empty where there is none yet."""
         import pandas as pd
 
-        path = self.folder / f"{name}.csv"
-        return pd.read_csv(path) if path.exists() else pd.DataFrame()
+        paths = [folder / f"{name}.csv" for folder in self.folders]
+        parts = [pd.read_csv(path) for path in paths if path.exists()]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def add(self, name: str, row: Mapping[str, object]) -> None:
-        """Add a row to a table."""
+        """Add a row to a table in the first folder."""
         import pandas as pd
 
-        self.write(name, pd.concat([self.table(name), pd.DataFrame([row])], ignore_index=True))
+        own = Tables(self.folder).table(name)
+        self.write(name, pd.concat([own, pd.DataFrame([row])], ignore_index=True))
 
     def write(self, name: str, columns: pd.DataFrame | Mapping[str, Sequence[object]]) -> None:
-        """Write a table whole."""
+        """Write a table whole into the first folder."""
         import pandas as pd
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -299,7 +303,7 @@ def record_run(
             "finished": finished,
             "versions": versions(),
             "device": "cpu",
-            "processor": _processor(),
+            "processor": processor(),
             "threads": torch.get_num_threads(),
         }
     )
@@ -307,8 +311,8 @@ def record_run(
     replace_file(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _processor() -> str:
-    """The processor's name where Linux tells it."""
+def processor() -> str:
+    """The processor's name, where the system tells it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from workbench.datasets.reading import reading
+
 #: The file of the embedded sample.
 SAMPLE = Path(__file__).parent / "glyphs_sample.npz"
 _SCRIPTS = {
@@ -62,7 +64,7 @@ class Glyphs:
 
 def sample() -> Glyphs:
     """The embedded sample: 40 glyphs of each class, each from another face of the training fonts."""
-    with np.load(SAMPLE, allow_pickle=False) as stored:
+    with np.load(reading(SAMPLE), allow_pickle=False) as stored:
         return Glyphs(stored["images"], stored["labels"].astype(np.int64))
 
 

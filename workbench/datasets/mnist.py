@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from workbench.datasets.reading import reading
+
 _SAMPLE = Path(__file__).parent / "mnist_sample.npz"
 _FILE = "mnist.npz"
 _SOURCE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -43,7 +45,7 @@ class Digits:
 
 def sample() -> Digits:
     """The embedded sample: the first hundred test images of each digit."""
-    with np.load(_SAMPLE, allow_pickle=False) as stored:
+    with np.load(reading(_SAMPLE), allow_pickle=False) as stored:
         return Digits(stored["images"], stored["labels"])
 
 
@@ -80,7 +82,7 @@ def load(split: Literal["train", "test"], *, download: bool = False) -> Digits:
             f"the full MNIST is not here (looked for {_FILE} in {looked}); set WORKBENCH_DATA to its folder, "
             "pass download=True, or use workbench.datasets.mnist.sample()"
         )
-    with np.load(path, allow_pickle=False) as stored:
+    with np.load(reading(path), allow_pickle=False) as stored:
         try:
             images, labels = stored[f"x_{split}"], stored[f"y_{split}"]
         except KeyError as error:

@@ -3,6 +3,7 @@
 from workbench.reports.catalogue import Parameter, Report, ReportError, catalogue, find
 from workbench.reports.page import page
 from workbench.reports.run import Run, run
+from workbench.reports.store import Store, StoreError
 from workbench.reports.verify import Difference, Verification, verify
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "Report",
     "ReportError",
     "Run",
+    "Store",
+    "StoreError",
     "Verification",
     "catalogue",
     "find",

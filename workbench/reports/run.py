@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nbformat
 import papermill
@@ -21,13 +23,17 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
+from workbench.channel import Listener
 from workbench.models import available_devices
-from workbench.progress import Cancelled, Progress, Step, terminal_progress
-from workbench.reports.catalogue import Report, ReportError, find, heading
+from workbench.progress import Cancelled, Progress, terminal_progress
+from workbench.reports import store
+from workbench.reports.catalogue import Report, ReportError, find
+from workbench.reports.cells import Cells
 from workbench.reports.page import page
-from workbench.results import replace_file, versions
+from workbench.reports.provenance import provenance
+from workbench.results import processor, replace_file, versions
 
-FORMAT = 1
+FORMAT = 2
 NOTEBOOK, PAGE, RECORD, RESULTS = "report.ipynb", "report.html", "report.json", "results"
 
 
@@ -64,19 +70,29 @@ def run(
 ) -> Run:
     """Run a report in a kernel of this Python, and write its notebook as it goes, then its page and record.
 
-    A report that was stopped or failed goes on from the results in its folder when it is run again with the same
-    parameters. A cell that fails raises nothing here: the run says so.
+    A report that was stopped or failed goes on from the results in its folder when it is run again. With other
+    parameters it computes what depends on them, and what the run does not use goes on the store's shelf
+    (`workbench.reports.Store`). A cell that fails raises nothing here: the run says so.
 
-    `report.json` holds `report`, `title`, the path and SHA-256 of the `notebook`, all `parameters`, the `command`,
-    when it `started`, `status` (`running` until its end), `error`, `cells`, `seconds`, `versions`, the `device`
-    that `auto` takes here, and `files`: the SHA-256 of each file below the parameter `folder`.
+    `report.json` (format 2) holds
+
+    - `report`, `title`, path and `sha256` of the `notebook`, all `parameters`, the `seed` among them, `command`;
+    - `started`, `status` (`running` until its end), `error`, `cells` (done and all), `seconds`, and `durations`:
+      heading and seconds of each code cell that ran;
+    - `versions`, `processor`, and `device`: where results were made, or where none says so, what `auto` takes here;
+    - of the store (`workbench.reports.provenance`): `entries`, each computed or reused with its own provenance,
+      `models` by the hash of their weights, the hashes of the `data` that was read, `devices`, `dtypes`, `passes`;
+    - `files`: the SHA-256 of each file below the parameter `folder`.
 
     Args:
         name: of a report in the catalogue, or the path of a notebook that ends in `.ipynb`.
         parameters: values by name; those left out keep the notebook's defaults. A parameter `folder` that is an
             empty string becomes the folder `results` in `out`.
-        out: a new or empty folder, or that of the same report with the same parameters.
-        progress: told of each cell; the run stops before the next when it returns False, and at once on Ctrl-C.
+        out: a new or empty folder, or that of the same report. Other parameters than before need results that all
+            lie in a store.
+        progress: told of each cell, and, from another thread, of the steps within the one that runs, with an
+            estimate of the seconds left; the run stops before the next cell when it returns False, and at once on
+            Ctrl-C.
         command: what to record as having made this; the line of Python if empty.
 
     Raises:
@@ -88,7 +104,10 @@ def run(
     out = Path(out).resolve()
     if "folder" in values:
         values["folder"] = str(Path(values["folder"] or out / RESULTS).resolve())
-    _claim(out, report, values)
+    results = Path(values["folder"]) if "folder" in values else None
+    former = _claim(out, report, values)
+    if results is not None:
+        store.begin(results)
     started, clock = datetime.now(UTC), time.perf_counter()
     record: dict[str, Any] = {
         "format": FORMAT,
@@ -100,19 +119,27 @@ def run(
         "command": command or f"wb.reports.run({str(name)!r}, {dict(parameters)!r}, {str(out)!r})",
         "started": started.isoformat(timespec="seconds"),
         "status": "running",
+        "seed": values.get("seed"),
         "versions": versions(),
+        "processor": processor(),
         "device": available_devices()[0],
     }
     _write(out, record)
-    cells = _Cells(report, bool(values), progress or terminal_progress())
-    status, error = _execute(report, values, out / NOTEBOOK, cells)
+    cells = Cells(report, bool(values), progress or terminal_progress(), former)
+    with _listening(cells) as environment:
+        status, error = _execute(report, values, out / NOTEBOOK, cells, environment)
     record |= {
         "status": status,
         "error": error,
         "cells": [cells.done, cells.total],
         "seconds": round(time.perf_counter() - clock, 1),
-        "files": hashes(Path(values["folder"])) if "folder" in values else {},
+        "durations": cells.durations,
+        "files": {},
     }
+    if results is not None:
+        store.tidy(results)
+        made = provenance(results)
+        record |= {**made, "device": ", ".join(made["devices"]) or record["device"], "files": hashes(results)}
     _write(out, record)
     if (out / NOTEBOOK).exists():
         notebook = nbformat.read(out / NOTEBOOK, as_version=4)
@@ -132,43 +159,33 @@ def run(
 class _ThisPython(AsyncKernelManager):
     """Starts kernels of the Python that runs, whatever is installed for Jupyter under the name python3."""
 
+    #: What such a kernel finds in its environment beside that of this process.
+    environment: ClassVar[Mapping[str, str]] = {}
+
     @default("kernel_spec_manager")
     def _only_the_native_kernel(self) -> KernelSpecManager:
         return KernelSpecManager(parent=self, kernel_dirs=[])
 
-
-class _Cells:
-    """Follows papermill through the code cells, and tells of each before and after it runs."""
-
-    def __init__(self, report: Report, injected: bool, progress: Progress | None) -> None:
-        notebook = nbformat.read(report.path, as_version=4)
-        self.total = sum(c.cell_type == "code" and bool(c.source.strip()) for c in notebook.cells) + injected
-        self.done = 0
-        self.ran: set[int] = set()
-        self._section = report.title
-        self._progress = progress
-
-    def started(self, cell: Any, cell_index: int) -> None:
-        """Before any cell."""
-        if cell.cell_type == "markdown":
-            self._section = heading(cell.source) or self._section
-        elif cell.cell_type == "code" and cell.source.strip():
-            self._tell()
-
-    def executed(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
-        """After a code cell, be it that it failed."""
-        self.ran.add(cell_index)
-        self.done += execute_reply["content"]["status"] == "ok"
-        if self.done == self.total:
-            self._tell()
-
-    def _tell(self) -> None:
-        step = Step(self.done, self.total, self._section)
-        if self._progress is not None and self._progress(step) is False and self.done < self.total:
-            raise Cancelled(f"stopped after {self.done} of {self.total} cells")
+    async def start_kernel(self, **options: Any) -> None:
+        """Start it, with its `environment`."""
+        await super().start_kernel(**{"env": {**os.environ, **self.environment}, **options})
 
 
-def _execute(report: Report, values: Mapping[str, Any], output: Path, cells: _Cells) -> tuple[str, str]:
+@contextmanager
+def _listening(cells: Cells) -> Iterator[Mapping[str, str]]:
+    """What a kernel's environment needs so that its methods tell `cells` how far they are."""
+    try:
+        listener = Listener(cells.within)
+    except OSError:  # no loopback interface: there is progress by cell alone
+        yield {}
+        return
+    with listener:
+        yield listener.environment
+
+
+def _execute(
+    report: Report, values: Mapping[str, Any], output: Path, cells: Cells, environment: Mapping[str, str]
+) -> tuple[str, str]:
     """Run the notebook; the status, and the error of a cell that failed."""
     output.unlink(missing_ok=True)
     output.with_name(PAGE).unlink(missing_ok=True)
@@ -180,7 +197,7 @@ def _execute(report: Report, values: Mapping[str, Any], output: Path, cells: _Ce
             _literal(output),
             parameters=dict(values),
             kernel_name=NATIVE_KERNEL_NAME,
-            kernel_manager_class=_ThisPython,
+            kernel_manager_class=type("Kernel", (_ThisPython,), {"environment": environment}),
             extra_arguments=["--log-level=50"],  # else a kernel tells the terminal of its transport and its end
             progress_bar=False,
             on_cell_start=cells.started,
@@ -207,7 +224,7 @@ def _literal(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _unmark(output: Path, cells: _Cells) -> None:
+def _unmark(output: Path, cells: Cells) -> None:
     """Papermill marks every cell of a notebook that was stopped as completed: only those are that ran."""
     if not output.exists():
         return
@@ -218,8 +235,11 @@ def _unmark(output: Path, cells: _Cells) -> None:
     replace_file(output, lambda part: nbformat.write(notebook, part))
 
 
-def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> None:
-    """Make sure that the folder can be written and holds nothing but this very report."""
+def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> list[float]:
+    """Make sure that the folder can be written and holds nothing but this report; how long its cells took there.
+
+    Other parameters are let in where all results lie in the entries of a store, which knows what each was made from.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -228,7 +248,7 @@ def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> None:
     except OSError as error:
         raise ReportError(f"{out} cannot be written: {error.strerror}; give another folder") from error
     if not taken:
-        return
+        return []
     try:
         old = json.loads((out / RECORD).read_text(encoding="utf-8"))
         name, before = old["report"], dict(old["parameters"])
@@ -237,9 +257,14 @@ def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> None:
     if name != report.name:
         raise ReportError(f"{out} holds the report {name!r}; give {report.name!r} another folder")
     changed = [k for k in {**before, **values} if k != "folder" and before.get(k) != values.get(k)]
-    if changed:
+    loose = store.loose(Path(values["folder"])) if "folder" in values else [NOTEBOOK]
+    if changed and loose:
         told = ", ".join(f"{k} was {before.get(k)!r} and is {values.get(k)!r}" for k in changed)
-        raise ReportError(f"{out} holds {name} of other parameters ({told}); give another folder")
+        raise ReportError(
+            f"{out} holds {name} of other parameters ({told}), and {loose[0]} there does not say what it was made "
+            "from; give another folder"
+        )
+    return [float(seconds) for _, seconds in old.get("durations", ())]
 
 
 def _write(out: Path, record: Mapping[str, Any]) -> None:
@@ -248,9 +273,15 @@ def _write(out: Path, record: Mapping[str, Any]) -> None:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file below a folder, by its path in it."""
+    """SHA-256 of each file below a folder, by its path in it; without those that a store hides."""
     found = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in files(folder):
         with path.open("rb") as file:
             found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def files(folder: Path) -> list[Path]:
+    """The files of a report's results, without those that a store hides."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in found if not path.relative_to(folder).parts[0].startswith(".")]
