@@ -258,7 +258,7 @@ def test_report_that_was_stopped_says_how_to_go_on(ran):
 def test_verify_says_how_many_values_agree_and_fails_where_the_report_was_changed(monkeypatch, changed, code):
     second = reports.Run("flip-points", Path("x"), "finished", {}, (1, 1), 1.0)
     found = reports.Verification(second, 12, 0.0, "", (), changed)
-    monkeypatch.setattr(reports, "verify", lambda folder, out, *, tolerance: found)
+    monkeypatch.setattr(reports, "verify", lambda folder, out, *, tolerance, progress: found)
     result = run("verify", "x")
     assert result.exit_code == code and "12 of 12 values are equal" in result.stdout
     assert ("sets.csv is not what the report wrote" in result.stdout) == bool(changed)
@@ -268,7 +268,7 @@ def test_verify_prints_the_values_that_differ_with_their_places(monkeypatch):
     second = reports.Run("flip-points", Path("x"), "finished", {}, (1, 1), 1.0)
     differences = tuple(reports.Difference(f"sets.csv, row {row}, diversity", "1", "2") for row in range(25))
     found = reports.Verification(second, 30, 1e-3, "other versions", differences, ())
-    monkeypatch.setattr(reports, "verify", lambda folder, out, *, tolerance: found)
+    monkeypatch.setattr(reports, "verify", lambda folder, out, *, tolerance, progress: found)
     result = run("verify", "x")
     assert result.exit_code == 1 and "sets.csv, row 0, diversity: was 1, is 2" in result.stdout
     assert "and 5 more" in result.stdout

@@ -6,14 +6,20 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Column
+
+if TYPE_CHECKING:
+    from workbench.progress import Step
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 console = Console()
@@ -110,26 +116,12 @@ def report(
     ] = None,
 ) -> None:
     """Run a report; run it again to go on where it stopped or failed."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
     from workbench.reports import ReportError, find, run
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "about", Remaining(), "to go:")
-    section = TextColumn("{task.description}", markup=False)
-    quiet = not console.is_terminal
-    bar = Progress(*columns, section, console=console, disable=quiet, speed_estimate_period=86_400)
-    task = bar.add_task("", total=None)
     try:
         values = find(name).parse(_assignments(parameter or []))
-        with bar:
-            done = run(
-                name,
-                values,
-                out,
-                command=shlex.join(["workbench", *sys.argv[1:]]),
-                progress=lambda s: bar.update(task, completed=s.done, total=s.total, description=s.text),
-            )
+        with _progress() as tell:
+            done = run(name, values, out, command=shlex.join(["workbench", *sys.argv[1:]]), progress=tell)
     except ReportError as error:
         console.print(str(error), style="red", **_PLAIN)
         raise typer.Exit(2) from None
@@ -159,7 +151,8 @@ def verify(
     from workbench.reports import verify as again
 
     try:
-        found = again(folder, out, tolerance=tolerance)
+        with _progress() as tell:
+            found = again(folder, out, tolerance=tolerance, progress=tell)
     except ReportError as error:
         console.print(str(error), style="red", **_PLAIN)
         raise typer.Exit(2) from None
@@ -176,6 +169,30 @@ def verify(
     console.print(told, style="green" if found.holds else "red", **_PLAIN)
     if not found.holds:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Step], None]]:
+    """Shows how far a report is: its cells, what the running one tells from within, and an estimate of the rest."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
+    told = TextColumn("{task.description}", markup=False, table_column=Column(overflow="ellipsis", no_wrap=True))
+    with Progress(*columns, told, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda step: bar.update(task, completed=step.share, description=_line(step))
+
+
+def _line(step: Step) -> str:
+    """A report's step in words: the time that is left, the cell, and what it does."""
+    left = "" if step.left is None else f"about {timedelta(seconds=round(step.left))} to go · "
+    told = [f"cell {min(step.done + 1, step.total or 0)} of {step.total}: {step.text}"]
+    inner = step.within
+    while inner is not None:
+        of = "" if inner.total is None else f" {inner.done}/{inner.total}"
+        told.append(f"{inner.text}{of}")
+        inner = inner.within
+    return left + " · ".join(told)
 
 
 def _assignments(texts: list[str]) -> dict[str, str]:

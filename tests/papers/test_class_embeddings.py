@@ -41,10 +41,10 @@ def table() -> dict:
 def test_the_report_runs_at_reduced_size_and_counts_what_holds(reduced):
     cells = json.loads((reduced / "report.ipynb").read_text(encoding="utf-8"))["cells"]
     printed = "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", ()))
-    found = claims(Tables(reduced))
+    found = claims(Tables(reduced / "measures"))
     assert f"{int(found['holds'].sum())} of {len(found)} comparisons hold" in printed
     assert "of the 30 classes with the least diversity, 30 are thinned ones" in printed
-    assert set(table_31(Tables(reduced))["method"]) == {REAL, ORIGINAL, *VARIANTS}
+    assert set(table_31(Tables(reduced / "measures"))["method"]) == {REAL, ORIGINAL, *VARIANTS}
 
 
 def test_the_full_size_has_every_variant_of_every_class_and_says_what_made_it():

@@ -46,7 +46,7 @@ def printed(notebook: Path) -> str:
 
 
 def test_at_reduced_size_mistakes_are_closer_and_the_report_counts_what_holds(reduced):
-    results = Results(reduced)
+    results = Results(reduced / "distances", *sorted(reduced.glob("*/seed-*")))
     (row,) = trust_table(results).to_dict("records")
     assert (row["images"], row["without_flip_point"]) == (150, 0) and row["mistakes"] > 0
     assert row["median_of_mistakes"] < 0.5 * row["median_of_correct"]

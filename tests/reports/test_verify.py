@@ -80,8 +80,8 @@ def test_times_and_places_are_not_compared_and_missing_numbers_are_the_same(seco
     write(first)
     found = again()
     assert found.holds and not found.differences
-    # the columns, a name and a diversity in each of two rows, two settings, a shape and two weights
-    assert found.compared == 1 + 4 + 2 + 3
+    # the columns, a name and a diversity in each of two rows, two settings and two weights
+    assert found.compared == 1 + 4 + 2 + 2
     ((name, parameters),) = asked
     assert name == first.parent / "squares.ipynb" and parameters == {"size": 4}
 

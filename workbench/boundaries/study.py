@@ -28,7 +28,6 @@ from workbench.boundaries.supporting_set import SupportingSet, supporting_set
 from workbench.metrics import concentration, cosine_similarity, deviation_image
 from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
-from workbench.progress import Step
 from workbench.results import Tables, record_run
 from workbench.zoo.loading import load
 
@@ -82,7 +81,7 @@ def measure(
     Raises:
         ValueError: the folder holds measurements of other settings.
     """
-    judges = [_judge(judge_of.get(network), generator) for judge_of in (DISCRIMINATORS, READERS)]
+    judges = judges_of(network, generator)
     queries = generator.latents(settings.queries, seed=settings.seed)
     for layer in layers:
         for place, z in enumerate(queries):
@@ -91,17 +90,39 @@ def measure(
             if kept is not None:
                 _check_same(kept, settings, generator, results.folder)
                 continue
-            began = time.perf_counter()
-            tree_row, sample_rows = one_query(generator, z, layer, settings, *judges)
-            made = {"wanted": settings.samples, "seed": settings.seed, "fingerprint": generator.fingerprint[:16]}
-            for row in sample_rows:
-                results.add("samples", {**key, **row})
-            results.add("trees", {**key, **tree_row, **made})
-            took = time.perf_counter() - began
-            report(
-                f"{network}, layer {layer}, query {place}: {tree_row['kept']} boundaries, "
-                f"{tree_row['tried']} tries, {tree_row['acceptance']:.0%} accepted, {took:.0f} s"
-            )
+            report(measure_query(results, generator, layer, place, z, settings, network=network, judges=judges))
+
+
+def measure_query(
+    results: Tables,
+    generator: Generator,
+    layer: str,
+    place: int,
+    z: Float[Tensor, " *latent"],
+    settings: Settings,
+    *,
+    network: str,
+    judges: Sequence[Classifier | None],
+) -> str:
+    """Add the rows of one query to `trees.csv` and `samples.csv`; what was found, in a line.
+
+    Args:
+        place: of the query among all.
+        network: the generator's name in the tables.
+        judges: those of `judges_of`.
+    """
+    key = {"network": network, "layer": layer, "query": place}
+    began = time.perf_counter()
+    tree_row, sample_rows = one_query(generator, z, layer, settings, *judges)
+    made = {"wanted": settings.samples, "seed": settings.seed, "fingerprint": generator.fingerprint[:16]}
+    for row in sample_rows:
+        results.add("samples", {**key, **row})
+    results.add("trees", {**key, **tree_row, **made})
+    took = time.perf_counter() - began
+    return (
+        f"{network}, layer {layer}, query {place}: {tree_row['kept']} boundaries, "
+        f"{tree_row['tried']} tries, {tree_row['acceptance']:.0%} accepted, {took:.0f} s"
+    )
 
 
 def one_query(
@@ -113,8 +134,8 @@ def one_query(
     reader: Classifier | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What was measured around one query: of its tree, and of each set of samples."""
-    found = supporting_set(generator, z, layer, seed=settings.seed, progress=_quiet)
-    tree = explore(generator, z, found, seed=settings.seed, samples=settings.samples, progress=_quiet)
+    found = supporting_set(generator, z, layer, seed=settings.seed)
+    tree = explore(generator, z, found, seed=settings.seed, samples=settings.samples)
     row = _tree_row(generator, found, tree, reader)
     sets: dict[str, Tensor] = {OURS: tree.samples}
     for name, make in BASELINES.items():
@@ -202,6 +223,12 @@ def _coverage(
     return float((distance <= 2 * tree.step).double().mean())
 
 
+def judges_of(network: str, generator: Generator) -> tuple[Classifier | None, Classifier | None]:
+    """The discriminator and the reader of a generator of the zoo; None where it has none."""
+    discriminator, reader = (_judge(judge_of.get(network), generator) for judge_of in (DISCRIMINATORS, READERS))
+    return discriminator, reader
+
+
 def _judge(name: str | None, generator: Generator) -> Classifier | None:
     model = None if name is None else load(name, device=generator.device)
     return model if isinstance(model, Classifier) else None
@@ -224,10 +251,6 @@ def _check_same(row: dict[str, Any], settings: Settings, generator: Generator, f
             f"{folder} holds measurements with samples, seed and weights {kept}; {asked} were asked for: give "
             "another folder"
         )
-
-
-def _quiet(step: Step) -> None:
-    """No bar: the report of whole queries says enough."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -37,7 +37,7 @@ from workbench.metrics import (
 )
 from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
-from workbench.progress import Step
+from workbench.progress import track
 from workbench.results import Tables, record_run, replace_file
 from workbench.zoo.loading import load
 
@@ -110,11 +110,19 @@ def relative_diversity(generator: Generator, judges: Judges, *, seed: int = 0, e
     """For each class: the mean difference of two pictures over that of two real ones."""
     z = generator.latents(each, seed=seed)
     found = []
-    for index, row in enumerate(embeddings_of(generator)):
+    for index, row in enumerate(track(embeddings_of(generator), lambda row: "classes")):
         drawn = generator.render(z, row)
         real = judges.real[judges.labels == index]
         found.append(pixel_difference(drawn, pairs=400) / pixel_difference(real, pairs=400))
     return torch.tensor(found)
+
+
+def measure_diversity(results: Tables, generator: Generator, judges: Judges, *, seed: int = 0) -> Tensor:
+    """`relative_diversity` as `diversity.csv` keeps it, a row a class; computed where `results` lack it."""
+    if not len(results.table("diversity")):
+        found = relative_diversity(generator, judges, seed=seed)
+        results.write("diversity", {"class": generator.class_names or [], "diversity": found.tolist()})
+    return torch.tensor(results.table("diversity")["diversity"].to_numpy())
 
 
 def search(
@@ -124,12 +132,12 @@ def search(
     settings: Settings,
     *,
     variants: Sequence[str] = FULL,
-    diversity: Float[Tensor, " classes"] | None = None,
+    classes: Sequence[int] | None = None,
     report: Callable[[str], None] = print,
 ) -> dict[str, Tensor]:
     """The embeddings of every class and variant, (trials, width) each; those in `folder` are not sought again.
 
-    `diversity` is that of `relative_diversity`, where it is known already. Noise and rates are the thesis's in
+    `classes` are by default those of the least `relative_diversity`. Noise and rates are the thesis's in
     units of the table's spread: those of BigGAN's table are for one of 0.14.
 
     Raises:
@@ -147,12 +155,12 @@ def search(
             if differing:
                 raise ValueError(f"{folder} holds a study with {differing}, not with {texts}; give another folder")
             found = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (no mapping)
-    if diversity is None:
+    if classes is None:
         diversity = relative_diversity(generator, judges, seed=settings.seed)
-    chosen = diversity.argsort()[: settings.classes].tolist()
+        classes = diversity.argsort()[: settings.classes].tolist()
     scale = float(embeddings_of(generator).std()) / _BIGGAN_SPREAD
-    for index in chosen:
-        for name in variants:
+    for index in classes:
+        for name in track(variants):
             key = f"{name}/{index}"
             if key in found:
                 continue
@@ -172,14 +180,13 @@ def search(
                     steps=settings.steps,
                     rate=rate,
                     noise=0.1 * scale,
-                    progress=_quiet,
                 )
             found[key] = trials.embeddings
             folder.mkdir(parents=True, exist_ok=True)
             replace_file(path, lambda part: save_file(found, part, metadata=texts))
             name_of = (generator.class_names or [])[index]
             report(f"{name_of}: {name}, {time.perf_counter() - began:.0f} s")
-    wanted = {f"{name}/{index}": None for index in chosen for name in variants}
+    wanted = {f"{name}/{index}": None for index in classes for name in variants}
     return {key: found[key] for key in wanted}
 
 
@@ -197,11 +204,11 @@ def measure(
     variants = list(dict.fromkeys(key.rpartition("/")[0] for key in embeddings))
     rows: list[dict[str, object]] = []
     sets: list[dict[str, object]] = []
-    for name in (REAL, ORIGINAL, *variants):
+    for name in track((REAL, ORIGINAL, *variants)):
         trials = settings.trials if name in variants else 1
         best: list[tuple[float, Tensor]] = []
         pictures: list[list[Tensor]] = [[] for _ in range(trials)]
-        for index in classes:
+        for index in track(classes, "class {}".format):
             real = judges.real[judges.labels == index]
             scored: list[tuple[float, Tensor]] = []
             for trial in range(trials):
@@ -309,10 +316,6 @@ class _Meter:
     def _features(self, given: Tensor) -> Tensor:
         with torch.no_grad():
             return self.judges.judge.batches.map(lambda x: self._last(x).flatten(2).mean(2), given).cpu()
-
-
-def _quiet(step: Step) -> None:
-    """No bars: the study reports one line a class and variant."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

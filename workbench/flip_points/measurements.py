@@ -82,11 +82,12 @@ class Results(Tables):
     Attributes:
         folder: holds a safetensors file a case (rewritten after every block of queries), `accuracies.csv`,
             `alternatives.csv`, and `trained.csv` with one row a trained network.
+        folders: that one and others that are read, too.
     """
 
     def cases(self) -> list[Case]:
         """Those that were measured, by name."""
-        return [Case.of(path.stem) for path in sorted(self.folder.glob("*.safetensors"))]
+        return [Case.of(path.stem) for path in sorted(p for f in self.folders for p in f.glob("*.safetensors"))]
 
     def trust(self, case: Case) -> Trust:
         """The distances of a case, in the order of its images.
@@ -94,10 +95,11 @@ class Results(Tables):
         Raises:
             FileNotFoundError: it was not measured.
         """
-        path = self.folder / f"{case.name}.safetensors"
-        if not path.exists():
+        paths = [folder / f"{case.name}.safetensors" for folder in self.folders]
+        path = next((path for path in paths if path.exists()), None)
+        if path is None:
             raise FileNotFoundError(
-                f"no {path.name} in {self.folder}; first run `python -m workbench.flip_points.study --out "
+                f"no {case.name}.safetensors in {self.folder}; first run `python -m workbench.flip_points.study --out "
                 f"{self.folder}`"
             )
         with safe_open(path, "pt") as file:

@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.claims import TABLE_1, claims, training_table, trust_table
 from workbench.flip_points.closest import Effort, closest
 from workbench.flip_points.measurements import Case, Digits, Results, classifier_of, digits
+from workbench.flip_points.result import FlipPoints
 from workbench.flip_points.training import farthest_rows, nearest_rows, random_rows, training_data
 from workbench.flip_points.trust import COLUMNS, Trust
 from workbench.models import Classifier
-from workbench.progress import Step
+from workbench.progress import track
 from workbench.results import record_run
 from workbench.zoo.recipes.classifiers import accuracy
 from workbench.zoo.recipes.mnist_erf import fit
@@ -103,7 +105,7 @@ def measure(
         if len(kept) == len(rows):
             return kept
     for some in rows[0 if kept is None else len(kept) :].split(_BLOCK):
-        found = closest(classifier, images[some], effort=effort, basis=wavelets, progress=_quiet)
+        found = closest(classifier, images[some], effort=effort, basis=wavelets)
         fresh = Trust.of(found, confidence[some], truth[some])
         kept = fresh if kept is None else _joined(kept, fresh)
         results.keep(case, kept)
@@ -126,7 +128,7 @@ def alternatives(results: Results, case: Case, *, effort: Effort = "fast", most:
     rows = (scores.argmax(1) != truth).nonzero()[:, 0]
     if not len(rows):
         return
-    found = closest(classifier, images[rows], targets="all", effort=effort, basis=wavelets, progress=_quiet)
+    found = closest(classifier, images[rows], targets="all", effort=effort, basis=wavelets)
     distances, targets = (t.view(len(rows), -1) for t in (found.distances, found.targets))
     right = distances[targets == truth[rows, None]]
     table = {
@@ -149,10 +151,6 @@ def _joined(a: Trust, b: Trust) -> Trust:
     return replace(a, provenance=provenance, **columns)
 
 
-def _quiet(step: Step) -> None:
-    """No bar: the report of whole blocks says enough."""
-
-
 def train(
     results: Results,
     experiment: str,
@@ -160,7 +158,7 @@ def train(
     test: Digits,
     wavelets: Float[Tensor, "100 784"],
     *,
-    seeds: int,
+    seeds: int | Sequence[int],
     epochs: int,
     report: Callable[[str], None] = print,
 ) -> None:
@@ -170,12 +168,13 @@ def train(
         experiment: under which the networks are kept.
         arms: by name, from a seed to the images and labels to train on.
         test: images and labels to test on.
+        seeds: how many, from 0 on, or which.
 
     Raises:
         ValueError: the folder holds such networks that were trained on more or fewer images or epochs.
     """
-    for seed in range(seeds):
-        for arm, data in arms.items():
+    for seed in track(range(seeds) if isinstance(seeds, int) else seeds, "seed {}".format):
+        for arm, data in track(tuple(arms.items()), itemgetter(0)):
             images, labels = data(seed)
             row: dict[str, Any] = {"experiment": experiment, "arm": arm, "seed": seed}
             size = {"images": len(images), "epochs": epochs}
@@ -233,13 +232,22 @@ def _both(a: Digits, b: Digits) -> Digits:
 
 
 def flips_of_mistakes(
-    classifier: Classifier, images: Tensor, truth: Int[Tensor, " n"], *, effort: Effort = "fast", basis: Any = None
+    classifier: Classifier,
+    images: Tensor,
+    truth: Int[Tensor, " n"],
+    *,
+    effort: Effort = "fast",
+    basis: Any = None,
+    find: Callable[..., FlipPoints] = closest,
 ) -> tuple[Digits, Digits]:
-    """The closest flip points of what a classifier misreads, with the right labels; and what it misreads."""
+    """The closest flip points of what a classifier misreads, with the right labels; and what it misreads.
+
+    `find` finds them, with the arguments of `closest`.
+    """
     wrong = classifier.scores(images).argmax(1) != truth
     if not bool(wrong.any()):
         return (images[:0], truth[:0]), (images[:0], truth[:0])
-    found = closest(classifier, images[wrong], effort=effort, basis=basis, progress=_quiet)
+    found = find(classifier, images[wrong], effort=effort, basis=basis)
     points, labels = training_data(found, truth[wrong], "mistakes").tensors
     return (points, labels), (images[wrong], truth[wrong])
 

@@ -33,7 +33,7 @@ from workbench.inverse_sets.seeds import measure, starts
 from workbench.metrics import frechet_distance, mean_distance, pixel_difference
 from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
-from workbench.progress import Step
+from workbench.progress import track
 from workbench.results import Tables, record_run
 from workbench.zoo.loading import load
 
@@ -59,8 +59,9 @@ _DRAWS = 2000
 _DRAWS_OF_NORMAL = 5000
 #: Nearest real pictures that say how far "among real pictures" reaches.
 _NEIGHBOURS = 3
-#: Settings that a row depends on.
+#: Settings that a row depends on, and of a part those that its rows depend on.
 _HELD = ("samples", "seed_steps", "steps", "climbed", "full", "full_steps")
+_HELD_OF = {"table 1": ("samples", "seed_steps", "steps", "climbed", "neurons"), "4.3": ("seed_steps", "full", "full_steps")}
 
 
 @dataclass(frozen=True)
@@ -191,15 +192,15 @@ def _table_1(models: Models, settings: Settings) -> Iterator[Run]:
 def _by_method(models: Models, settings: Settings, one: Band, method: str, seed: int) -> InverseSet:
     """Samples of a neuron by one of the methods of table 1."""
     G, E, n, steps = models.generator, models.encoder, settings.samples, settings.steps
-    options: dict[str, Any] = {"encoder": E, "seed": seed, "seed_steps": settings.seed_steps, "progress": _quiet}
+    options: dict[str, Any] = {"encoder": E, "seed": seed, "seed_steps": settings.seed_steps}
     if method in RATES:
         n, rate = min(n, WALKERS * steps), RATES[method]
-        return ppgn_chains(G, one, n, encoder=E, seed=seed, steps=steps, rate=rate, progress=_quiet)
+        return ppgn_chains(G, one, n, encoder=E, seed=seed, steps=steps, rate=rate)
     if method == "rejection":
-        return _distinct(rejection(G, one, n, encoder=E, seed=seed, draws=_DRAWS, progress=_quiet))
+        return _distinct(rejection(G, one, n, encoder=E, seed=seed, draws=_DRAWS))
     if method == "activation maximisation":
         n = settings.climbed
-        return maximise_activation(G, one, n, encoder=E, seed=seed, steps=steps, progress=_quiet)
+        return maximise_activation(G, one, n, encoder=E, seed=seed, steps=steps)
     if method == "lagrangian":
         options |= {"method": method, "length": _LENGTH}
     return sample(G, one, n, **options)
@@ -258,7 +259,7 @@ def _plain(models: Models, settings: Settings) -> Iterator[Run]:
     G, one, layer = models.plain, _band(models, 0), models.encoder.layer
     for seed in range(settings.seeds):
         yield _sampled("no encoder", (one,), "tangent", seed, settings, G, None, distance=layer)
-        options = {"distance": layer, "seed": seed, "draws": _DRAWS_OF_NORMAL, "progress": _quiet}
+        options = {"distance": layer, "seed": seed, "draws": _DRAWS_OF_NORMAL}
         rejected = partial(rejection, G, one, settings.samples, **options)  # type: ignore[arg-type]
         yield Run("no encoder", (one,), "rejection", seed, rejected, G)
 
@@ -282,7 +283,7 @@ def _seeds_in_full(
     models: Models, settings: Settings, one: Band, seed: int, initial: Float[Tensor, "k *latent"]
 ) -> InverseSet:
     """The second experiment of section 4.3: seeds of equation (6) to the end, and the rest from them."""
-    common: dict[str, Any] = {"encoder": models.encoder, "seed": seed, "progress": _quiet}
+    common: dict[str, Any] = {"encoder": models.encoder, "seed": seed}
     ends = sample(
         models.generator,
         one,
@@ -313,7 +314,7 @@ def _sampled(
 ) -> Run:
     """A run of `sample`."""
     options = {"n": settings.samples, "seed_steps": settings.seed_steps, **options}
-    make = partial(sample, generator, bands, encoder=encoder, seed=seed, progress=_quiet, **options)
+    make = partial(sample, generator, bands, encoder=encoder, seed=seed, **options)
     return Run(part, bands, name, seed, make, generator)
 
 
@@ -336,6 +337,18 @@ PARTS: dict[str, Callable[[Models, Settings], Iterator[Run]]] = {
     "table 1": _table_1,
     "4.3": _full,
 }
+
+
+def made_from(part: str, models: Models, settings: Settings) -> dict[str, Any]:
+    """What the rows of a part depend on, beside the seed: only table 1 looks among the training images."""
+    used = models if part == "table 1" else replace(models, training=None)
+    held = {name: getattr(settings, name) for name in _HELD_OF.get(part, ("samples", "seed_steps"))}
+    return {"models": used, **held}
+
+
+def seeds_of(part: str, settings: Settings) -> range:
+    """The seeds that a part is repeated with."""
+    return range(settings.full_seeds if part == "4.3" else settings.seeds)
 
 
 class Meter:
@@ -429,9 +442,10 @@ def study(
     settings: Settings,
     *,
     parts: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Add to `sets.csv` a row for each run that it lacks, of all parts or some.
+    """Add to `sets.csv` a row for each run that it lacks, of all parts and seeds or some.
 
     Raises:
         ValueError: no such part, or the folder holds a study of another size.
@@ -441,7 +455,8 @@ def study(
     there = results.table("sets")
     names = ["part", "neurons", "method", "seed"]
     done = set(there[names].itertuples(index=False, name=None)) if len(there) else set()
-    for run in runs(models, settings, parts):
+    wanted = [run for run in runs(models, settings, parts) if seeds is None or run.seed in seeds]
+    for run in track(wanted, lambda run: f"{run.part}: {run.method}"):
         key = run.key
         if tuple(key[name] for name in names) in done:
             continue
@@ -460,13 +475,9 @@ def _keep_to(results: Tables, settings: Settings) -> None:
     if not len(there):
         results.write("settings", {name: [value] for name, value in given.items()})
         return
-    held = {str(name): int(value) for name, value in there.iloc[0].items()}
-    if held != given:
-        raise ValueError(f"{results.folder} holds a study with {held}, not with {given}; give another folder")
-
-
-def _quiet(step: Step) -> None:
-    """No bars: the study reports one line a run."""
+    before = {str(name): int(value) for name, value in there.iloc[0].items()}
+    if before != given:
+        raise ValueError(f"{results.folder} holds a study with {before}, not with {given}; give another folder")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

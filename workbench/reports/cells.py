@@ -12,9 +12,6 @@ import nbformat
 from workbench.progress import Cancelled, Progress, Step
 from workbench.reports.catalogue import Report, heading
 
-#: Below this share of a cell, what is left of it is not yet judged by its own pace.
-_EARLY = 0.02
-
 
 class Cells:
     """Follows papermill through the code cells, and tells of each before and after it runs, and of what it tells.
@@ -43,6 +40,7 @@ class Cells:
         self._progress = progress
         self._former = former
         self._began: float | None = None
+        self._first: tuple[float, float] | None = None  # when the running cell first told its share, and that share
         self._stopped = False
         self._lock = threading.Lock()
 
@@ -51,7 +49,7 @@ class Cells:
         if cell.cell_type == "markdown":
             self._section = heading(cell.source) or self._section
         elif cell.cell_type == "code" and cell.source.strip():
-            self._began = time.perf_counter()
+            self._began, self._first = time.perf_counter(), None
             self._tell()
             if self._stopped and self.done < self.total:
                 raise Cancelled(f"stopped after {self.done} of {self.total} cells")
@@ -78,27 +76,36 @@ class Cells:
 
     def _tell(self, within: Step | None = None) -> None:
         with self._lock:
-            share = 0.0 if within is None else within.share
-            step = Step(self.done, self.total, self._section, within, self._left(share))
+            step = Step(self.done, self.total, self._section, within, self._left(within))
             if self._progress is not None and self._progress(step) is False:
                 self._stopped = True
 
-    def _left(self, share: float) -> float | None:
-        """Estimated seconds to the end, where `share` of the running cell is done.
+    def _left(self, within: Step | None) -> float | None:
+        """Estimated seconds to the end, where there is anything to go by.
 
-        A cell that tells goes on at its pace so far; the others take what they took in a former run, else what
-        those before them took in the mean.
+        The running cell goes on at the pace that it told; it and the others take what they took in a former run.
+        Where there was none, they take the mean of those before them.
         """
         if self.done == self.total:
             return 0.0
+        now = time.perf_counter()
+        took = 0.0 if self._began is None else now - self._began
         known = [seconds for _, seconds in self.durations]
-        usual = sum(known) / len(known) if known else None
-        places = range(len(known), self.total)
-        expected = [self._former[place] if place < len(self._former) else usual for place in places]
-        took = 0.0 if self._began is None else time.perf_counter() - self._began
-        if share > _EARLY:
-            expected[0] = took / share
-        if any(seconds is None for seconds in expected):
+        here, *later = range(len(known), self.total)
+        rest = self._at_its_pace(within, now)
+        if rest is None and here < len(self._former):
+            rest = max(0.0, self._former[here] - took)
+        if rest is None:
             return None
-        now, *later = [seconds for seconds in expected if seconds is not None]
-        return max(0.0, now - took) + sum(later)
+        usual = sum([*known, took + rest]) / (len(known) + 1)
+        return rest + sum(self._former[place] if place < len(self._former) else usual for place in later)
+
+    def _at_its_pace(self, within: Step | None, now: float) -> float | None:
+        """Seconds that are left of the running cell, by what it told since it first did."""
+        if within is None:
+            return None
+        if self._first is None:
+            self._first = (now, within.share)
+        since, share = self._first
+        gained = within.share - share
+        return (now - since) * (1 - within.share) / gained if gained > 0 else None

@@ -6,19 +6,21 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from workbench.progress import Progress
 from workbench.reports.catalogue import ReportError, catalogue
-from workbench.reports.run import RECORD, RESULTS, Run, hashes, run
+from workbench.reports.run import FORMAT, RECORD, RESULTS, Run, files, hashes, run
+from workbench.reports.store import INPUTS
 
 #: What says when and where something was made, and for how long: another run has others.
-_PASSING = frozenset({"seconds", "started", "ended", "made", "command", "folder", "versions", "processor"})
+_PASSING = frozenset({"seconds", "started", "ended", "made", "command", "folder", "versions", "processor", "device"})
 #: How far numbers may be apart, as a share of the larger, where device or versions are others.
 TOLERANCE = 1e-3
 
@@ -64,6 +66,21 @@ class Verification:
         return finished and not self.differences and not self.changed
 
 
+class _Numbers(NamedTuple):
+    """Numbers that are compared at once.
+
+    Attributes:
+        values: of a tensor or of a table's column.
+        place: what stands before and behind the index in the name of one of them.
+    """
+
+    values: Tensor
+    place: tuple[str, str]
+
+    def __str__(self) -> str:
+        return f"{str(self.values.dtype).removeprefix('torch.')} {list(self.values.shape)}"
+
+
 def verify(
     folder: str | Path,
     out: str | Path | None = None,
@@ -73,9 +90,11 @@ def verify(
 ) -> Verification:
     """Run the report in `folder` again with its parameters, and compare what both runs left as results.
 
-    On the same device, with the same versions and the same notebook, numbers have to be equal; elsewhere they may
-    differ by `tolerance`. Tables (CSV), JSON and safetensors are compared value by value, other files whole;
-    times, dates and folders are left out.
+    On the same device and processor, with the same versions and the same notebook, numbers have to be equal;
+    elsewhere they may differ by `tolerance`. Everything is computed anew: the second run starts in an empty folder.
+    Tables (CSV) and JSON are compared value by value, tensors number by number, other files whole; times, dates,
+    folders, devices and what the entries of a store were made from (`inputs.json`) are left out. Of a tensor the
+    largest difference is told.
 
     Args:
         folder: of a report that finished.
@@ -105,18 +124,20 @@ def verify(
             reasons.append(f"{record['device']} then, {now['device']} now")
         if record["versions"] != now["versions"]:
             reasons.append("other versions")
+        if record.get("processor", now.get("processor")) != now.get("processor"):
+            reasons.append("another processor")
         if record["sha256"] != now["sha256"]:
             reasons.append("the notebook has changed")
         allowed = tolerance if reasons else 0.0
-        before, after = dict(_values(first)), dict(_values(second))
-    differences = [
-        Difference(where, str(before.get(where, "nothing")), str(after.get(where, "nothing")))
+        before, after = _values(first), _values(second)
+    found = (
+        _difference(where, before.get(where, "nothing"), after.get(where, "nothing"), allowed)
         for where in sorted({*before, *after})
-        if where not in before or where not in after or not _same(before[where], after[where], allowed)
-    ]
+    )
+    differences = [difference for difference in found if difference is not None]
     return Verification(
         run=again,
-        compared=len({*before} & {*after}),
+        compared=sum(_count(before[where]) for where in {*before} & {*after}),
         tolerance=allowed,
         why=", ".join(reasons),
         differences=tuple(differences),
@@ -128,10 +149,15 @@ def _record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         status, _ = record["status"], (record["report"], record["parameters"], record["sha256"])
+        kind = int(record.get("format", 1))
     except (OSError, ValueError, KeyError, TypeError):
         raise ReportError(
             f"{folder} holds no report; give the folder that workbench report … --out wrote"
         ) from None
+    if kind > FORMAT:
+        raise ReportError(
+            f"the record in {folder} has format {kind}, this version reads 1 to {FORMAT}; update the workbench"
+        )
     if status != "finished":
         raise ReportError(f"the report in {folder} is {status}; run it to its end first, by the same command")
     if "folder" not in record["parameters"]:
@@ -141,40 +167,77 @@ def _record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _values(folder: Path) -> Iterator[tuple[str, Any]]:
-    """All that is compared, by its place: each cell, each leaf, each number of a tensor."""
+def _values(folder: Path) -> dict[str, Any]:
+    """All that is compared, by its place: columns of numbers and tensors whole, other cells and leaves; not what an entry was made from."""
     import pandas as pd
 
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    found: dict[str, Any] = {}
+    for path in files(folder):
         name = path.relative_to(folder).as_posix()
+        if path.name == INPUTS:
+            continue
         if path.suffix == ".csv":
             table = pd.read_csv(path)
             columns = [column for column in table.columns if column not in _PASSING]
-            yield f"{name}, columns", ", ".join(columns)
+            found[f"{name}, columns"] = ", ".join(columns)
             for column in columns:
-                for row, value in enumerate(table[column].tolist()):
-                    yield f"{name}, row {row}, {column}", value
+                if pd.api.types.is_numeric_dtype(table[column]):
+                    numbers = torch.tensor(table[column].to_numpy(dtype=float))
+                    found[f"{name}, {column}"] = _Numbers(numbers, (f"{name}, row ", f", {column}"))
+                else:
+                    found |= {f"{name}, row {row}, {column}": value for row, value in enumerate(table[column])}
         elif path.suffix == ".json":
-            yield from _leaves(name, json.loads(path.read_text(encoding="utf-8")))
+            found |= _leaves(name, json.loads(path.read_text(encoding="utf-8")))
         elif path.suffix == ".safetensors":
-            for key, tensor in load_file(path).items():
-                yield f"{name}, {key}, shape", tuple(tensor.shape)
-                for place, value in enumerate(tensor.flatten().tolist()):
-                    yield f"{name}, {key}[{place}]", value
+            tensors = load_file(path)
+            kept = {key: tensor for key, tensor in tensors.items() if key.partition("/")[0] not in _PASSING}
+            found |= {f"{name}, {key}": _Numbers(tensor, (f"{name}, {key}[", "]")) for key, tensor in kept.items()}
         else:
-            yield name, hashlib.sha256(path.read_bytes()).hexdigest()
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
-def _leaves(where: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _leaves(where: str, value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
-        for key, part in value.items():
-            if key not in _PASSING:
-                yield from _leaves(f"{where}, {key}", part)
+        parts = [(f"{where}, {key}", part) for key, part in value.items() if key not in _PASSING]
     elif isinstance(value, list):
-        for place, part in enumerate(value):
-            yield from _leaves(f"{where}[{place}]", part)
+        parts = [(f"{where}[{place}]", part) for place, part in enumerate(value)]
     else:
-        yield where, value
+        return {where: value}
+    return {place: leaf for inner, part in parts for place, leaf in _leaves(inner, part).items()}
+
+
+def _difference(where: str, before: Any, now: Any, tolerance: float) -> Difference | None:
+    """How two values differ by more than the tolerance; None where they do not."""
+    if isinstance(before, _Numbers) and isinstance(now, _Numbers):
+        return _largest(where, before, now, tolerance)
+    return None if _same(before, now, tolerance) else Difference(where, str(before), str(now))
+
+
+def _largest(where: str, before: _Numbers, now: _Numbers, tolerance: float) -> Difference | None:
+    """The largest difference of two tensors with its place, among those beyond the tolerance."""
+    old, new = before.values, now.values
+    if old.shape != new.shape or old.dtype != new.dtype:
+        return Difference(where, str(before), str(now))
+    if old.is_complex():
+        old, new = torch.view_as_real(old), torch.view_as_real(new)
+    beyond = (old != new) & ~((old != old) & (new != new))  # two that are not numbers are the same
+    a, b = old.double(), new.double()
+    apart = (a - b).abs().nan_to_num(torch.inf, torch.inf)
+    if tolerance:
+        beyond &= apart > tolerance * torch.maximum(a.abs(), b.abs()).nan_to_num(0, 0)
+    if not bool(beyond.any()):
+        return None
+    apart[~beyond] = -1
+    index = tuple(int(i) for i in torch.unravel_index(apart.argmax(), apart.shape))
+    count = int(beyond.sum())
+    told = ", ".join(map(str, index)).join(before.place) + (f", the largest of {count}" if count > 1 else "")
+    return Difference(told, str(old[index].item()), str(new[index].item()))
+
+
+def _count(value: Any) -> int:
+    """How many values are compared."""
+    return value.values.numel() if isinstance(value, _Numbers) else 1
 
 
 def _same(before: Any, now: Any, tolerance: float) -> bool:

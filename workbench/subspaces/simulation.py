@@ -23,6 +23,7 @@ from scipy.stats import binomtest, wilcoxon
 from torch import Tensor
 
 from workbench.models import Generator
+from workbench.progress import track
 from workbench.results import record_run, replace_file
 from workbench.subspaces.baselines import (
     DifferentialSubspaceSearch,
@@ -252,7 +253,7 @@ def simulate(case: Case, methods: Sequence[str], *, sliders: int = 200) -> dict[
         started = time.perf_counter()
         strategies[name] = METHODS[name].build(case, _generator(case.name, case.seed, name))
         seconds[name] += time.perf_counter() - started
-    for done in range(sliders):
+    for done in track(range(sliders), "slider {}".format):
         active = [name for name in methods if done < METHODS[name].count(sliders)]
         proposed = []
         for name in active:
@@ -275,19 +276,24 @@ class Results:
     """Curves of many runs in a folder: one safetensors file a case, rewritten after every seed.
 
     The keys are `best/METHOD/SEED` (sliders + 1,) and `seconds/METHOD/SEED` ().
+
+    Args:
+        folder: made when something is first written.
+        others: folders whose curves are read, too.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *others: str | Path) -> None:
         self.folder = Path(folder)
+        self.folders = (self.folder, *map(Path, others))
 
     def cases(self) -> list[str]:
-        """Names of the cases in the folder, small ones first."""
-        found = [path.stem for path in self.folder.glob("*.safetensors")]
+        """Names of the cases in the folders, small ones first."""
+        found = {path.stem for folder in self.folders for path in folder.glob("*.safetensors")}
         return sorted(found, key=lambda name: (name.startswith("target"), len(name), name))
 
     def _stored(self, case: str) -> dict[str, Tensor]:
-        path = self.folder / f"{case}.safetensors"
-        return load_file(path) if path.exists() else {}
+        paths = [folder / f"{case}.safetensors" for folder in self.folders]
+        return {name: curve for path in paths if path.exists() for name, curve in load_file(path).items()}
 
     def missing(self, case: str, seed: int, methods: Iterable[str], sliders: int) -> list[str]:
         """The methods that have not been run for so many sliders."""
@@ -297,7 +303,7 @@ class Results:
 
     def add(self, case: str, seed: int, curves: Mapping[str, Curve]) -> None:
         """Keep the curves of one seed; the file is replaced whole."""
-        stored = self._stored(case)
+        stored = Results(self.folder)._stored(case)
         for name, curve in curves.items():
             stored[f"best/{name}/{seed}"] = curve.best
             stored[f"seconds/{name}/{seed}"] = torch.tensor(curve.seconds)
@@ -357,15 +363,18 @@ def run(
     results: Results,
     cases: Mapping[str, Callable[[int], Case]],
     *,
-    seeds: int = 20,
+    seeds: int | Sequence[int] = 20,
     sliders: int = 200,
     methods: Sequence[str] | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Run what `results` lacks of `cases`, which are as the function `cases` gives them."""
+    """Run what `results` lacks of `cases`, which are as the function `cases` gives them.
+
+    `seeds` says how many, from 0 on, or which.
+    """
     for name, make in cases.items():
         chosen = [m for m in methods_for(name) if methods is None or m in methods]
-        for seed in range(seeds):
+        for seed in range(seeds) if isinstance(seeds, int) else seeds:
             lacking = results.missing(name, seed, chosen, sliders)
             if not lacking:
                 continue
