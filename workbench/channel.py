@@ -1,6 +1,6 @@
 """A private channel on this machine, by which a kernel tells the process that runs it how far it is.
 
-Datagrams of JSON to a port of the loopback interface, each with the token that only the kernel's environment holds.
+Datagrams of JSON to a port of the loopback interface, each with a token that only the kernel's environment holds.
 A sender never waits and never fails: what nobody hears is lost.
 """
 

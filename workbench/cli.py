@@ -173,7 +173,7 @@ def verify(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Step], None]]:
-    """Shows how far a report is: its cells, what the running one tells from within, and an estimate of the rest."""
+    """Shows how far a report is: its cells, what the running one tells, and an estimate of the rest."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())

@@ -41,7 +41,7 @@ class Step:
 
     @property
     def share(self) -> float:
-        """How much is done, from 0 to 1, with what is done within the next step; 0 where the total is not known."""
+        """How much is done, from 0 to 1, that within the next step included; 0 where the total is not known."""
         if not self.total:
             return 0.0
         inner = self.within.share if self.within is not None and self.done < self.total else 0.0

@@ -45,6 +45,7 @@ def write(path: Path, *cells: str, parameters: str = PARAMETERS) -> Path:
     nbformat.write(new_notebook(cells=made, metadata={"kernelspec": kernel}), path)
     return path
 
+
 STORED_PARAMETERS = """
 base = 2  # of the powers
 shown = 3  # of them

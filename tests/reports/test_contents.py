@@ -164,7 +164,7 @@ def test_a_model_that_was_met_inside_other_values_is_known():
     assert list(contents.models) == [model.fingerprint]
 
 
-@pytest.mark.parametrize("value", [threading.Lock(), iter([1]), np.array([object()]), open(__file__, "rb")])
+@pytest.mark.parametrize("value", [threading.Lock(), iter([1]), np.array([object()])])
 def test_what_has_no_content_is_refused_with_its_place(value):
     with pytest.raises(ContentError, match=r"query\['key'\] is a .* give numbers, strings, tensors"):
         Contents().digest({"key": value}, "query")

@@ -138,7 +138,9 @@ def test_the_page_holds_the_figure_that_the_kernel_showed_and_plotly_once(runs):
 def test_a_folder_holds_one_report_with_one_choice_of_parameters(runs, tmp_path):
     kept = runs.out / "report.json"
     before = kept.read_bytes()
-    with pytest.raises(ReportError, match=r"other parameters .size was 5 and is 6.; give another folder"):
+    with pytest.raises(
+        ReportError, match=r"other parameters .size was 5 and is 6., and mended there does not say"
+    ):
         reports.run(runs.path, {**ASKED, "size": 6}, runs.out)
     with pytest.raises(ReportError, match="holds the report 'squares'; give 'flip-points' another folder"):
         reports.run("flip-points", {}, runs.out)

@@ -174,15 +174,14 @@ def test_a_process_killed_while_it_writes_leaves_no_entry_that_counts_and_loses_
         moves.append(place)
         if len(moves) == {"shelving": 1, "placing": 2}[moment]:
             raise Killed
-        monkeypatch.undo_move(place, to)
+        original(place, to)
 
+    original = module._move
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "rmtree", lambda *a, **k: None)  # a killed process clears nothing up
         if moment == "writing":
             patched.setattr(Path, "write_text", killed)
         else:
-            original = module._move
-            monkeypatch.undo_move = original
             patched.setattr(module, "_move", move)
         with pytest.raises(Killed):
             store().result("squares", squares, X, scale=2.0)

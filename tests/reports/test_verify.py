@@ -23,8 +23,8 @@ TABLE = "name,diversity,seconds\na,1.5,3.0\nb,,4.0\n"
 def made(tmp_path_factory) -> Path:
     """A report that was run in a kernel."""
     folder = tmp_path_factory.mktemp("verify")
-    notebook = notebooks.write(folder / "squares.ipynb", notebooks.SQUARES)
-    return reports.run(notebook, {"size": 5}, folder / "out", progress=lambda step: None).folder
+    notebook = notebooks.write(folder / "powers.ipynb", notebooks.STORED, parameters=notebooks.STORED_PARAMETERS)
+    return reports.run(notebook, {"base": 3}, folder / "out", progress=lambda step: None).folder
 
 
 @pytest.fixture
@@ -32,13 +32,26 @@ def second(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A report of three files, and what a second run of it would write."""
     first, asked = tmp_path / "first", []
 
-    def write(folder: Path, *, diversity: str = "1.5", weight: float = 2.0, versions: dict | None = None) -> Path:
+    def write(
+        folder: Path,
+        *,
+        diversity: str = "1.5",
+        weight: float = 2.0,
+        versions: dict | None = None,
+        device: str = "cpu",
+        more: dict | None = None,
+    ) -> Path:
         results = folder / "results"
         results.mkdir(parents=True)
         seconds = len(asked)
         (results / "sets.csv").write_text(TABLE.replace("1.5", diversity).replace("3.0", str(seconds)))
         (results / "runs.json").write_text(json.dumps({"ended": str(folder), "settings": {"n": [1, 2]}}))
         save_file({"w": torch.tensor([1.0, weight])}, results / "kept.safetensors")
+        made = {"device": device, "seconds": seconds, "call": "f()"}
+        (results / "result.json").write_text(json.dumps({"provenance": made}))
+        (results / "inputs.json").write_text(json.dumps({"key": str(folder), "made_by": versions}))
+        if more is not None:
+            save_file(more, results / ("big.safetensors" if "big" in more else "more.safetensors"))
         record = {
             "report": "squares",
             "notebook": str(notebooks.write(tmp_path / "squares.ipynb")),
@@ -46,7 +59,7 @@ def second(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
             "parameters": {"size": 4, "folder": str(results)},
             "status": "finished",
             "versions": versions or {"torch": "2.0"},
-            "device": "cpu",
+            "device": device,
             "files": hashes(results),
         }
         (folder / "report.json").write_text(json.dumps(record))
@@ -68,11 +81,12 @@ def hashes(folder: Path) -> dict[str, str]:
     return importlib.import_module("workbench.reports.run").hashes(folder)
 
 
-def test_a_report_that_gives_the_same_again_holds_and_leaves_nothing_behind(made):
+def test_a_report_with_a_store_holds_and_leaves_nothing_behind(made):
     found = verify(made, progress=lambda step: None)
-    assert found.holds and found.tolerance == 0 and found.compared == 1
+    assert found.holds and found.tolerance == 0, found
+    assert found.compared > 6  # the numbers, the rows, and what the result says of itself
     assert not found.run.folder.exists()
-    assert (made / "results" / "squares.csv").is_file()
+    assert (made / "results" / "powers" / "result.safetensors").is_file()
 
 
 def test_times_and_places_are_not_compared_and_missing_numbers_are_the_same(second):
@@ -80,8 +94,8 @@ def test_times_and_places_are_not_compared_and_missing_numbers_are_the_same(seco
     write(first)
     found = again()
     assert found.holds and not found.differences
-    # the columns, a name and a diversity in each of two rows, two settings and two weights
-    assert found.compared == 1 + 4 + 2 + 2
+    # the columns, a name and a diversity in each of two rows, two settings, a call and two weights
+    assert found.compared == 1 + 4 + 2 + 1 + 2
     ((name, parameters),) = asked
     assert name == first.parent / "squares.ipynb" and parameters == {"size": 4}
 
@@ -134,3 +148,53 @@ def test_what_is_no_finished_report_is_refused(tmp_path, second):
     (first / "report.json").write_text(json.dumps({**record, "parameters": {}}))
     with pytest.raises(ReportError, match="no parameter `folder`"):
         verify(first)
+    write(second[1].parent / "newer")
+    path = second[1].parent / "newer" / "report.json"
+    path.write_text(json.dumps({**record, "status": "finished", "format": 3}))
+    with pytest.raises(ReportError, match="has format 3, this version reads 1 to 2; update the workbench"):
+        verify(path.parent)
+
+
+def test_the_largest_difference_of_a_tensor_of_millions_is_told_with_its_place(second):
+    write, first, again, _ = second
+    write(first)
+    big = torch.linspace(0, 1, 4_000_000).view(2000, 2000)
+    big[0, :2] = torch.tensor([torch.nan, torch.inf])
+    save_file({"big": big}, first / "results" / "big.safetensors")
+    other = big.clone()
+    other[3, 5] += 0.25
+    other[1999, 7] -= 0.5
+    found = again(more={"big": other})
+    (difference,) = found.differences
+    assert difference.where == "big.safetensors, big[1999, 7], the largest of 2"
+    assert float(difference.before) - float(difference.now) == pytest.approx(0.5)
+    assert found.compared > big.numel()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "where"),
+    [
+        (torch.tensor([1.0, torch.nan]), torch.tensor([1.0, 2.0]), "t[1]"),
+        (torch.tensor([2**53, 1]), torch.tensor([2**53 + 1, 1]), "t[0]"),
+        (torch.tensor([True, False]), torch.tensor([True, True]), "t[1]"),
+        (torch.tensor(1.0), torch.tensor(2.0), "t[]"),
+        (torch.tensor([1 + 1j]), torch.tensor([1 - 1j]), "t[0, 1]"),
+        (torch.zeros(2), torch.zeros(3), "t"),
+        (torch.zeros(2), torch.zeros(2).double(), "t"),
+    ],
+)
+def test_tensors_of_every_kind_are_compared(second, before, now, where):
+    write, first, again, _ = second
+    write(first)
+    save_file({"t": before}, first / "results" / "more.safetensors")
+    (difference,) = again(more={"t": now}).differences
+    assert difference.where == f"more.safetensors, {where}"
+
+
+def test_where_and_when_an_entry_was_made_is_not_compared(second):
+    """Another device and other versions give another key, and seconds are never the same."""
+    write, first, again, _ = second
+    write(first, versions={"torch": "1.0"})
+    save_file({"seconds/dss/0": torch.tensor(1.0), "w": torch.tensor(1.0)}, first / "results" / "more.safetensors")
+    found = again(more={"seconds/dss/0": torch.tensor(2.0), "w": torch.tensor(1.0)}, device="cuda")
+    assert found.holds and found.why == "cpu then, cuda now, other versions"

@@ -110,7 +110,7 @@ def relative_diversity(generator: Generator, judges: Judges, *, seed: int = 0, e
     """For each class: the mean difference of two pictures over that of two real ones."""
     z = generator.latents(each, seed=seed)
     found = []
-    for index, row in enumerate(track(embeddings_of(generator), lambda row: "classes")):
+    for index, row in enumerate(track(tuple(embeddings_of(generator)), lambda row: "diversity")):
         drawn = generator.render(z, row)
         real = judges.real[judges.labels == index]
         found.append(pixel_difference(drawn, pairs=400) / pixel_difference(real, pairs=400))

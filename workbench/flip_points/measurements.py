@@ -99,8 +99,8 @@ class Results(Tables):
         path = next((path for path in paths if path.exists()), None)
         if path is None:
             raise FileNotFoundError(
-                f"no {case.name}.safetensors in {self.folder}; first run `python -m workbench.flip_points.study --out "
-                f"{self.folder}`"
+                f"no {case.name}.safetensors in {self.folder}; first run `python -m workbench.flip_points.study "
+                f"--out {self.folder}`"
             )
         with safe_open(path, "pt") as file:
             columns = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping

@@ -61,7 +61,10 @@ _DRAWS_OF_NORMAL = 5000
 _NEIGHBOURS = 3
 #: Settings that a row depends on, and of a part those that its rows depend on.
 _HELD = ("samples", "seed_steps", "steps", "climbed", "full", "full_steps")
-_HELD_OF = {"table 1": ("samples", "seed_steps", "steps", "climbed", "neurons"), "4.3": ("seed_steps", "full", "full_steps")}
+_HELD_OF = {
+    "table 1": ("samples", "seed_steps", "steps", "climbed", "neurons"),
+    "4.3": ("seed_steps", "full", "full_steps"),
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How far a running report is: its cells, what the running one tells from within, and how long the rest may take."""
+"""How far a running report is: its cells, what the running one tells, and how long the rest may take."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class Cells:
         self._progress = progress
         self._former = former
         self._began: float | None = None
-        self._first: tuple[float, float] | None = None  # when the running cell first told its share, and that share
+        self._first: tuple[float, float] | None = (
+            None  # when the running cell first told its share, and that share
+        )
         self._stopped = False
         self._lock = threading.Lock()
 

@@ -21,7 +21,9 @@ from workbench.models import Model
 from workbench.results import Result, versions
 
 #: Attributes of a model that no number depends on, or that its fingerprint or its module stand for.
-_LEFT_OUT = frozenset({"device", "module", "layers", "batches", "_access", "_chain", "_fingerprint", "_wanted_batch_size"})
+_LEFT_OUT = frozenset(
+    {"device", "module", "layers", "batches", "_access", "_chain", "_fingerprint", "_wanted_batch_size"}
+)
 #: Attributes of every module: weights and buffers are in the fingerprint, parts are hashed themselves.
 _OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "training"})
 #: Parts of the workbench that only show: what they draw is computed elsewhere.
@@ -115,7 +117,8 @@ class Contents:
             case set() | frozenset():
                 yield from sorted(self.digest(item, where) for item in value)
             case _ if _is_table(value):
-                yield self.digest({str(n): [str(c.dtype), c.tolist()] for n, c in value.items()}, where)
+                columns = {str(name): [str(c.dtype), c.tolist()] for name, c in value.items()}
+                yield self.digest(columns, where)
             case _ if dataclasses.is_dataclass(value):
                 yield from self._class(type(value), where)
                 yield self.digest({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, where)
@@ -124,12 +127,12 @@ class Contents:
                 yield self.digest(vars(value), where)
             case _:
                 raise ContentError(
-                    f"{where} is a {type(value).__qualname__}, whose content cannot be told; give numbers, strings, "
-                    "tensors, models, results, functions, or lists, dicts and dataclasses of these"
+                    f"{where} is a {type(value).__qualname__}, whose content cannot be told; give numbers, "
+                    "strings, tensors, models, results, functions, or lists, dicts and dataclasses of these"
                 )
 
     def _module(self, module: nn.Module, where: str) -> Iterator[str]:
-        """What the weights do not tell: kinds of the parts, their settings, hooks, and buffers that are not saved."""
+        """What weights do not tell: the parts' kinds and settings, hooks, and buffers that are not saved."""
         for name, part in module.named_modules():
             own = {k: v for k, v in vars(part).items() if k not in _OF_EVERY_MODULE}
             own |= {k: v for k, v in part.named_buffers(recurse=False) if k in part._non_persistent_buffers_set}
@@ -190,7 +193,7 @@ def _functions(member: object) -> Iterator[types.FunctionType]:
         yield member
 
 
-def _is_table(value: object) -> bool:
+def _is_table(value: Any) -> bool:
     """Whether it is pandas' table, without importing pandas."""
     return type(value).__module__.partition(".")[0] == "pandas" and type(value).__name__ == "DataFrame"
 

@@ -79,7 +79,7 @@ def run(
     - `report`, `title`, path and `sha256` of the `notebook`, all `parameters`, the `seed` among them, `command`;
     - `started`, `status` (`running` until its end), `error`, `cells` (done and all), `seconds`, and `durations`:
       heading and seconds of each code cell that ran;
-    - `versions`, `processor`, and `device`: where results were made, or where none says so, what `auto` takes here;
+    - `versions`, `processor`, and `device`: where results were made, or where none says so, what `auto` takes;
     - of the store (`workbench.reports.provenance`): `entries`, each computed or reused with its own provenance,
       `models` by the hash of their weights, the hashes of the `data` that was read, `devices`, `dtypes`, `passes`;
     - `files`: the SHA-256 of each file below the parameter `folder`.
@@ -238,7 +238,7 @@ def _unmark(output: Path, cells: Cells) -> None:
 def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> list[float]:
     """Make sure that the folder can be written and holds nothing but this report; how long its cells took there.
 
-    Other parameters are let in where all results lie in the entries of a store, which knows what each was made from.
+    Other parameters are let in where all results lie in a store, which knows what each was made from.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,10 @@
-"""Where a report keeps what it computes: by content, so that nothing is computed twice and nothing stale is served."""
+"""Where a report keeps what it computes: by content, so that nothing is made twice and nothing stale is served."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -71,7 +70,7 @@ class Store:
         self.path = Path(folder or tempfile.mkdtemp(prefix="workbench-")).resolve()
         self._asked = _asked.setdefault(self.path, {})
 
-    def result(self, name: str, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    def result(self, name: str, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """What `function(*args, **kwargs)` returns, computed or as it was kept.
 
         A partial result is kept, and computed anew when it is next asked for. Of arguments that are named
@@ -97,14 +96,14 @@ class Store:
             made = function(*args, **kwargs)
             if not isinstance(made, Result):
                 raise StoreError(
-                    f"{named(function)} returned a {type(made).__name__}, which the store cannot keep; it keeps what "
-                    "methods return (workbench.results.Result). For rows of your own use store.folder(name, …)"
+                    f"{named(function)} returned a {type(made).__name__}, which the store cannot keep; it keeps "
+                    "what methods return (workbench.results.Result). For rows of your own use store.folder(name, …)"
                 )
             entry.keep(made.save, partial=made.provenance.partial, seconds=round(time.perf_counter() - began, 3))
         self._ask(entry, "computed" if kept is None else "reused")
         return made if kept is None else kept
 
-    def folder(self, name: str, **inputs: Any) -> Path:
+    def folder(self, name: str, /, **inputs: Any) -> Path:
         """The folder of what is made from `inputs`, with all that was written into it before; else an empty one.
 
         For computations that write rows as they go (`workbench.results.Tables`) and go on from their rows: give
@@ -197,7 +196,9 @@ class _Entry:
         part = Path(tempfile.mkdtemp(dir=self.store, prefix=_PART))
         try:
             write(part)
-            text = json.dumps({**self._made, "made": datetime.now(UTC).isoformat(timespec="seconds"), **note}, indent=1)
+            text = json.dumps(
+                {**self._made, "made": datetime.now(UTC).isoformat(timespec="seconds"), **note}, indent=1
+            )
             (part / INPUTS).write_text(text, encoding="utf-8")
             part.chmod(0o755)
             self._clear()
@@ -235,7 +236,11 @@ def read_inputs(place: Path) -> dict[str, Any]:
 
 
 def asked(folder: Path) -> dict[str, Any]:
-    """What the last run asked for: `entries` by name, each with its `key` and `how` it came, and the `data` it read."""
+    """What the last run asked for.
+
+    Returns:
+        `entries` by name, each with its `key` and `how` it came, and the `data` that was read.
+    """
     try:
         found = json.loads((folder / ASKED).read_text(encoding="utf-8"))
         return {"entries": dict(found["entries"]), "data": dict(found["data"])}
@@ -285,7 +290,7 @@ def _shelved(name: str, key: str) -> str:
 
 def _move(place: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(place, to)
+    place.replace(to)
 
 
 def _model(model: Model) -> dict[str, str]:

@@ -20,7 +20,9 @@ from workbench.reports.run import FORMAT, RECORD, RESULTS, Run, files, hashes, r
 from workbench.reports.store import INPUTS
 
 #: What says when and where something was made, and for how long: another run has others.
-_PASSING = frozenset({"seconds", "started", "ended", "made", "command", "folder", "versions", "processor", "device"})
+_PASSING = frozenset(
+    {"seconds", "started", "ended", "made", "command", "folder", "versions", "processor", "device"}
+)
 #: How far numbers may be apart, as a share of the larger, where device or versions are others.
 TOLERANCE = 1e-3
 
@@ -91,10 +93,10 @@ def verify(
     """Run the report in `folder` again with its parameters, and compare what both runs left as results.
 
     On the same device and processor, with the same versions and the same notebook, numbers have to be equal;
-    elsewhere they may differ by `tolerance`. Everything is computed anew: the second run starts in an empty folder.
-    Tables (CSV) and JSON are compared value by value, tensors number by number, other files whole; times, dates,
-    folders, devices and what the entries of a store were made from (`inputs.json`) are left out. Of a tensor the
-    largest difference is told.
+    elsewhere they may differ by `tolerance`. Everything is computed anew: the second run starts in an empty
+    folder. Tables (CSV) and JSON are compared value by value, tensors number by number, other files whole; times,
+    dates, folders, devices and what the entries of a store were made from (`inputs.json`) are left out. Of a
+    tensor or a column of numbers the largest difference is told.
 
     Args:
         folder: of a report that finished.
@@ -168,7 +170,7 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _values(folder: Path) -> dict[str, Any]:
-    """All that is compared, by its place: columns of numbers and tensors whole, other cells and leaves; not what an entry was made from."""
+    """What is compared, by its place: tensors and columns of numbers whole, other cells and leaves one by one."""
     import pandas as pd
 
     found: dict[str, Any] = {}
