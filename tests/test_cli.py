@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import workbench as wb
 from tests.project import ROOT
 from workbench import cli, reports
+from workbench.progress import Step
 from workbench.datasets import mnist
 from workbench.progress import Step
 from workbench.ui import assets
@@ -252,6 +253,13 @@ def test_report_that_was_stopped_says_how_to_go_on(ran):
     result = run("report", "flip-points", "--out", "x")
     assert result.exit_code == 130
     assert "run it again to go on" in result.stdout
+
+
+def test_progress_tells_the_time_left_the_cell_and_what_it_does():
+    inner = Step(1, 4, "layer 6", within=Step(30, 60, "masks"))
+    told = cli._line(Step(2, 5, "Samples", within=inner, left=75.4))
+    assert told == "about 0:01:15 to go · cell 3 of 5: Samples · layer 6 1/4 · masks 30/60"
+    assert cli._line(Step(5, 5, "Samples")) == "cell 5 of 5: Samples"
 
 
 @pytest.mark.parametrize(("changed", "code"), [((), 0), (("sets.csv",), 1)])

@@ -56,6 +56,7 @@ def second(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
             "report": "squares",
             "notebook": str(notebooks.write(tmp_path / "squares.ipynb")),
             "sha256": "0",
+            "format": 2,
             "parameters": {"size": 4, "folder": str(results)},
             "status": "finished",
             "versions": versions or {"torch": "2.0"},
@@ -153,6 +154,18 @@ def test_what_is_no_finished_report_is_refused(tmp_path, second):
     path.write_text(json.dumps({**record, "status": "finished", "format": 3}))
     with pytest.raises(ReportError, match="has format 3, this version reads 1 to 2; update the workbench"):
         verify(path.parent)
+
+
+def test_a_record_of_an_older_version_is_read_where_the_notebook_is_the_same(second):
+    write, first, again, _ = second
+    write(first)
+    path = first / "report.json"
+    record = {**json.loads(path.read_text()), "format": 1}
+    path.write_text(json.dumps(record))
+    with pytest.raises(ReportError, match="of an older version, whose results lie in other places"):
+        again()
+    path.write_text(json.dumps({**record, "sha256": reports.find(Path(record["notebook"])).sha256}))
+    assert again().holds
 
 
 def test_the_largest_difference_of_a_tensor_of_millions_is_told_with_its_place(second):

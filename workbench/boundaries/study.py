@@ -115,8 +115,7 @@ def measure_query(
     began = time.perf_counter()
     tree_row, sample_rows = one_query(generator, z, layer, settings, *judges)
     made = {"wanted": settings.samples, "seed": settings.seed, "fingerprint": generator.fingerprint[:16]}
-    for row in sample_rows:
-        results.add("samples", {**key, **row})
+    _replace(results, "samples", key, sample_rows)
     results.add("trees", {**key, **tree_row, **made})
     took = time.perf_counter() - began
     return (
@@ -241,6 +240,17 @@ def _row(table: pd.DataFrame, key: dict[str, Any]) -> dict[str, Any] | None:
         if all(str(named[name]) == str(value) for name, value in key.items()):
             return named
     return None
+
+
+def _replace(results: Tables, name: str, key: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows of a key to a table, in place of those that an interrupted run left of it."""
+    import pandas as pd
+
+    table = results.table(name)
+    if len(table):
+        of_key = [(table[column].astype(str) == str(value)) for column, value in key.items()]
+        table = table[~pd.concat(of_key, axis=1).all(axis=1)]
+    results.write(name, pd.concat([table, pd.DataFrame([{**key, **row} for row in rows])], ignore_index=True))
 
 
 def _check_same(row: dict[str, Any], settings: Settings, generator: Generator, folder: Path) -> None:

@@ -264,6 +264,10 @@ def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> list[float]:
             f"{out} holds {name} of other parameters ({told}), and {loose[0]} there does not say what it was made "
             "from; give another folder"
         )
+    if loose and old.get("format", 1) < FORMAT and old.get("sha256") != report.sha256:
+        raise ReportError(
+            f"{out} holds {name} of an older version, whose results lie in other places; give another folder"
+        )
     return [float(seconds) for _, seconds in old.get("durations", ())]
 
 

@@ -97,7 +97,7 @@ class Store:
             if not isinstance(made, Result):
                 raise StoreError(
                     f"{named(function)} returned a {type(made).__name__}, which the store cannot keep; it keeps "
-                    "what methods return (workbench.results.Result). For rows of your own use store.folder(name, …)"
+                    "what methods return (workbench.results.Result). For rows use store.folder(name, …)"
                 )
             entry.keep(made.save, partial=made.provenance.partial, seconds=round(time.perf_counter() - began, 3))
         self._ask(entry, "computed" if kept is None else "reused")

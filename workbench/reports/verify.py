@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from workbench.progress import Progress
-from workbench.reports.catalogue import ReportError, catalogue
+from workbench.reports.catalogue import ReportError, catalogue, find
 from workbench.reports.run import FORMAT, RECORD, RESULTS, Run, files, hashes, run
 from workbench.reports.store import INPUTS
 
@@ -117,6 +117,11 @@ def verify(
     parameters = {name: value for name, value in record["parameters"].items() if name != "folder"}
     shipped = any(report.name == record["report"] for report in catalogue())
     name = record["report"] if shipped else Path(record["notebook"])
+    if record.get("format", 1) < FORMAT and find(name).sha256 != record["sha256"]:
+        raise ReportError(
+            f"{folder} holds {record['report']} of an older version, whose results lie in other places; run the "
+            "report again in another folder, and compare by hand"
+        )
     with tempfile.TemporaryDirectory() as nowhere:
         again = run(name, parameters, out or nowhere, progress=progress)
         second = Path(again.parameters["folder"])
