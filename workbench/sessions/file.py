@@ -278,7 +278,7 @@ class SessionFile:
             names = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_schema")}
         missing = {"about", "items", "parts"} - names
         if said != "ok" or missing:
-            reason = said if said != "ok" else f"it has no table {', '.join(sorted(missing))}"
+            reason = " ".join(said.split()) if said != "ok" else f"it has no table {', '.join(sorted(missing))}"
             raise SessionError(f"{self.path.name} is damaged ({reason}). It was left as it is: {_ADVICE}")
 
     def _about(self, name: str, value: Mapping[str, Any]) -> None:
