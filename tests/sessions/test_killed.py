@@ -14,7 +14,7 @@ from tests.sessions import killed
 from tests.sessions.networks import networks
 
 #: Longest time between the first thing that was shown as saved and the end, in seconds.
-LONGEST = 0.6
+LONGEST = 0.4
 
 
 def grown_from(now: dict[str, Any], shown: dict[str, Any]) -> bool:
@@ -26,7 +26,7 @@ def test_killed_at_twenty_random_moments_nothing_that_was_shown_as_saved_is_lost
     path = tmp_path / "killed.workbench"
     # each process begins with everything imported, so that a kill costs no more than the work before it
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.sessions.killed", "workbench.subspaces", "workbench.flip_points"])
+    context.set_forkserver_preload(["__main__", "tests.sessions.killed", "tests.sessions.warmed"])
     moments = random.Random(7)
     points = []
     for kill in range(20):

@@ -111,7 +111,6 @@ class Tabs(widgets.VBox):
         if self.session is not None:
             self.kept = SessionView(self.session, chosen=self._kept_chosen)
             keep = parts.button("Keep", f"Keep what is chosen in {self.session.path.name}")
-            keep.icon = "bookmark"
             keep.on_click(lambda _: self.keep())
             self.handover.add(keep)
             children = [self.kept.status, *children, self.kept]
