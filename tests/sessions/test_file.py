@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -91,6 +92,28 @@ def test_a_transaction_that_fails_leaves_what_was_there(path: Path) -> None:
     found = file.get("notes", "notes")
     assert found is not None and found.settings["text"] == "before"
     assert [item.name for item in file.items()] == ["notes", "1"]
+
+
+def test_a_transaction_that_was_cut_off_half_way_is_taken_back(path: Path, tmp_path: Path) -> None:
+    file = SessionFile(path)
+    rows = [("sample", str(i)) for i in range(20)]
+    file.put({key: State(tensors={"picture": torch.zeros(5000)}) for key in rows})
+    file._connection.execute("PRAGMA cache_size = 1")  # so that pages are on the disk before the end
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    with pytest.raises(RuntimeError), file._transaction():
+        file._connection.execute("UPDATE parts SET tensors = randomblob(20000)")
+        for name in (path.name, f"{path.name}-journal"):
+            shutil.copy(path.with_name(name), crashed / name)
+        raise RuntimeError("power cut")
+    assert (crashed / path.name).read_bytes() != path.read_bytes()
+    for write in (False, True):
+        copy = tmp_path / f"copy {write}"
+        shutil.copytree(crashed, copy)
+        again = SessionFile(copy / path.name, write=write)
+        for key in rows:
+            state = again.get(*key)
+            assert state is not None and torch.equal(state.tensors["picture"], torch.zeros(5000))
 
 
 def test_a_full_disk_is_said_and_what_follows_is_written_again(path: Path) -> None:

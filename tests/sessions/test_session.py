@@ -103,7 +103,7 @@ def test_networks_of_the_zoo_are_loaded_by_their_names(session: wb.Session) -> N
     assert found["classifier"].name == "glyphs-cnn"
     whole = wb.load("glyphs-biggan", device="cpu")
     for other in (whole, whole.of_class(4), whole.with_embeddings(whole.class_embeddings + 1).of_class(3)):
-        with pytest.raises(SessionError, match="was made with the generator glyphs-biggan of .*class 3"):
+        with pytest.raises(SessionError, match=r"was made with the generator glyphs-biggan of .*class 3"):
             session.belongs_to({"generator": other})
 
 

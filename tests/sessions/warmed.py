@@ -1,4 +1,4 @@
-"""Imported by the server that the processes to be killed are forked from: what they need is imported and was used."""
+"""Imported by the server that processes to be killed are forked from: what they need was imported and used."""
 
 from __future__ import annotations
 

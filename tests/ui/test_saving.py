@@ -1,4 +1,4 @@
-"""What is marked as changed is written behind the kernel; "saved" is shown when it is on the disk, and not before."""
+"""What has changed is written behind the kernel; "saved" is shown when it is on the disk, and not before."""
 
 from __future__ import annotations
 

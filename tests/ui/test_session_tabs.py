@@ -12,7 +12,7 @@ import torch
 import workbench as wb
 from tests.embeddings.networks import additive, linear_classifier
 from tests.sessions.networks import networks
-from workbench.models import Neuron
+from workbench.models import ModelError, Neuron
 from workbench.sessions import SessionError, State
 from workbench.ui.tabs import Tabs
 
@@ -70,9 +70,7 @@ def test_a_search_goes_on_with_its_path_branches_and_line(reopen):
 
 def test_query_supporting_set_and_tree_of_the_boundaries_are_there_without_being_computed_again(reopen):
     panel = reopen().show("boundaries")
-    finish(panel.jobs)
     panel.samples.samples.value = 30
-    finish(panel.jobs)
     panel.ask(torch.tensor([0.5, -1.0, 0.2, 0.1]), "mine")
     finish(panel.jobs)
     panel.region.accept(panel.region.thresholds[-2])
@@ -217,6 +215,12 @@ def test_other_networks_are_refused_and_the_session_stays_as_it_was(reopen, path
     with pytest.raises(SessionError, match=r"needs its generator, small .*which is not given: pass it"):
         wb.open(session=path)
     assert len(reopen().panels["subspaces"].search.points) == 2  # and neither of the two holds the file
+
+
+def test_without_networks_there_is_nothing_to_begin_a_session_with(path: Path):
+    with pytest.raises(ModelError, match=r"there is no session at .* yet; give the networks for a new one"):
+        wb.open(session=path)
+    assert not path.exists()
 
 
 def test_what_cannot_be_shown_any_more_is_said_and_set_aside(reopen):

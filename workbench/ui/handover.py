@@ -109,8 +109,8 @@ class Handover(widgets.VBox):
         self._enable()
 
     def add(self, button: widgets.Button) -> None:
-        """Put a further button beside those that send."""
-        self._controls.children = [*self._controls.children, button]
+        """Put a further button before those that send."""
+        self._controls.children = [button, *self._controls.children]
 
     def send(self, method: str) -> None:
         """Open a method's panel on the sample, in place of the one that is open.

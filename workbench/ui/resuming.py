@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.models import Classifier, Generator
+from workbench.models import Classifier, Generator, ModelError
 from workbench.sessions.session import Session
 from workbench.sessions.state import State
 
@@ -42,8 +42,14 @@ def resume(path: str | Path | Session, given: Beginning, *, seed: int | None) ->
     """What was given, and of the rest what the session has.
 
     Raises:
+        ModelError: there is no session yet, and no network is given for a new one.
         SessionError: the session cannot be opened, or belongs to other networks; see `Session.belongs_to`.
     """
+    new = not isinstance(path, Session) and not Path(path).expanduser().exists()
+    if new and given.generator is None and given.classifier is None:
+        raise ModelError(
+            f"there is no session at {path} yet; give the networks for a new one: wb.open(G, C, session={path!r})"
+        )
     session = path if isinstance(path, Session) else Session(path)
     try:
         state = session.panel(TABS) or State()
