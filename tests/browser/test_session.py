@@ -48,7 +48,6 @@ def test_after_a_killed_kernel_all_that_was_shown_as_saved_is_there(
     expect(page.get_by_role("status").filter(has_text="saved ")).to_contain_text("· digits.workbench")
     notebook.until("tabs.kept.saving.idle", True)
     seen = notebook.kernel.value(SEEN)
-    page.screenshot(path="/tmp/h/session/before.png")
 
     os.kill(notebook.kernel.value("__import__('os').getpid()"), signal.SIGKILL)
     page.get_by_role("dialog").get_by_role("button", name="Ok").click(timeout=60_000)
@@ -58,4 +57,4 @@ def test_after_a_killed_kernel_all_that_was_shown_as_saved_is_there(
     slider.wait_for()
     notebook.until("tabs.panels['subspaces'].jobs.busy", False, timeout=60)
     expect(page.get_by_placeholder("it is saved while you write")).to_have_value("The seven opens here.")
-    page.screenshot(path="/tmp/h/session/after.png")
+    notebook.screenshot("session")

@@ -15,7 +15,8 @@ import torch
 from tests.project import ROOT
 from workbench.results import Provenance
 from workbench.sessions import SessionError, State
-from workbench.sessions.file import FORMAT, SessionFile
+from workbench.sessions.file import SessionFile
+from workbench.sessions.safety import FORMAT
 from workbench.subspaces import Path as SearchPath
 
 
@@ -210,6 +211,16 @@ def test_opened_anew_in_one_process_the_newest_takes_over(path: Path) -> None:
     assert told == ["closing"] and [item.name for item in second.items()] == ["last"]
     with pytest.raises(SessionError, match="no longer open here: it was opened anew"):
         first.put({("sample", "late"): State()})
+
+
+def test_a_reader_in_the_same_process_takes_nothing_from_the_one_that_writes(path: Path) -> None:
+    file = SessionFile(path)
+    file.put({("sample", "1"): State()})
+    with file._transaction():
+        file._connection.execute("DELETE FROM items")
+        reader = SessionFile(path, write=False)
+        assert [item.name for item in reader.items()] == ["1"]
+    assert reader.items() == file.items() == []
 
 
 def test_another_process_may_read_but_not_write_and_its_lock_dies_with_it(path: Path) -> None:

@@ -35,10 +35,9 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from workbench.results import Result, versions
+from workbench.sessions.safety import APPLICATION, FORMAT, LEFT, check_header, explained, lock
 from workbench.sessions.state import Part, SessionError, State
 
-FORMAT = 1
-_APPLICATION = 0x4C57_4253
 #: How long a reader of the same file is waited for, in seconds.
 _PATIENCE = 10
 _SCHEMA = """
@@ -95,12 +94,16 @@ class SessionFile:
         self._access = threading.RLock()
         self._written: dict[tuple[str, str], Mapping[str, Result]] = {}
         self._lock: sqlite3.Connection | None = None
-        exists = _check_header(self.path)
+        before = _open.get(self.path)
+        if write and before is not None:
+            before.close("it was opened anew")
+        # a file that is open here is known; to read it aside from SQLite would take SQLite's locks from it
+        exists = self.path in _open or check_header(self.path)
         if not write and not exists:
             raise FileNotFoundError(f"there is no session at {self.path}")
         if write:
-            self._take_over()
-        elif self.path.with_name(f"{self.path.name}-journal").exists():
+            self._lock = lock(self.path)
+        else:
             self._recover()
         try:
             self._connection = self._connect()
@@ -191,6 +194,8 @@ class SessionFile:
             with self._access:
                 self._why_closed = why
                 self._release()
+                if _open.get(self.path) is self:
+                    del _open[self.path]
 
     # -- details -------------------------------------------------------------------------------
 
@@ -212,41 +217,12 @@ class SessionFile:
                 row = (item, name, part.document, part.tensors, part.digest)
                 run("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?)", row)
 
-    def _take_over(self) -> None:
-        """Become the one that writes: an earlier one of this process gives way, one of another does not."""
-        before = _open.pop(self.path, None)
-        if before is not None:
-            before.close("it was opened anew")
-        lock = self.path.with_name(f".{self.path.name}.lock")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
-            self._lock.execute("BEGIN EXCLUSIVE")
-        except (sqlite3.Error, OSError) as error:
-            self._release()
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-                raise SessionError(
-                    f"{self.path.name} is open in another process{self._by_whom()}, and only one writes. Close it "
-                    "there, or read it beside that one: wb.Session(path, write=False)"
-                ) from error
-            raise SessionError(
-                f"{self.path.name} cannot be written: {lock} cannot be locked ({error}). Give a folder that you "
-                "can write to, or only read it: wb.Session(path, write=False)"
-            ) from error
-
     def _recover(self) -> None:
-        """Have the transaction taken back that a process which was killed has left, where none writes now."""
-        with suppress(SessionError):
-            SessionFile(self.path).close()
-
-    def _by_whom(self) -> str:
-        with suppress(sqlite3.Error, TypeError, KeyError, ValueError):
-            reader = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=1)
-            row = reader.execute("SELECT value FROM about WHERE name = 'opened'").fetchone()
-            reader.close()
-            there = json.loads(row[0])
-            return f" (number {there['pid']} on {there['host']}, since {there['at'][:16].replace('T', ' ')} UTC)"
-        return ""
+        """Have the transaction taken back that a killed process has left, where none writes now."""
+        left = self.path.with_name(f"{self.path.name}-journal").exists()
+        if left and self.path not in _open:
+            with suppress(SessionError):
+                SessionFile(self.path).close()
 
     def _connect(self) -> sqlite3.Connection:
         where = self.path.as_uri() + ("" if self.write else "?mode=ro")
@@ -260,14 +236,14 @@ class SessionFile:
                 connection.execute("PRAGMA journal_mode = DELETE")
                 connection.execute("PRAGMA synchronous = EXTRA")
         except sqlite3.Error as error:
-            raise self._failed(error) from error
+            raise explained(self.path, error) from error
         return connection
 
     def _make(self) -> None:
         with self._transaction():
             for statement in _SCHEMA.split(";"):
                 self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
             self._connection.execute(f"PRAGMA user_version = {FORMAT}")
             self._about("made", {"at": _now(), "versions": versions()})
 
@@ -279,7 +255,7 @@ class SessionFile:
         missing = {"about", "items", "parts"} - names
         if said != "ok" or missing:
             reason = " ".join(said.split()) if said != "ok" else f"it has no table {', '.join(sorted(missing))}"
-            raise SessionError(f"{self.path.name} is damaged ({reason}). It was left as it is: {_ADVICE}")
+            raise SessionError(f"{self.path.name} is damaged ({reason}). {LEFT}")
 
     def _about(self, name: str, value: Mapping[str, Any]) -> None:
         self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, json.dumps(value)))
@@ -295,7 +271,7 @@ class SessionFile:
             try:
                 yield
             except sqlite3.Error as error:
-                raise self._failed(error) from error
+                raise explained(self.path, error) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -320,55 +296,11 @@ class SessionFile:
             return None
         return found.st_dev, found.st_ino
 
-    def _failed(self, error: sqlite3.Error) -> SessionError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        reasons = {
-            sqlite3.SQLITE_FULL: "the disk is full",
-            sqlite3.SQLITE_READONLY: "it is read-only",
-            sqlite3.SQLITE_CANTOPEN: "it cannot be opened; look at the folder and at whose it is",
-            sqlite3.SQLITE_BUSY: "another program holds it",
-            sqlite3.SQLITE_CORRUPT: f"it is damaged. It was left as it is: {_ADVICE}",
-            sqlite3.SQLITE_NOTADB: f"it is damaged. It was left as it is: {_ADVICE}",
-        }
-        return SessionError(f"{self.path.name}: {reasons.get(code, str(error))}")
-
     def _release(self) -> None:
         for connection in (getattr(self, "_connection", None), self._lock):
             if connection is not None:
                 connection.close()
 
 
-_ADVICE = "take a copy of it from a backup, or give another name"
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _check_header(path: Path) -> bool:
-    """Whether there is a session at `path`; False where there is nothing, or an empty file.
-
-    Read from the first bytes of the file, which SQLite's format defines, so that nothing foreign is ever opened.
-
-    Raises:
-        SessionError: it is something else, or of a newer version.
-    """
-    if path.is_dir():
-        raise SessionError(f"{path} is a folder; give the path of a file, such as {path.name}/my.workbench")
-    try:
-        header = path.open("rb").read(100)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise SessionError(f"{path.name} cannot be read: {error}") from error
-    if not header:
-        return False
-    application, version = (int.from_bytes(header[place : place + 4], "big") for place in (68, 60))
-    if not header.startswith(b"SQLite format 3\0") or application != _APPLICATION:
-        raise SessionError(f"{path.name} is no session of the workbench. It was left as it is: give another name")
-    if version > FORMAT:
-        raise SessionError(
-            f"{path.name} has format {version}, this version reads {FORMAT}; update with "
-            "pip install -U latent-workbench"
-        )
-    return True
