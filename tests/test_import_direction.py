@@ -29,7 +29,10 @@ def test_the_contracts_hold(capsys, monkeypatch):
 
 def test_every_module_that_computes_is_kept_from_drawing():
     kept = set(contract("forbidden")["source_modules"])
-    computing = {f"workbench.{name}" for name in ("models", "numerics", "datasets", "zoo", "results", "progress")}
+    computing = {
+        f"workbench.{name}"
+        for name in ("models", "numerics", "datasets", "zoo", "results", "sessions", "progress")
+    }
     for method in METHODS:
         modules = {path.stem for path in (PACKAGE / method).glob("*.py")} - {"__init__", "figures"}
         modules = {module for module in modules if not module.startswith("panel")}

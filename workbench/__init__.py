@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workbench import boundaries, embeddings, flip_points, inverse_sets, models, reports, subspaces, zoo
     from workbench.models import Classifier, Generator, Neuron
     from workbench.results import load_result
+    from workbench.sessions import Session
     from workbench.zoo.loading import load
 
 _MODULES = (
@@ -30,6 +31,7 @@ _MODULES = (
     "metrics",
     "results",
     "reports",
+    "sessions",
     "progress",
 )
 _NAMES = {
@@ -37,6 +39,7 @@ _NAMES = {
     "Generator": "workbench.models",
     "Neuron": "workbench.models",
     "load": "workbench.zoo.loading",
+    "Session": "workbench.sessions",
     "load_result": "workbench.results",
     "open": "workbench.ui.tabs",
 }
@@ -45,6 +48,7 @@ __all__ = [
     "Classifier",
     "Generator",
     "Neuron",
+    "Session",
     "boundaries",
     "embeddings",
     "flip_points",

@@ -17,7 +17,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import torch
 from safetensors import SafetensorError
@@ -149,6 +149,20 @@ class Result:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        document, tensors = self.pack()
+        text = json.dumps(document, indent=1, allow_nan=True)
+        replace_file(folder / "result.safetensors", lambda path: save_file(tensors, path))
+        replace_file(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
+        return folder
+
+    def to(self, device: str | torch.device) -> Self:
+        """The result with all its tensors on a device."""
+        fields: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        moved = {name: value.to(device) for name, value in fields.items() if isinstance(value, Tensor)}
+        return type(self)(**fields | moved)
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The result as a JSON document and its tensors by name, on the CPU; `unpack` takes the two."""
         tensors, values = {}, {}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
@@ -162,10 +176,7 @@ class Result:
             "values": values,
             "provenance": dataclasses.asdict(self.provenance),
         }
-        text = json.dumps(document, indent=1, allow_nan=True)
-        replace_file(folder / "result.safetensors", lambda path: save_file(tensors, path))
-        replace_file(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
-        return folder
+        return document, tensors
 
     def frame(self) -> pd.DataFrame:
         """The result as a table; subclasses say of what."""
@@ -186,19 +197,24 @@ def load_result(folder: str | Path) -> Any:
     try:
         document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "result.safetensors")
+    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+        raise ResultError(f"the result in {folder} is damaged ({type(error).__name__}: {error})") from error
+    return unpack(document, tensors, source=str(folder))
+
+
+def unpack(document: Mapping[str, Any], tensors: Mapping[str, Tensor], *, source: str) -> Any:
+    """The result that `Result.pack` took apart, of its own class; `source` is where it was read, for errors.
+
+    Raises:
+        ResultError: damaged, written by a newer version, or of an unknown kind.
+    """
+    try:
         stored, kind, values = document["format"], document["kind"], dict(document["values"])
         provenance = Provenance(**document["provenance"])
-    except (
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-        SafetensorError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise ResultError(f"the result in {folder} is damaged ({type(error).__name__}: {error})") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultError(f"the result in {source} is damaged ({type(error).__name__}: {error})") from error
     if stored != FORMAT:
-        raise ResultError(f"the result in {folder} has format {stored}; this version reads {FORMAT}")
+        raise ResultError(f"the result in {source} has format {stored}; this version reads {FORMAT}")
     cls = _class_of(str(kind))
     names = {f.name for f in dataclasses.fields(cls)}
     given = {**values, **tensors}
@@ -207,7 +223,7 @@ def load_result(folder: str | Path) -> Any:
         for f in dataclasses.fields(cls)
         if f.name != "provenance" and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ):
-        raise ResultError(f"the result in {folder} does not hold the fields of {kind}: {sorted(given)}")
+        raise ResultError(f"the result in {source} does not hold the fields of {kind}: {sorted(given)}")
     tupled = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     return cls(provenance=provenance, **tupled)
 

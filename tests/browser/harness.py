@@ -169,6 +169,12 @@ class NotebookPage:
             self._kernel = Kernel(self.lab.runtime / f"kernel-{name}.json")
         return self._kernel
 
+    def restarted(self) -> None:
+        """The kernel was killed and started again: what is asked of it next goes to the new one."""
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
+
     def run_all(self, timeout: float = 120) -> None:
         """Run all cells and wait until they are done; a cell that failed fails the test."""
         self.page.set_default_timeout(timeout * 1000)

@@ -63,7 +63,7 @@ def test_scrubbing_asks_the_kernel_nothing_and_release_brings_the_next_line(
     assert notebook.watch.comm_messages() == before
     notebook.page.mouse.up()
     notebook.until("len(panel.search.points)", 2)
-    notebook.until("panel._shown", (1, 0))
+    notebook.until("panel.shown", (1, 0))
     drag(notebook, 0.5, 0.1)
     notebook.until("len(panel.search.points)", 3)
     slider(notebook)
@@ -71,7 +71,7 @@ def test_scrubbing_asks_the_kernel_nothing_and_release_brings_the_next_line(
     notebook.until("panel.search.current", 1)
     drag(notebook, 0.5, 0.2)
     notebook.until("[p.parent for p in panel.search.points]", [None, 0, 1, 1])
-    notebook.until("panel._shown", (3, 0))
+    notebook.until("panel.shown", (3, 0))
     slider(notebook)
     shown = notebook.page.locator(".wb-code-line code").inner_text()
     assert notebook.kernel.value(f"bool(({shown}).outputs.equal(panel.line.outputs))") is True
@@ -93,7 +93,7 @@ def test_another_direction_is_drawn_at_the_same_point_until_a_strong_one_comes(
         slider(notebook)
         notebook.page.get_by_role("button", name="Another direction").click()
         draws.append(draws[-1] + 1)
-        notebook.until("panel._shown", (point, draws[-1]))
+        notebook.until("panel.shown", (point, draws[-1]))
     slider(notebook)
     assert notebook.kernel.value("(len(panel.search.points), panel.search.current)") == (4, point)
     drag(notebook, 0.5, 0.86, release=False)  # README.md shows this
@@ -118,9 +118,9 @@ def test_the_next_line_is_computed_while_the_present_one_stays_usable(
     notebook.page.keyboard.press("Home")
     notebook.settle(100)
     assert element.get_attribute("data-index") == "0"
-    assert notebook.kernel.value("panel._shown") == (0, 0)
+    assert notebook.kernel.value("panel.shown") == (0, 0)
     notebook.kernel.run("gate.set()")
-    notebook.until("panel._shown", (1, 0))
+    notebook.until("panel.shown", (1, 0))
 
 
 def test_cancel_keeps_the_present_line_and_the_points(open_notebook: Callable[..., NotebookPage]) -> None:
@@ -135,7 +135,7 @@ def test_cancel_keeps_the_present_line_and_the_points(open_notebook: Callable[..
     notebook.kernel.run("gate.set()")
     notebook.until("panel.jobs.busy", False)
     assert "cancelled" in notebook.kernel.value("panel.jobs._label.value")
-    assert notebook.kernel.value("(panel.search.seed, panel._shown)") == (1, (0, 0))
+    assert notebook.kernel.value("(panel.search.seed, panel.shown)") == (1, (0, 0))
     drag(notebook, 0.5, 0.9)
     notebook.until("len(panel.search.points)", 2)
 

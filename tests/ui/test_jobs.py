@@ -285,3 +285,31 @@ def test_what_there_is_so_far_is_shown_a_few_times_a_second_at_most(jobs: Jobs, 
     jobs.submit(work, results.append, label="A", on_step=seen.append)
     assert jobs.wait(10)
     assert results == ["a"] and len(seen) < 100
+
+
+def test_halt_leaves_nothing_that_runs_or_waits(jobs: Jobs, results: list[object]) -> None:
+    work = Work("a", steps=1000)
+    jobs.submit(work, results.append, label="A")
+    assert work.started.wait(10)
+    jobs.submit(quick("ahead"), results.append, label="ahead", background=True)
+    threading.Timer(0.1, work.go.set).start()
+    jobs.halt()
+    assert jobs.wait(0) and not jobs.busy and results == []
+
+
+def test_halt_ends_work_of_which_one_follows_from_the_other(jobs: Jobs, results: list[object]) -> None:
+    several = threading.Event()
+
+    def again(value: object) -> None:
+        results.append(value)
+        if len(results) > 3:
+            several.set()
+        jobs.submit(quick(value), again, label="again", follows=True)
+
+    jobs.submit(quick(0), again, label="first")
+    assert several.wait(10)
+    jobs.halt()
+    before = len(results)
+    assert jobs.wait(0) and len(results) == before
+    jobs.submit(quick(1), results.append, label="usable")
+    assert jobs.wait(10) and results[-1] == 1

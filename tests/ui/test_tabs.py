@@ -76,7 +76,22 @@ def test_a_picture_is_sent_on_by_the_code_that_an_encoder_gives_it():
 def test_where_nothing_can_be_sent_that_is_said(tabs):
     tabs.show("flip_points")
     tabs.handover.buttons["subspaces"].click()
-    assert tabs.current == "flip_points" and "nothing is chosen" in tabs.handover._said.value
+    assert tabs.current == "flip_points"
+    assert "no latent is known for what is chosen in Flip points" in tabs.handover._said.value
+    tabs.show("inverse_sets")
+    tabs.handover.buttons["subspaces"].click()
+    assert tabs.current == "inverse_sets" and "nothing is chosen" in tabs.handover._said.value
+
+
+def test_a_generator_alone_sends_its_points_to_the_methods_that_apply():
+    opened = wb.open(networks()[0])
+    try:
+        assert opened.handover.buttons["flip_points"].layout.display == "none"
+        opened.handover.buttons["boundaries"].click()
+        z = opened.panels["subspaces"].search.points[0].latent
+        assert torch.equal(opened.panels["boundaries"].query, z)
+    finally:
+        opened.close()
 
 
 def test_a_generator_with_classes_has_its_first_one_fixed_but_for_the_map_of_all():

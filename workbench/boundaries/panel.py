@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
+from workbench.boundaries import panel_state
 from workbench.boundaries.explore import Exploration
 from workbench.boundaries.panel_layers import LayersView
 from workbench.boundaries.panel_plane import PlaneView
@@ -30,6 +31,7 @@ from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs
 from workbench.ui.sample_grid import SampleGrid
+from workbench.ui.saving import Savable, State
 
 #: Draws of the prior to choose a query from.
 _DRAWN = 60
@@ -37,7 +39,7 @@ _DRAWN = 60
 _INTERVAL, _SHARE = 2.0, 0.1
 
 
-class Panel(widgets.VBox):
+class Panel(Savable, widgets.VBox):
     """See which boundaries of a layer carry an image, and sample inside the region that they bound.
 
     Choose a query among samples, or by a click in the plane of a generator with two latents. The strip shows what
@@ -56,7 +58,7 @@ class Panel(widgets.VBox):
         height: of the large picture, in CSS pixels.
 
     Attributes:
-        query: (*point) what is asked about.
+        query: (*point) what is asked about; `source` is the Python expression that gives it.
         supporting_set: at the accepted threshold, or None while it is computed.
         exploration: the tree that is shown, or None while there is none.
 
@@ -83,7 +85,7 @@ class Panel(widgets.VBox):
         self._pictures = Pictures(model)
         self._symbol = "G" if isinstance(model, Generator) else "C"
         self.points, self._sources = self._to_choose_from(z)
-        self.query, self._source = self.points[0], self._sources[0]
+        self.query, self.source = self.points[0], self._sources[0]
         names = sign_layers(model)
         chosen = names[min(1, len(names) - 1)] if layer is None else sign_layer(model, layer).name
         if interval is None:
@@ -116,7 +118,7 @@ class Panel(widgets.VBox):
         self.plane = PlaneView(model, ask=self.ask)
         self.layers = LayersView(model, ask=self._compared, code=self._compare_lines)
         self._build()
-        self.ask(self.query, self._source)
+        self.ask(self.query, self.source)
 
     def _to_choose_from(self, z: Any) -> tuple[Tensor, list[str]]:
         """Points to choose a query from, and the Python expression that gives each."""
@@ -178,8 +180,19 @@ class Panel(widgets.VBox):
         Raises:
             BoundaryError, ModelError: as `wb.boundaries.supporting_set`.
         """
-        self.query, self._source = point_of(self.model, z), source
+        self.query, self.source = point_of(self.model, z), source
         self.region.ask(self.query)
+        self.on_settled()
+
+    def resume(self, z: Tensor, source: str, found: SupportingSet, tree: Exploration | None) -> None:
+        """Show a query with what was found for it before; without a tree that is grown."""
+        self.query, self.source = z, source
+        self.region.resume(z, found)
+        self.plane.show(found)
+        self.code.code = self._lines(found)
+        self.samples.ask(found, grow=tree is None and not found.provenance.partial)
+        if tree is not None:
+            self.samples.resume(tree)
 
     def _chosen(self, places: Sequence[int]) -> None:
         if places:
@@ -197,11 +210,13 @@ class Panel(widgets.VBox):
         self.plane.show(found)
         # a set that was stopped is kept, and sampled only if that is asked for
         self.samples.ask(found, grow=not found.provenance.partial)
+        self.on_settled()
 
     def _grown(self, tree: Exploration, done: bool) -> None:
         self.plane.show_tree(tree, done=done)
         if done and self.supporting_set is not None:
             self.code.code = self._lines(self.supporting_set)
+            self.on_settled()
 
     def _busy(self, busy: bool) -> None:
         self.region.strip.busy = busy
@@ -226,7 +241,7 @@ class Panel(widgets.VBox):
             f"{module}.supporting_set", symbol, "z", repr(found.layer), **self._keeping(found.threshold)
         )
         tree = parts.call(f"{module}.explore", symbol, "z", "supporting_set", **self._growing())
-        return f"z = {self._source}\nsupporting_set = {kept}\nexploration = {tree}"
+        return f"z = {self.source}\nsupporting_set = {kept}\nexploration = {tree}"
 
     def _compared(self) -> tuple[Tensor, dict[str, Any], dict[str, Any]]:
         return self.query, self._keeping(0.5), self._growing()
@@ -236,7 +251,7 @@ class Panel(widgets.VBox):
         kept = parts.call(f"{module}.supporting_set", symbol, "z", "layer", **self._keeping(0.5))
         tree = parts.call(f"{module}.explore", symbol, "z", "kept", **self._growing())
         return (
-            f"z = {self._source}\n"
+            f"z = {self.source}\n"
             f"sets = {{layer: {kept} for layer in {module}.sign_layers({symbol})}}\n"
             f"trees = {{layer: {tree} for layer, kept in sets.items()}}"
         )
@@ -250,6 +265,18 @@ class Panel(widgets.VBox):
     def exploration(self) -> Exploration | None:
         """The tree that is shown, or None while there is none."""
         return self.samples.exploration
+
+    def state(self) -> State:
+        """The query with what was found for it, to be saved."""
+        return panel_state.state_of(self)
+
+    def restore(self, state: State) -> None:
+        """Show what `state()` gave.
+
+        Raises:
+            BoundaryError: it does not fit this model.
+        """
+        panel_state.restore(self, state)
 
     def close(self) -> None:
         """Stop the workers and close every widget of the panel."""

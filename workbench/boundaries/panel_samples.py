@@ -215,6 +215,10 @@ class SamplesView(widgets.VBox):
         self.grid.empty_text, self.facts.value, self._line.value, self.comparison.value = text, "", "", ""
         self.kind.value = OURS
 
+    def resume(self, tree: Exploration) -> None:
+        """Show a tree that has grown before, in the region that was asked for last."""
+        self._finished(tree)
+
     def _growing(self, step: Growth) -> None:
         if step.so_far is not None:
             with self._showing:

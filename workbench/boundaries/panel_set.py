@@ -174,7 +174,18 @@ class SetView(widgets.VBox):
         self.trio.clear()
         self.strip.empty_text, self.facts.value = reason, ""
 
+    def resume(self, query: Float[Tensor, " *point"], found: SupportingSet) -> None:
+        """Show a supporting set that was found before."""
+        self._query = query
+        at = thresholds(found)
+        self._show_strip(_Found(found, at, masked_outputs(self.model, found, at)))
+        self._show(found)
+
     def _arrived(self, arrived: _Found) -> None:
+        self._show_strip(arrived)
+        self._settle(arrived.at)
+
+    def _show_strip(self, arrived: _Found) -> None:
         found, self.thresholds = arrived.at, arrived.thresholds
         kept = [int((found.theta > p).sum()) for p in self.thresholds]
         errors = (arrived.masked - found.output).flatten(1).norm(dim=1) / found.scale
@@ -191,16 +202,18 @@ class SetView(widgets.VBox):
             ends=(f"{kept[0]:,} kept", f"{kept[-1]:,} kept"),
             start=self.thresholds.index(found.threshold),
         )
-        self._settle(found)
 
     def _settle(self, found: SupportingSet) -> None:
+        self._show(found)
+        self._accepted_by(found)
+
+    def _show(self, found: SupportingSet) -> None:
         self.found = found
         pair, value_range = self._pictures(torch.stack([found.output, found.masked]))
         three, value_range = with_difference(pair, value_range)
         labels = ["query", f"{len(found.units):,} kept", "difference"]
         self.trio.show(three, value_range=value_range, labels=labels)
         self.facts.value = parts.table(self._facts_of(found))
-        self._accepted_by(found)
 
     def _facts_of(self, found: SupportingSet) -> dict[str, str]:
         n = len(found.units)

@@ -151,10 +151,18 @@ class EmbeddingTable:
                 f"{path.name} holds embeddings {shape} of {texts.get('generator')}, not of this "
                 f"{self._generator.name} with {ours}; open it with the generator that it was made for"
             )
+        self.replace([Edit(*one) for one in zip(classes, rows, map(str, sources), strict=True)])
+
+    def replace(self, edits: Sequence[Edit]) -> None:
+        """Put other edits in place of those that there are.
+
+        Raises:
+            EmbeddingError, ModelError: as `keep`; nothing is changed then.
+        """
         before, self.edits = self.edits, []
         try:
-            for index, row, source in zip(classes, rows, sources, strict=True):
-                self.keep(index, row, source=str(source))
+            for edit in edits:
+                self.keep(edit.class_index, edit.embedding, source=edit.source)
         except ValueError:
             self.edits = before
             raise

@@ -11,19 +11,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.embeddings import panel_state
 from workbench.embeddings.edits import EmbeddingTable
 from workbench.embeddings.maximize import embeddings_of
 from workbench.embeddings.panel_map import MapView
 from workbench.embeddings.panel_repair import RepairView
 from workbench.embeddings.panel_ways import WaysView
+from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import EmbeddingError
 from workbench.models import Classifier, Generator
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs
+from workbench.ui.saving import Savable, State
 
 
-class Panel(widgets.VBox):
+class Panel(Savable, widgets.VBox):
     """See all classes of a generator on a map, and repair one by its embedding alone.
 
     Choose a class on the map or by name: its pictures are shown beside real ones. Search runs a variant of
@@ -145,6 +148,15 @@ class Panel(widgets.VBox):
             self.map.highlight(index)
         self.code.code = self.repair.code()
         self._opened(self._more.selected_index)
+        self.on_settled()
+
+    def resume(self, class_index: int, trials: EmbeddingTrials | None, trial: int | None) -> None:
+        """Show a class with what was searched for it before, and where the edits of the table lie."""
+        self.map.moved()
+        self.ask(class_index)
+        if trials is not None:
+            self.repair.resume(trials, trial)
+        self._count()
 
     def _named(self, change: Any) -> None:
         if change["new"] in self.names and self.names.index(change["new"]) != self.class_index:
@@ -160,9 +172,7 @@ class Panel(widgets.VBox):
 
     def _load(self) -> str:
         self.table.load(self.path.value)
-        self.map.moved()
-        self.ask(self.class_index)
-        self._count()
+        self.resume(self.class_index, None, None)
         return f"{len(self.table.changed)} edited classes read from {Path(self.path.value).name}"
 
     def _saying(self, do: Any) -> None:
@@ -176,8 +186,10 @@ class Panel(widgets.VBox):
 
     def _searched(self) -> None:
         self.code.code = self.repair.code()
+        self.on_settled()
 
     def _edited(self, class_index: int) -> None:
+        self.on_settled()
         self.map.moved()
         self._count()
         self._opened(self._more.selected_index)
@@ -195,6 +207,18 @@ class Panel(widgets.VBox):
     def trials(self) -> Any:
         """What was searched last for the class, or None."""
         return self.repair.trials
+
+    def state(self) -> State:
+        """The edits, the class and what was searched for it, to be saved."""
+        return panel_state.state_of(self)
+
+    def restore(self, state: State) -> None:
+        """Show what `state()` gave.
+
+        Raises:
+            EmbeddingError, ModelError: it does not fit this generator.
+        """
+        panel_state.restore(self, state)
 
     def close(self) -> None:
         """Stop the workers and close every widget of the panel."""

@@ -235,6 +235,12 @@ class RepairView(widgets.VBox):
             self._enable()
         self._searched()
 
+    def resume(self, trials: EmbeddingTrials, trial: int | None) -> None:
+        """Show trials that were searched before for the class that is shown, the one of this index among them."""
+        self._finished(trials)
+        if trial is not None and trial < len(self.trial.options):
+            self.trial.index = trial
+
     def _show(self, trials: EmbeddingTrials) -> None:
         with self._showing:
             if trials.class_index != self.class_index:

@@ -8,17 +8,19 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
+from workbench.flip_points import panel_state
 from workbench.flip_points.closest import Effort
 from workbench.flip_points.panel_query import QueryView
 from workbench.flip_points.panel_set import SetView
 from workbench.flip_points.problem import Bounds, FlipPointError, check_queries, make_space
 from workbench.models import Classifier, LatentClassifier
+from workbench.ui.saving import Savable, State
 
 #: Latents that are drawn to choose from, where none were given.
 _DRAWN = 60
 
 
-class Panel(widgets.VBox):
+class Panel(Savable, widgets.VBox):
     """See where a classifier changes its mind: for one input that you draw or choose, and for a whole set.
 
     Draw a digit or choose an image: the film strip goes from it to its closest flip point and beyond, the bars
@@ -64,7 +66,9 @@ class Panel(widgets.VBox):
         differing = {} if isinstance(bounds, str) else {"bounds": bounds}
         differing |= {} if basis is None else {"basis": basis}
         settings = {**differing, "seed": seed}
-        self.one = QueryView(classifier, settings=settings, effort=effort, height=height)
+        self.one = QueryView(
+            classifier, settings=settings, effort=effort, height=height, settled=lambda: self.on_settled()
+        )
         self.many = SetView(
             classifier,
             self.x,
@@ -72,6 +76,7 @@ class Panel(widgets.VBox):
             settings=settings,
             ask=self.ask,
             query=lambda: (self.one.query, self.one.mask),
+            settled=lambda: self.on_settled(),
         )
         super().__init__([self.one, self.many], layout=widgets.Layout(grid_gap="18px", width="100%"))
         self.ask(0)
@@ -97,6 +102,18 @@ class Panel(widgets.VBox):
     def mask(self) -> Tensor | None:
         """(*input) True where the query may change; None where all of it may."""
         return self.one.mask
+
+    def state(self) -> State:
+        """The query with its flip points, and those of the set, to be saved."""
+        return panel_state.state_of(self)
+
+    def restore(self, state: State) -> None:
+        """Show what `state()` gave.
+
+        Raises:
+            ModelError: it does not fit this classifier.
+        """
+        panel_state.restore(self, state)
 
     def close(self) -> None:
         """Stop the workers and close every widget of the panel."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,6 +14,7 @@ from torch import Tensor
 from workbench.flip_points import figures
 from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.closest import Effort, closest_steps
+from workbench.flip_points.problem import FlipPointError
 from workbench.flip_points.result import FlipPoints
 from workbench.models import Classifier
 from workbench.models.pictures import Pictures
@@ -40,24 +41,31 @@ class QueryView(widgets.VBox):
         settings: what `closest` takes besides query, targets, mask and effort.
         effort: of `closest`.
         height: of the large picture, in CSS pixels.
+        settled: called when the query, its mask or what was found for it is another.
 
     Attributes:
-        query: (1, *input) what is asked about.
+        query: (1, *input) what is asked about; `source` is the Python expression that gives it.
         mask: (*input) True where the query may change, or None.
         nearest: the flip point on the nearest of all boundaries.
         every: the flip points toward all classes, once they are there.
     """
 
     def __init__(
-        self, classifier: Classifier, *, settings: Mapping[str, Any], effort: Effort, height: int = 280
+        self,
+        classifier: Classifier,
+        *,
+        settings: Mapping[str, Any],
+        effort: Effort,
+        height: int = 280,
+        settled: Callable[[], object] = lambda: None,
     ) -> None:
-        self.classifier, self._settings = classifier, dict(settings)
+        self.classifier, self._settings, self._settled = classifier, dict(settings), settled
         self._pictures = Pictures(classifier)
         self.query: Tensor | None = None
         self.mask: Tensor | None = None
         self.nearest: FlipPoints | None = None
         self.every: FlipPoints | None = None
-        self._source = ""
+        self.source = ""
         self._build(effort, height)
 
     # -- what it looks like --------------------------------------------------------------------
@@ -112,12 +120,42 @@ class QueryView(widgets.VBox):
 
     def ask(self, x: Float[Tensor, " *input"], source: str) -> None:
         """Show the flip points of `x`; `source` is the Python expression that gives it."""
-        self.query, self._source = x[None], source
+        self._put(x[None], source)
+        self._request()
+
+    def resume(
+        self,
+        query: Float[Tensor, "1 *input"],
+        source: str,
+        mask: Tensor | None,
+        nearest: FlipPoints | None,
+        every: FlipPoints | None,
+    ) -> None:
+        """Show a query with what was found for it before; what is missing is computed."""
+        if tuple(query.shape[1:]) != self.classifier.input_shape:
+            raise FlipPointError(
+                f"the query has shape {tuple(query.shape[1:])}, {self.classifier.name} takes "
+                f"{self.classifier.input_shape}"
+            )
+        self._put(query.to(self.classifier.dtype), source)
+        self.mask = mask
+        if mask is not None and self._pictures.drawable:
+            self.cover.mask = ~mask.reshape(-1, *mask.shape[-2:])[0]
+        if nearest is None:
+            self._request()
+        elif every is None:
+            self._nearest_found(nearest)
+        else:
+            self.nearest = nearest
+            self._show(nearest, 0)
+            self._every_found(every)
+
+    def _put(self, query: Float[Tensor, "1 *input"], source: str) -> None:
+        self.query, self.source = query, source
         if self._pictures.drawable:
-            picture = self._pictures(x[None])[0]
+            picture = self._pictures(query)[0]
             self.pen.show(picture, value_range=self._pictures.value_range)
             self.cover.show(picture, value_range=self._pictures.value_range)
-        self._request()
 
     def show_class(self, target: int) -> None:
         """Show the flip point toward one class."""
@@ -128,7 +166,7 @@ class QueryView(widgets.VBox):
 
     def _drawn(self) -> None:
         drawn = torch.as_tensor(self.pen.image).reshape(1, *self.classifier.input_shape)
-        self.query, self._source = drawn, "panel.query"
+        self.query, self.source = drawn, "panel.query"
         self.cover.show(drawn[0], value_range=self._pictures.value_range)
         self._request()
 
@@ -146,6 +184,7 @@ class QueryView(widgets.VBox):
         self.jobs.submit(
             lambda: closest_steps(self.classifier, query, **options), self._nearest_found, label="Flip point"
         )
+        self._settled()
 
     def _options(self) -> dict[str, Any]:
         return {**self._settings, "mask": self.mask, "effort": self.effort.value}
@@ -153,6 +192,7 @@ class QueryView(widgets.VBox):
     def _nearest_found(self, found: FlipPoints) -> None:
         self.nearest, self.every = found, None
         self._show(found, 0)
+        self._settled()
         query, options = self.query, self._options()
         self.jobs.submit(
             lambda: closest_steps(self.classifier, query, "all", **options),
@@ -163,6 +203,7 @@ class QueryView(widgets.VBox):
 
     def _every_found(self, found: FlipPoints) -> None:
         self.every = found
+        self._settled()
         row = int(found.distances.argmin())
         nearest = self.nearest
         if nearest is not None and float(found.distances[row]) < (1 - 1e-6) * float(nearest.distances[0]):
@@ -198,7 +239,7 @@ class QueryView(widgets.VBox):
                 for p in chances
             ],
             ends=(names[i], f"beyond the flip to {names[j]}"),
-            line_id=f"{self._source} to {j}",
+            line_id=f"{self.source} to {j}",
             start=_FRAMES,
         )
         pictures = self._pictures(torch.stack([x.to(flip), flip]))
@@ -231,7 +272,7 @@ class QueryView(widgets.VBox):
     def _line(self, found: FlipPoints, target: int) -> str:
         target_class = [str(target)] if found.targeted else []
         kept = [] if self.mask is None else ["mask=panel.mask"]
-        arguments = ("C", self._source, *target_class, *kept)
+        arguments = ("C", self.source, *target_class, *kept)
         return parts.call("wb.flip_points.closest", *arguments, effort=self.effort.value, **self._settings)
 
     def close(self) -> None:

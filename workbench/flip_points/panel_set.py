@@ -47,12 +47,14 @@ class SetView(widgets.VBox):
         settings: what `closest` takes besides query, targets, mask and effort.
         ask: called with the index of an input that the user chose.
         query: gives the present query (1, *input), or None, and the mask of what may change in it, or None.
+        settled: called when other flip points are shown.
 
     Attributes:
         found: the flip points that are shown, one row a point of the plots.
         directions: their principal directions.
         trust: distance beside confidence, where the right classes are known.
         selected: rows that are selected, all when none is.
+        around_query: whether they lie around one query rather than being those of the set.
     """
 
     def __init__(
@@ -64,15 +66,16 @@ class SetView(widgets.VBox):
         settings: Mapping[str, Any],
         ask: Callable[[int], object],
         query: Callable[[], tuple[Tensor | None, Tensor | None]],
+        settled: Callable[[], object] = lambda: None,
     ) -> None:
         self.classifier, self.x, self.truth = classifier, x, truth
-        self._settings, self._ask, self._query = dict(settings), ask, query
+        self._settings, self._ask, self._query, self._settled = dict(settings), ask, query, settled
         self._pictures = Pictures(classifier)
         self.found: FlipPoints | None = None
         self.directions: Directions | None = None
         self.trust: Trust | None = None
         self.selected: list[int] = []
-        self._around = self._setting = False
+        self.around_query = self._setting = False
         self._build()
         self._show_images()
 
@@ -140,9 +143,9 @@ class SetView(widgets.VBox):
         effort = self.effort.value
 
         def done(found: FlipPoints) -> None:
-            self._around = False
-            self._show(found)
-            self.code.code = parts.call("wb.flip_points.closest", "C", "x", effort=effort, **self._settings)
+            code = parts.call("wb.flip_points.closest", "C", "x", effort=effort, **self._settings)
+            self.take(found, around=False, code=code)
+            self._settled()
 
         self.jobs.submit(
             lambda: closest_steps(self.classifier, self.x, effort=effort, **self._settings),
@@ -160,12 +163,10 @@ class SetView(widgets.VBox):
         kept = [] if mask is None else ["mask=panel.mask"]
 
         def done(found: FlipPoints) -> None:
-            self._around = True
-            self._show(found)
             arguments = ("C", "panel.query", str(_AROUND), *kept)
-            self.code.code = parts.call(
-                "wb.flip_points.boundary_points", *arguments, effort=effort, **self._settings
-            )
+            code = parts.call("wb.flip_points.boundary_points", *arguments, effort=effort, **self._settings)
+            self.take(found, around=True, code=code)
+            self._settled()
 
         self.jobs.submit(
             lambda: boundary_points_steps(
@@ -174,6 +175,12 @@ class SetView(widgets.VBox):
             done,
             label="Boundary points",
         )
+
+    def take(self, found: FlipPoints, *, around: bool, code: str) -> None:
+        """Show flip points that are there: those of the set, or `around` one query; `code` gives them."""
+        self.around_query = around
+        self._show(found)
+        self.code.code = code
 
     def select(self, rows: Sequence[int]) -> None:
         """Show only these rows' samples below, with their mean flip; none of them shows all."""
@@ -217,7 +224,7 @@ class SetView(widgets.VBox):
 
     def _show_trust(self, found: FlipPoints) -> None:
         self.trust = None
-        if self._around or self.truth is None:
+        if self.around_query or self.truth is None:
             self.trust_plot.layout.display = "none"  # the rows of an earlier one are no longer these
             missing = "Give the right classes, wb.flip_points.Panel(C, x, truth=y), and find all flip points."
             if self.truth is not None:
@@ -248,7 +255,7 @@ class SetView(widgets.VBox):
             inputs, values = self.x, {}
             labels = [] if self.truth is None else [names[int(t)] for t in self.truth]
         else:
-            inputs = found.points if self._around else found.inputs
+            inputs = found.points if self.around_query else found.inputs
             values = {"distance": found.distances.tolist()}
             pairs = zip(found.labels.tolist(), found.targets.tolist(), strict=True)
             labels = [f"{names[i]} → {names[j]}" for i, j in pairs]
@@ -267,7 +274,7 @@ class SetView(widgets.VBox):
             return
         found = self.found[torch.tensor(self.selected)]
         found = found[found.found]
-        what = "boundary points" if self._around else "inputs"
+        what = "boundary points" if self.around_query else "inputs"
         self._selection.value = f"{len(self.selected)} of {len(self.found)} {what} selected, with their mean:"
         self.selection_means.layout.display = None if len(found) else "none"
         if not len(found):
@@ -308,7 +315,7 @@ class SetView(widgets.VBox):
             self._row_chosen(change["new"][-1])
 
     def _row_chosen(self, row: int) -> None:
-        if not self._around:
+        if not self.around_query:
             self._ask(row)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.inverse_sets import figures
+from workbench.inverse_sets import figures, panel_state
 from workbench.inverse_sets.bands import Band, InverseSetError, as_bands, label
 from workbench.inverse_sets.browse import rounded, upper
 from workbench.inverse_sets.panel_neurons import NeuronView
@@ -28,6 +28,7 @@ from workbench.ui.code_line import CodeLine
 from workbench.ui.handover import Handover, Sample
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot
+from workbench.ui.saving import Savable, State
 
 #: Draws of the generator that neurons are browsed with, where no pictures are given.
 _DRAWN = 500
@@ -40,7 +41,7 @@ _HINT = "or drag on the histogram"
 _EMPTY = "Choose a neuron: click one of the tiles. What excites it most fills a row here."
 
 
-class Panel(widgets.VBox):
+class Panel(Savable, widgets.VBox):
     """See what a neuron likes, at the level that you choose.
 
     Choose a layer, and in it a neuron by the pictures that excite it most: samples that reach its upper band fill
@@ -62,8 +63,9 @@ class Panel(widgets.VBox):
         resize: of pictures for a classifier of another size.
 
     Attributes:
-        query: the bands that are asked for, none at the beginning.
+        query: the bands that are asked for, none at the beginning; `at` is the index of the one that is looked at.
         rows: the rows, the oldest first; the last one follows the query unless it is kept.
+        kept: whether the last row stays as it is, so that a new query gets a new one.
         found: the samples of the last row, or None.
         handover: sends a sample to other methods; its `route` may take it elsewhere.
 
@@ -97,12 +99,12 @@ class Panel(widgets.VBox):
         Problem(generator, first, encoder=encoder, distance="latent" if encoder is None else None, resize=resize)
         self._fit = pictures_for(classifier, generator, resize=resize)
         self._images = _checked(classifier, images)
-        self._at = 0  # which neuron of the query is looked at
+        self.at = 0
         self._adding = False
-        self._kept = True  # the last row stays as it is; a new query gets a new one
+        self.kept = True
         self.rows: list[RowView] = []
         self._chosen: tuple[RowView, int] | None = None
-        self._showing = threading.RLock()
+        self.showing = threading.RLock()  # the worker and the one who drags change the same
         self.jobs, self.code, self.handover = Jobs(), CodeLine(), Handover()
         self.jobs.on_busy = self._busy
         layers = [band.neuron.layer for band in self.query] or [last]
@@ -199,20 +201,20 @@ class Panel(widgets.VBox):
             layout=widgets.Layout(grid_gap="10px", width="100%"),
         )
         for field in (self.count, self.distance):
-            field.observe(lambda _: self._changed(), names="value")
+            field.observe(lambda _: None if self._writing else self._changed(), names="value")
         self._show_query()
 
     # -- what the user does --------------------------------------------------------------------
 
     def ask(self, neuron: Neuron) -> None:
         """Make a neuron the query, at the upper part of what it does; after "and also …" add it instead."""
-        with self._showing:
+        with self.showing:
             values = self.neurons.values(neuron)
             if values is None:
                 return
             try:
                 band = Band(self.classifier, neuron, *upper(values, _BESIDES if self._adding else _SHARE))
-                others = [one for i, one in enumerate(self.query) if self._adding or i != self._at]
+                others = [one for i, one in enumerate(self.query) if self._adding or i != self.at]
                 as_bands([*others, band])
             except InverseSetError as error:
                 self.jobs.say(str(error))
@@ -220,19 +222,19 @@ class Panel(widgets.VBox):
                 return
             if self._adding:
                 self.query.append(band)
-                self._at = len(self.query) - 1
+                self.at = len(self.query) - 1
                 self.also.value = False
             else:
-                self.query[self._at : self._at + 1] = [band]
+                self.query[self.at : self.at + 1] = [band]
         self._changed()
 
     def set_band(self, low: float, high: float) -> None:
         """Give the neuron whose histogram is shown another band, and sample it."""
-        with self._showing:
+        with self.showing:
             if not self.query:
                 return
             try:
-                self.query[self._at] = replace(self.query[self._at], low=low, high=high)
+                self.query[self.at] = replace(self.query[self.at], low=low, high=high)
             except InverseSetError as error:
                 self.jobs.say(str(error))
                 return
@@ -244,8 +246,8 @@ class Panel(widgets.VBox):
 
     def _look_at(self, change: Any) -> None:
         if change["new"] is not None and not self._writing:
-            with self._showing:
-                self._at = change["new"]
+            with self.showing:
+                self.at = change["new"]
                 self._show_query()
 
     def _add(self, adding: bool) -> None:
@@ -254,16 +256,45 @@ class Panel(widgets.VBox):
             self.jobs.say("Choose the second neuron: samples have to reach both bands.")
 
     def _remove(self) -> None:
-        with self._showing:
+        with self.showing:
             if len(self.query) < 2:
                 return
-            del self.query[self._at]
-            self._at = 0
+            del self.query[self.at]
+            self.at = 0
         self._changed()
 
     def _keep(self) -> None:
-        self._kept = True
+        self.kept = True
         self.keep.disabled = True
+        self.on_settled()
+
+    def resume(
+        self,
+        bands: Sequence[Band],
+        *,
+        at: int,
+        count: int,
+        distance: str,
+        kept: bool,
+        rows: Sequence[tuple[Mapping[str, Any], InverseSet]],
+    ) -> None:
+        """Show rows that were found before, each as `RowView` takes it, and make these bands the query."""
+        with self.showing:
+            for row in self.rows:
+                self._forget(row)
+            self._writing = True
+            try:
+                self.count.value, self.distance.value = count, distance
+            finally:
+                self._writing = False
+            self.query, self.at = list(bands), at
+            self.rows = []
+            for told, found in rows:
+                self.rows.append(self._row(**told))
+                self.rows[-1].show(found, done=True)
+            self.kept = kept
+            self._show_query()
+            self._arrange()
 
     # -- what follows from it ------------------------------------------------------------------
 
@@ -271,7 +302,7 @@ class Panel(widgets.VBox):
 
     @property
     def _looked_at(self) -> Neuron | None:
-        return self.query[self._at].neuron if self.query else None
+        return self.query[self.at].neuron if self.query else None
 
     @property
     def found(self) -> InverseSet | None:
@@ -280,32 +311,41 @@ class Panel(widgets.VBox):
 
     def _changed(self) -> None:
         """Sample the query, in the last row, or in a new one where that is kept."""
-        with self._showing:
+        with self.showing:
             if not self.query:
                 return
             bands = list(self.query)
             options = self._options()
             steps = sample_steps(self.generator, bands, self.count.value, **self._arguments(), **self._settings)
-            if not self._kept and self.rows:
+            if not self.kept and self.rows:
                 self._forget(self.rows.pop())
-            row = RowView(
+            row = self._row(
                 " and ".join(f"{band.label} from {band.low:g} to {band.high:g}" for band in bands),
-                self.generator.value_range,
                 self.count.value,
                 _line(bands, options),
                 several=len(bands) > 1,
-                selected=self._select,
-                removed=self._take_away,
             )
             self.rows.append(row)
-            self._kept = False
+            self.kept = False
             self._show_query()
             self._arrange()
+        self.on_settled()
         self.jobs.submit(
             lambda: steps,
             lambda found: self._show(row, found, done=True),
             label=" and ".join(band.label for band in bands),
             on_step=lambda step: self._step(row, step),
+        )
+
+    def _row(self, title: str, wanted: int, code: str, *, several: bool) -> RowView:
+        return RowView(
+            title,
+            self.generator.value_range,
+            wanted,
+            code,
+            several=several,
+            selected=self._select,
+            removed=self._take_away,
         )
 
     def _arguments(self) -> dict[str, Any]:
@@ -329,50 +369,52 @@ class Panel(widgets.VBox):
             self._show(row, step.so_far(), done=False)
 
     def _show(self, row: RowView, found: InverseSet, *, done: bool) -> None:
-        with self._showing:
+        with self.showing:
             if row not in self.rows:
                 return
             row.show(found, done=done)
             if done and row is self.rows[-1]:  # not before: a band may be dragged while samples are found
                 self._draw_histogram()
+        if done:
+            self.on_settled()
 
     def _busy(self, busy: bool) -> None:
-        self.keep.disabled = busy or self._kept
+        self.keep.disabled = busy or self.kept
         if not busy:
             for row in self.rows:
                 row.stopped(self.jobs.text)
 
     def _show_query(self) -> None:
         """Write the query into the controls, and draw its histogram."""
-        with self._showing:
+        with self.showing:
             self._writing = True
             try:
                 several = len(self.query) > 1
                 self.chips.options = [band.label for band in self.query] if several else []
                 if several:
-                    self.chips.index = self._at
+                    self.chips.index = self.at
                 for widget in (self.chips, self.without):
                     widget.layout.display = None if several else "none"
                 name = "" if several or not self.query else f"<b>{figures.plain(self.query[0].label)}</b>"
                 self.title.value = name
                 for control in (self.low, self.high, self.also, self.again):
                     control.disabled = not self.query
-                self.keep.disabled = self._kept or self.jobs.busy
+                self.keep.disabled = self.kept or self.jobs.busy
                 if self.query:
-                    self.low.value, self.high.value = self.query[self._at].low, self.query[self._at].high
+                    self.low.value, self.high.value = self.query[self.at].low, self.query[self.at].high
             finally:
                 self._writing = False
             self.neurons.mark(self._looked_at)
             self._draw_histogram()
 
     def _draw_histogram(self) -> None:
-        with self._showing:
+        with self.showing:
             if not hasattr(self, "plot"):
                 return
             if not self.query:
                 self.plot.draw(figures.histogram(None, width=_WIDE))
                 return
-            band = self.query[self._at]
+            band = self.query[self.at]
             samples = None
             if self.found is not None and band.label in self.found.neurons:
                 samples = self.found.values[:, self.found.neurons.index(band.label)]
@@ -406,15 +448,16 @@ class Panel(widgets.VBox):
             self.code.code = "".join(f"found = {line}" for line in lines)
 
     def _take_away(self, row: RowView) -> None:
-        with self._showing:
+        with self.showing:
             if row is self.rows[-1]:
                 self.jobs.cancel(keep=False)
-                self._kept = True
+                self.kept = True
                 self.keep.disabled = True
             self.rows.remove(row)
             self._forget(row)
             self._arrange()
             self._draw_histogram()
+        self.on_settled()
 
     def _forget(self, row: RowView) -> None:
         if self._chosen is not None and self._chosen[0] is row:
@@ -423,7 +466,7 @@ class Panel(widgets.VBox):
         row.close()
 
     def _select(self, row: RowView, index: int | None) -> None:
-        with self._showing:
+        with self.showing:
             if index is None:
                 if self._chosen is not None and self._chosen[0] is row:
                     self._chosen = None
@@ -465,6 +508,18 @@ class Panel(widgets.VBox):
         if (a, b) == (low, high):
             return f"{outputs}[{index}]"
         return f"({outputs}[{index}] - {a:g}) * {scale:g} + {low:g}"
+
+    def state(self) -> State:
+        """The query and the rows, to be saved."""
+        return panel_state.state_of(self)
+
+    def restore(self, state: State) -> None:
+        """Show what `state()` gave.
+
+        Raises:
+            LayerError, InverseSetError: it does not fit this classifier.
+        """
+        panel_state.restore(self, state)
 
     def close(self) -> None:
         """Stop the workers and close every widget of the panel."""

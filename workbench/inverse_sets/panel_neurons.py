@@ -58,7 +58,7 @@ class NeuronView(widgets.VBox):
         self.jobs = Jobs()
         self.jobs.on_busy = self._busy
         self._build(layers[0])
-        self._open(list(dict.fromkeys(layers)))
+        self.open_layers(layers)
 
     # -- what it looks like --------------------------------------------------------------------
 
@@ -72,7 +72,7 @@ class NeuronView(widgets.VBox):
             layout=widgets.Layout(width="250px"),
             style={"description_width": "initial"},
         )
-        self.layer.observe(lambda change: self._open([change["new"]]), names="value")
+        self.layer.observe(lambda change: self.open_layers([change["new"]]), names="value")
         self.way = widgets.ToggleButtons(
             options=list(REDUCTIONS),
             tooltips=[f"The neuron is {words}" for words in _WORDS.values()],
@@ -140,9 +140,9 @@ class NeuronView(widgets.VBox):
 
     # -- what follows from it ------------------------------------------------------------------
 
-    def _open(self, layers: list[str]) -> None:
+    def open_layers(self, layers: Sequence[str]) -> None:
         """Show the first of the layers, once all of them are read."""
-        missing = [name for name in layers if name not in self.activities]
+        missing = [name for name in dict.fromkeys(layers) if name not in self.activities]
         if not missing:
             self._arrange()
             return

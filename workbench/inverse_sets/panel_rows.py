@@ -29,7 +29,7 @@ class RowView(widgets.HBox):
 
     Attributes:
         found: the samples, or None before the first.
-        code: as above.
+        title, wanted, code, several: as above.
     """
 
     def __init__(
@@ -43,7 +43,8 @@ class RowView(widgets.HBox):
         selected: Callable[[RowView, int | None], object],
         removed: Callable[[RowView], object],
     ) -> None:
-        self.code, self._wanted, self._value_range, self._selected = code, wanted, value_range, selected
+        self.title, self.wanted, self.code, self.several = title, wanted, code, several
+        self._value_range, self._selected = value_range, selected
         self.found: InverseSet | None = None
         self._nearest = False  # what is in sight missed the band
         self._showing = threading.RLock()
@@ -79,7 +80,7 @@ class RowView(widgets.HBox):
             self._nearest = done and not len(found) and len(found.nearest_codes) > 0
             self.grid.busy = not done
             self._put(found, len(before) if before is not None and _grown(before, found) else 0)
-            self.facts.value = parts.table(facts(found, self._wanted, done=done))
+            self.facts.value = parts.table(facts(found, self.wanted, done=done))
 
     def stopped(self, text: str) -> None:
         """Nothing more comes; where there is nothing at all, say why."""

@@ -13,6 +13,7 @@ from workbench.models import Generator
 from workbench.models.generator import Condition
 from workbench.numerics.spectra import Route
 from workbench.progress import Step
+from workbench.subspaces import panel_state
 from workbench.subspaces.export import export
 from workbench.subspaces.features import Features
 from workbench.subspaces.figures import singular_values
@@ -24,6 +25,7 @@ from workbench.ui.film_strip import Accepted, FilmStrip
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
+from workbench.ui.saving import Savable, State
 
 #: Samples to choose a start from.
 _STARTS = 60
@@ -31,7 +33,7 @@ _STARTS = 60
 _ASIDE = 320
 
 
-class Panel(widgets.VBox):
+class Panel(Savable, widgets.VBox):
     """Scrub one slider after another through the latent space of a generator.
 
     Drag along the film strip: the browser draws the frames, the kernel is not asked. Release to go
@@ -47,6 +49,7 @@ class Panel(widgets.VBox):
     Attributes:
         search: the session behind the panel, with `path()`, `code()` and `line()`.
         line: the line that is on screen.
+        shown: the point that it goes through, and which direction drawn there it has.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class Panel(widgets.VBox):
         self.search = search or Search(generator, z, seed=seed, **self._settings)
         self.line: Line | None = None
         self._history_of: Search | None = None
-        self._shown = (0, 0)  # the point and the draw of the line on screen
+        self.shown = (0, 0)  # the point and the draw of the line on screen
         self._ahead: dict[tuple[int, int], Line] = {}
         self._build(height)
         self._show_history()
@@ -166,7 +169,7 @@ class Panel(widgets.VBox):
 
     def another_direction(self) -> None:
         """Draw the next direction at the present point; its Jacobian is kept."""
-        point, draw = self._shown
+        point, draw = self.shown
         self._request_line(point, draw + 1)
 
     def step_back(self) -> None:
@@ -189,7 +192,7 @@ class Panel(widgets.VBox):
             yield Step(0, None, "drawing")
             return Search(self.generator, z, seed=seed, **self._settings)
 
-        self.jobs.submit(steps, self._replace_search, label="New start")
+        self.jobs.submit(steps, self.follow, label="New start")
 
     def show_starts(self) -> None:
         """Fill the grid of starts with draws of the prior."""
@@ -218,7 +221,7 @@ class Panel(widgets.VBox):
             features=self._settings["features"],
             condition=self._settings["condition"],
         )
-        self._replace_search(search)
+        self.follow(search)
         self.jobs.say(f"Loaded {len(search.points)} points from {self._folder.value}")
 
     def replay(self) -> None:
@@ -274,6 +277,7 @@ class Panel(widgets.VBox):
             stayed = len(self.search.points) == before
             if not stayed:
                 self._show_history()
+            self.on_settled()
             number = draw + 1 if stayed else 0
             following = yield from self.search.line_steps(number, point=reached.index)
             return reached.index, number, following
@@ -281,6 +285,7 @@ class Panel(widgets.VBox):
         self.jobs.submit(steps, lambda value: self._show_line(*value), label="Next line")
 
     def _moved(self) -> None:
+        self.on_settled()
         self._show_history()
         self._request_line(self.search.current, 0)
 
@@ -300,7 +305,7 @@ class Panel(widgets.VBox):
         self._ahead[point, draw] = line
         while len(self._ahead) > 64:
             self._ahead.pop(next(iter(self._ahead)))
-        self.line, self._shown = line, (point, draw)
+        self.line, self.shown = line, (point, draw)
         self.strip.show(
             line.outputs.float().cpu(),
             positions=line.positions.tolist(),
@@ -311,6 +316,7 @@ class Panel(widgets.VBox):
         )
         self.code.code = self.search.code(draw, point=point)
         self._show_facts(point, draw, line)
+        self.on_settled()
         following = (point, draw + 1)
         if following not in self._ahead:
             self.jobs.submit(
@@ -363,16 +369,31 @@ class Panel(widgets.VBox):
         if selected and self._start_latents is not None:
             self.new_start(self._start_latents[selected[-1]])
 
-    def _replace_search(self, search: Search) -> None:
+    def follow(self, search: Search, *, draw: int = 0) -> None:
+        """Go on with another search, at the direction drawn as number `draw` at its current point."""
         self.search = search
         self._ahead.clear()
-        self._moved()
+        self.on_settled()
+        self._show_history()
+        self._request_line(search.current, draw)
 
     def _attempt(self, action: Any) -> None:
         try:
             action()
         except Exception as error:  # shown where the user looks, the panel stays usable
             self.jobs.say(str(error))
+
+    def state(self) -> State:
+        """The path and the line that is shown, to be saved."""
+        return panel_state.state_of(self)
+
+    def restore(self, state: State) -> None:
+        """Go on with the path that `state()` gave.
+
+        Raises:
+            ModelError: it was made with other weights or features.
+        """
+        panel_state.restore(self, state)
 
     @property
     def path(self) -> Path:

@@ -276,14 +276,16 @@ class Search:
         return f"wb.subspaces.Search({start}, {', '.join(settings)}){followed}.line({draw})"
 
     def path(self) -> Path:
-        """All accepted points as a result that saves itself."""
+        """All accepted points as a result that saves itself, also while another thread accepts the next one."""
+        current = self.current  # before the points: those only grow
+        points = list(self.points)
         return Path(
             provenance=Provenance.of(self.generator, call=self.code(), seed=self.seed),
-            latents=torch.stack([p.latent for p in self.points]),
-            outputs=torch.stack([p.output for p in self.points]),
-            parents=torch.tensor([-1 if p.parent is None else p.parent for p in self.points]),
-            draws=torch.tensor([p.draw for p in self.points]),
-            positions=torch.tensor([p.t for p in self.points], dtype=torch.float64),
+            latents=torch.stack([p.latent for p in points]),
+            outputs=torch.stack([p.output for p in points]),
+            parents=torch.tensor([-1 if p.parent is None else p.parent for p in points]),
+            draws=torch.tensor([p.draw for p in points]),
+            positions=torch.tensor([p.t for p in points], dtype=torch.float64),
             seed=self.seed,
             scale=self.scale,
             share=self.share,
@@ -291,7 +293,7 @@ class Search:
             route=self.route,
             features=repr(self.features),
             given_start=self._given_start,
-            current=self.current,
+            current=current,
         )
 
     @classmethod

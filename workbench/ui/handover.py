@@ -22,17 +22,17 @@ class Sample:
     """One picture of a generator, with all that another method may ask of it.
 
     Attributes:
-        generator: that made it; one with classes has its class fixed.
-        classifier: of its pictures.
-        code: (*latent) that makes it.
-        picture: (*input) itself, in the classifier's value range.
+        generator: that made it; one with classes has its class fixed. None where a host has none.
+        classifier: of its pictures. None where a host has none.
+        code: (*latent) that makes it, or None where none is known: then it is sent to flip points only.
+        picture: (*input) itself, in the classifier's value range; without a classifier, in the generator's.
         code_source, picture_source: the Python expressions that give the two, with `G` and `C` for the networks.
         name: what it is called, such as `sample 7`.
     """
 
-    generator: Generator
-    classifier: Classifier
-    code: Float[Tensor, " *latent"]
+    generator: Generator | None
+    classifier: Classifier | None
+    code: Float[Tensor, " *latent"] | None
     picture: Float[Tensor, " *input"]
     code_source: str
     picture_source: str
@@ -80,7 +80,7 @@ class Handover(widgets.VBox):
         panel: that is open underneath, or None.
         route: takes over where it is set (by a host with tabs for all methods, say): called with the method's
             name and the sample, in place of opening a panel here.
-        source: asked for the sample when a button is pressed, where it is set, in place of waiting for `offer`.
+        source: asked for the sample when a button is pressed and none was offered, where it is set.
     """
 
     def __init__(self) -> None:
@@ -102,11 +102,15 @@ class Handover(widgets.VBox):
     def offer(self, sample: Sample | None) -> None:
         """Make `sample` what the buttons send; None takes it away."""
         self.sample = sample
-        if self.source is not None:
-            self._say("send what is chosen above to")
+        if sample is None and self.source is not None:
+            self.say("send what is chosen above to")
         else:
-            self._say(f"send {sample.name} to" if sample else "choose a sample above to send it to")
+            self.say(f"send {sample.name} to" if sample else "choose a sample above to send it to")
         self._enable()
+
+    def add(self, button: widgets.Button) -> None:
+        """Put a further button before those that send."""
+        self._controls.children = [button, *self._controls.children]
 
     def send(self, method: str) -> None:
         """Open a method's panel on the sample, in place of the one that is open.
@@ -114,9 +118,12 @@ class Handover(widgets.VBox):
         Args:
             method: `flip_points`, `boundaries` or `subspaces`.
         """
-        sample = self.sample if self.source is None else self.source()
+        sample = self.source() if self.sample is None and self.source is not None else self.sample
         if sample is None:
-            self._say("nothing is chosen above that could be sent on")
+            self.say("nothing is chosen above that could be sent on")
+            return
+        if sample.code is None and method != "flip_points":
+            self.say(f"no latent is known for {sample.name}: it can be sent to flip points only")
             return
         if self.route is not None:
             self.route(method, sample)
@@ -126,7 +133,7 @@ class Handover(widgets.VBox):
             panel = import_module(f"workbench.{method}").Panel
             self.panel = _TARGETS[method].make(panel, sample)
         except WorkbenchError as error:
-            self._say(f"{_TARGETS[method].button}: {error}")
+            self.say(f"{_TARGETS[method].button}: {error}")
             return
         self.code.code = _TARGETS[method].code(sample)
         self.children = [self._controls, self.code, self.panel]
@@ -139,7 +146,8 @@ class Handover(widgets.VBox):
             self.panel = None
             self._enable()
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Show a line of text before the buttons."""
         self._said.value = parts.note(text)
 
     def _enable(self) -> None:

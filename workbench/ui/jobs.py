@@ -120,6 +120,12 @@ class Jobs(widgets.HBox):
         with self._changed:
             return self._changed.wait_for(lambda: self._thread is None, timeout)
 
+    def halt(self) -> None:
+        """Stop what runs at its next step, drop it with all that waits and follows, and block until that is so."""
+        while not self.wait(0):
+            self.cancel(keep=False)
+            self.wait(0.05)
+
     @property
     def busy(self) -> bool:
         """Whether a request that the user waits for runs or waits."""

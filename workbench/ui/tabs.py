@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,8 +15,12 @@ from torch import Tensor
 from workbench.models import Classifier, Generator, ModelError
 from workbench.models.errors import WorkbenchError
 from workbench.models.latent import pictures_for
+from workbench.sessions.session import PANEL, KeptSample, Session
 from workbench.ui import parts
 from workbench.ui.handover import Handover, Sample
+from workbench.ui.resuming import TABS, Beginning, resume, state_of
+from workbench.ui.saving import Savable
+from workbench.ui.session_view import SessionView
 
 #: Pictures of the generator that flip points begin with, where no inputs are given.
 _DRAWN = 60
@@ -47,15 +52,20 @@ class Tabs(widgets.VBox):
         encoder: of inverse sets, `wb.inverse_sets.Encoder(classifier, layer)`.
         x: (n, *input) the classifier's inputs whose flip points are looked for; by default pictures of the
             generator's.
-        seed: of everything random.
+        seed: of everything random, by default 0.
+        session: the path of a session, such as `"digits.workbench"`, or a `wb.Session`, which is closed with the
+            tabs. What you do is saved there as you go. One that exists is opened again: all that was shown as
+            saved is there, and networks of the zoo, `x` and the seed need not be given again.
 
     Attributes:
         panels: by the name of the method, those that were opened.
         current: the name of the open tab's method.
         sample: what was sent last, or None.
+        session: the `wb.Session`, or None.
 
     Raises:
         ModelError: neither network, or a generator and a classifier exchanged.
+        SessionError: the session belongs to other networks, is open in another process, or is no session.
     """
 
     def __init__(
@@ -65,7 +75,8 @@ class Tabs(widgets.VBox):
         *,
         encoder: Any = None,
         x: Float[Tensor, "n *input"] | None = None,
-        seed: int = 0,
+        seed: int | None = None,
+        session: str | Path | Session | None = None,
     ) -> None:
         for name, model, kind in (("generator", generator, Generator), ("classifier", classifier, Classifier)):
             if model is not None and not isinstance(model, kind):
@@ -73,12 +84,17 @@ class Tabs(widgets.VBox):
                     f"the {name} is a {type(model).__name__}; expected wb.open(G, C), wb.open(G) or "
                     "wb.open(classifier=C)"
                 )
-        if generator is None and classifier is None:
+        given = Beginning(generator, classifier, encoder, x, seed or 0)
+        begin = given if session is None else resume(session, given, seed=seed)
+        if begin.generator is None and begin.classifier is None:
+            if begin.session is not None:
+                begin.session.close()
             raise ModelError(
                 "there is nothing to open; expected wb.open(G, C), wb.open(G) or wb.open(classifier=C)"
             )
-        self.whole, self.classifier, self.encoder, self.x, self.seed = generator, classifier, encoder, x, seed
-        self.generator = _bound(generator)
+        self.whole, self.classifier, self.session = begin.generator, begin.classifier, begin.session
+        self.encoder, self.x, self.seed = begin.encoder, begin.x, begin.seed
+        self.generator = _bound(self.whole)
         self.panels: dict[str, Any] = {}
         self.sample: Sample | None = None
         self._names = [name for name, method in _METHODS.items() if method.fits(self)]
@@ -88,7 +104,20 @@ class Tabs(widgets.VBox):
         self.handover = Handover()
         self.handover.route = self._routed
         self.handover.source = self._chosen
-        super().__init__([self._tab, self.handover], layout=widgets.Layout(width="100%"))
+        for name, button in self.handover.buttons.items():
+            button.layout.display = None if name in self._names else "none"
+        self.kept: SessionView | None = None
+        children = [self._tab, self.handover]
+        if self.session is not None:
+            self.kept = SessionView(self.session, chosen=self._kept_chosen)
+            keep = parts.button("Keep", f"Keep what is chosen in {self.session.path.name}")
+            keep.on_click(lambda _: self.keep())
+            self.handover.add(keep)
+            children = [self.kept.status, *children, self.kept]
+            self._settled = self.kept.saving.watch(PANEL, TABS, lambda: state_of(self))
+            if begin.current in self._names:
+                self._tab.selected_index = self._names.index(begin.current)
+        super().__init__(children, layout=widgets.Layout(width="100%"))
         self._opened()
 
     @property
@@ -107,8 +136,21 @@ class Tabs(widgets.VBox):
         self._tab.selected_index = self._names.index(method)
         return self.panels.get(method)
 
+    def keep(self) -> None:
+        """Keep what is chosen in the open tab in the session."""
+        sample = self._chosen()
+        if self.kept is None or sample is None:
+            self.handover.say("nothing is chosen above that could be kept")
+            return
+        self.kept.keep(
+            KeptSample(sample.picture.cpu(), self._range(sample), sample.code, _METHODS[self.current].title)
+        )
+
     def close(self) -> None:
-        """Stop and close every panel."""
+        """Save what is still to be saved, stop and close every panel."""
+        kept = getattr(self, "kept", None)
+        if kept is not None:
+            kept.close()
         for panel in getattr(self, "panels", {}).values():
             panel.close()
         if hasattr(self, "handover"):
@@ -120,6 +162,9 @@ class Tabs(widgets.VBox):
         """Make the open tab's panel, where that was not done before."""
         name = self.current
         self.handover.offer(None)
+        if self.kept is not None:
+            self.kept.choose(None)
+            self._settled()
         if name in self.panels:
             return
         try:
@@ -131,21 +176,45 @@ class Tabs(widgets.VBox):
             panel.handover.layout.display = "none"  # the buttons below do the same for every tab
         self.panels[name] = panel
         self._places[name].children = [panel]
+        if self.kept is not None:
+            self._resume(name, panel)
+
+    def _resume(self, name: str, panel: Savable) -> None:
+        """Show what the session has of a panel, and save from then on what is settled in it."""
+        assert self.session is not None and self.kept is not None
+        try:
+            state = self.session.panel(name)
+            if state is not None:
+                panel.restore(state)
+        except Exception as error:  # what was saved stays in the session, and the panel can be used
+            aside = self.session.set_aside(name)
+            said = f"What was saved of this panel cannot be shown ({error}); the session has it as “{aside}”."
+            self._places[name].children = [widgets.HTML(parts.note(said)), panel]
+        panel.on_settled = self.kept.saving.watch(PANEL, name, panel.state)
 
     def _chosen(self) -> Sample | None:
-        """What is chosen in the open tab, and can be sent on."""
+        """What is chosen in the open tab, and can be kept or sent on."""
         panel = self.panels.get(self.current)
-        if panel is None or self.generator is None or self.classifier is None or not _fit(self):
+        if panel is None:
             return None
-        code, picture = _METHODS[self.current].chosen(panel), _METHODS[self.current].picture(panel)
-        if code is not None:
-            picture = pictures_for(self.classifier, self.generator)(self.generator.render(code[None]))[0]
+        method, generator = _METHODS[self.current], self.generator
+        code, picture = method.chosen(panel), method.picture(panel)
+        if code is not None and generator is not None:
+            picture = generator.render(code[None])[0]
+            if self.classifier is not None and _fit(self):
+                picture = pictures_for(self.classifier, generator)(picture[None])[0]
         elif (
-            picture is not None and self.encoder is not None and self.encoder.shape == self.generator.latent_shape
+            picture is not None
+            and generator is not None
+            and self.encoder is not None
+            and self.encoder.shape == generator.latent_shape
         ):
-            code = self.encoder(picture[None].to(self.generator.device, self.generator.dtype))[0]
-        if code is None or picture is None:
+            code = self.encoder(picture[None].to(generator.device, generator.dtype))[0]
+        if picture is None:
             return None
+        return self._as_sample(code, picture, f"what is chosen in {method.title}")
+
+    def _as_sample(self, code: Tensor | None, picture: Tensor, name: str) -> Sample:
         self.sample = Sample(
             self.generator,
             self.classifier,
@@ -153,11 +222,32 @@ class Tabs(widgets.VBox):
             picture,
             "tabs.sample.code",
             "tabs.sample.picture",
-            name=f"what is chosen in {_METHODS[self.current].title}",
+            name=name,
         )
         return self.sample
 
+    def _range(self, sample: Sample) -> tuple[float, float]:
+        """The value range of a sample's picture."""
+        if self.classifier is not None and tuple(sample.picture.shape) == self.classifier.input_shape:
+            return self.classifier.value_range
+        assert self.generator is not None
+        return self.generator.value_range
+
+    def _kept_chosen(self, kept: KeptSample | None) -> None:
+        """A kept sample was clicked: it is what is sent on, until it is clicked again."""
+        if kept is None:
+            self.handover.offer(None)
+            return
+        device = (self.generator or self.classifier).device  # type: ignore[union-attr] # there is one of them
+        code = None if kept.code is None else kept.code.to(device)
+        self.handover.offer(self._as_sample(code, kept.picture.to(device), kept.name))
+
     def _routed(self, method: str, sample: Sample) -> None:
+        if method == "flip_points" and self.classifier is not None:
+            taken = self.classifier.input_shape
+            if tuple(sample.picture.shape) != taken:
+                self.handover.say(f"{self.classifier.name} takes {taken}, not {tuple(sample.picture.shape)}")
+                return
         panel = self.show(method)
         ask = _METHODS[method].ask
         if panel is not None and ask is not None:

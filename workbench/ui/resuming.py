@@ -1,0 +1,87 @@
+"""What `wb.open` begins with where it has a session: its networks, inputs and seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.models import Classifier, Generator, ModelError
+from workbench.sessions.session import Session
+from workbench.sessions.state import State
+
+#: The name under which a session has what is not of one panel.
+TABS = "tabs"
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What the tabs are opened with.
+
+    Attributes:
+        generator, classifier, encoder, x, seed: as for `wb.open`.
+        current: the name of the tab that was open, or "".
+        session: or None.
+    """
+
+    generator: Generator | None
+    classifier: Classifier | None
+    encoder: Any
+    x: Float[Tensor, "n *input"] | None
+    seed: int
+    current: str = ""
+    session: Session | None = None
+
+
+def resume(path: str | Path | Session, given: Beginning, *, seed: int | None) -> Beginning:
+    """What was given, and of the rest what the session has.
+
+    Raises:
+        ModelError: there is no session yet, and no network is given for a new one.
+        SessionError: the session cannot be opened, or belongs to other networks; see `Session.belongs_to`.
+    """
+    new = not isinstance(path, Session) and not Path(path).expanduser().exists()
+    if new and given.generator is None and given.classifier is None:
+        raise ModelError(
+            f"there is no session at {path} yet; give the networks for a new one: wb.open(G, C, session={path!r})"
+        )
+    session = path if isinstance(path, Session) else Session(path)
+    try:
+        state = session.panel(TABS) or State()
+        generator, classifier, encoder = given.generator, given.classifier, given.encoder
+        of_encoder = None if encoder is None else encoder.classifier
+        known = session.models.get("encoder")
+        if known and encoder is None and classifier is not None and known["fingerprint"] == classifier.fingerprint:
+            of_encoder = classifier
+        found = session.belongs_to({"generator": generator, "classifier": classifier, "encoder": of_encoder})
+        if encoder is None and found["encoder"] is not None:
+            make = import_module("workbench.inverse_sets").Encoder
+            encoder = make(found["encoder"], state.settings["encoder_layer"])
+    except BaseException:
+        session.close()
+        raise
+    stored = state.settings.get("seed", 0)
+    return Beginning(
+        found["generator"],  # type: ignore[arg-type] # the role says which of the two kinds
+        found["classifier"],  # type: ignore[arg-type]
+        encoder,
+        state.tensors.get("x") if given.x is None else given.x,
+        stored if seed is None else seed,
+        state.settings.get("current", ""),
+        session,
+    )
+
+
+def state_of(tabs: Any) -> State:
+    """What a session has of the tabs themselves."""
+    settings = {
+        "seed": tabs.seed,
+        "current": tabs.current,
+        "encoder_layer": None if tabs.encoder is None else tabs.encoder.layer,
+    }
+    return State(settings, tensors={} if tabs.x is None else {"x": torch.as_tensor(tabs.x)})
