@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -82,3 +85,35 @@ def stop(steps: Generator[Step, None, R], step: Step) -> R:
     finally:
         steps.close()
     raise Cancelled("the method went on after it was cancelled")
+
+
+def as_steps(call: Callable[[Progress], R]) -> Generator[Step, None, R]:
+    """A function that takes `progress` as a method's generator: it works in a thread of its own, told step by step.
+
+    Cancelled, it is stopped as by a `progress` that returns False, and its value is what it then returns. Closed,
+    it is stopped, too, and not waited for.
+    """
+    told: SimpleQueue[Step | None] = SimpleQueue()
+    value: Future[R] = Future()
+    stopped = threading.Event()
+
+    def progress(step: Step) -> bool:
+        told.put(step)
+        return not stopped.is_set()
+
+    def work() -> None:
+        try:
+            value.set_result(call(progress))
+        except BaseException as error:
+            value.set_exception(error)
+        told.put(None)
+
+    threading.Thread(target=work, name="workbench-steps", daemon=True).start()
+    try:
+        while (step := told.get()) is not None:
+            yield step
+    except Cancelled:
+        pass
+    finally:
+        stopped.set()
+    return value.result()

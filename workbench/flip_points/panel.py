@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
 from torch import Tensor
 
+from workbench.exports.view import ExportView
 from workbench.flip_points.closest import Effort
 from workbench.flip_points.panel_query import QueryView
+from workbench.flip_points.panel_report import describe
 from workbench.flip_points.panel_set import SetView
 from workbench.flip_points.problem import Bounds, FlipPointError, check_queries, make_space
 from workbench.models import Classifier, LatentClassifier
+from workbench.progress import Progress
+
+if TYPE_CHECKING:
+    from workbench.reports import Run
 
 #: Latents that are drawn to choose from, where none were given.
 _DRAWN = 60
@@ -73,7 +80,8 @@ class Panel(widgets.VBox):
             ask=self.ask,
             query=lambda: (self.one.query, self.one.mask),
         )
-        super().__init__([self.one, self.many], layout=widgets.Layout(grid_gap="18px", width="100%"))
+        self.report = ExportView("flip-points", lambda: describe(self.one, self.many, settings))
+        super().__init__([self.one, self.many, self.report], layout=widgets.Layout(grid_gap="18px", width="100%"))
         self.ask(0)
 
     @staticmethod
@@ -87,6 +95,10 @@ class Panel(widgets.VBox):
     def ask(self, index: int) -> None:
         """Make input `index` of the set the query."""
         self.one.ask(self.x[index], f"x[{index}]")
+
+    def export(self, folder: str | Path = "", *, progress: Progress | None = None) -> Run:
+        """Write what is on screen as a report; see `workbench.exports.write`."""
+        return self.report.export(folder, progress=progress)
 
     @property
     def query(self) -> Tensor | None:
@@ -103,4 +115,5 @@ class Panel(widgets.VBox):
         if hasattr(self, "one"):
             self.one.close()
             self.many.close()
+            self.report.close()
         super().close()

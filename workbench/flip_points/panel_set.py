@@ -53,6 +53,8 @@ class SetView(widgets.VBox):
         directions: their principal directions.
         trust: distance beside confidence, where the right classes are known.
         selected: rows that are selected, all when none is.
+        around_query: whether they lie around one query rather than being those of the set.
+        mask: of what could change, for the boundary points that are shown, or None.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class SetView(widgets.VBox):
         self.directions: Directions | None = None
         self.trust: Trust | None = None
         self.selected: list[int] = []
-        self._around = self._setting = False
+        self.around_query = self._setting = False
+        self.mask: Tensor | None = None
         self._build()
         self._show_images()
 
@@ -140,7 +143,7 @@ class SetView(widgets.VBox):
         effort = self.effort.value
 
         def done(found: FlipPoints) -> None:
-            self._around = False
+            self.around_query, self.mask = False, None
             self._show(found)
             self.code.code = parts.call("wb.flip_points.closest", "C", "x", effort=effort, **self._settings)
 
@@ -160,7 +163,7 @@ class SetView(widgets.VBox):
         kept = [] if mask is None else ["mask=panel.mask"]
 
         def done(found: FlipPoints) -> None:
-            self._around = True
+            self.around_query, self.mask = True, mask
             self._show(found)
             arguments = ("C", "panel.query", str(_AROUND), *kept)
             self.code.code = parts.call(
@@ -217,7 +220,7 @@ class SetView(widgets.VBox):
 
     def _show_trust(self, found: FlipPoints) -> None:
         self.trust = None
-        if self._around or self.truth is None:
+        if self.around_query or self.truth is None:
             self.trust_plot.layout.display = "none"  # the rows of an earlier one are no longer these
             missing = "Give the right classes, wb.flip_points.Panel(C, x, truth=y), and find all flip points."
             if self.truth is not None:
@@ -248,7 +251,7 @@ class SetView(widgets.VBox):
             inputs, values = self.x, {}
             labels = [] if self.truth is None else [names[int(t)] for t in self.truth]
         else:
-            inputs = found.points if self._around else found.inputs
+            inputs = found.points if self.around_query else found.inputs
             values = {"distance": found.distances.tolist()}
             pairs = zip(found.labels.tolist(), found.targets.tolist(), strict=True)
             labels = [f"{names[i]} → {names[j]}" for i, j in pairs]
@@ -267,7 +270,7 @@ class SetView(widgets.VBox):
             return
         found = self.found[torch.tensor(self.selected)]
         found = found[found.found]
-        what = "boundary points" if self._around else "inputs"
+        what = "boundary points" if self.around_query else "inputs"
         self._selection.value = f"{len(self.selected)} of {len(self.found)} {what} selected, with their mean:"
         self.selection_means.layout.display = None if len(found) else "none"
         if not len(found):
@@ -308,7 +311,7 @@ class SetView(widgets.VBox):
             self._row_chosen(change["new"][-1])
 
     def _row_chosen(self, row: int) -> None:
-        if not self._around:
+        if not self.around_query:
             self._ask(row)
 
     def close(self) -> None:

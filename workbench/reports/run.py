@@ -75,7 +75,8 @@ def run(
         name: of a report in the catalogue, or the path of a notebook that ends in `.ipynb`.
         parameters: values by name; those left out keep the notebook's defaults. A parameter `folder` that is an
             empty string becomes the folder `results` in `out`.
-        out: a new or empty folder, or that of the same report with the same parameters.
+        out: a new or empty folder, or that of the same report with the same parameters; a notebook of your own
+            may be there, and files that its parameters name.
         progress: told of each cell; the run stops before the next when it returns False, and at once on Ctrl-C.
         command: what to record as having made this; the line of Python if empty.
 
@@ -224,7 +225,8 @@ def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> None:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
-        taken = any(out.iterdir())
+        own = {report.path, *(Path(value) for value in values.values() if isinstance(value, str))}
+        taken = any(path not in own for path in out.iterdir())
     except OSError as error:
         raise ReportError(f"{out} cannot be written: {error.strerror}; give another folder") from error
     if not taken:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Generator as Steps
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
 
+from workbench.exports.view import ExportView
 from workbench.models import Generator
 from workbench.models.generator import Condition
 from workbench.numerics.spectra import Route
-from workbench.progress import Step
+from workbench.progress import Progress, Step
 from workbench.subspaces.export import export
 from workbench.subspaces.features import Features
-from workbench.subspaces.figures import singular_values
+from workbench.subspaces.figures import show_line, singular_values
 from workbench.subspaces.line import Line, Scale
+from workbench.subspaces.panel_report import describe, place_in
 from workbench.subspaces.search import Path, Search
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
@@ -24,6 +26,9 @@ from workbench.ui.film_strip import Accepted, FilmStrip
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
+
+if TYPE_CHECKING:
+    from workbench.reports import Run
 
 #: Samples to choose a start from.
 _STARTS = 60
@@ -76,7 +81,7 @@ class Panel(widgets.VBox):
         self.search = search or Search(generator, z, seed=seed, **self._settings)
         self.line: Line | None = None
         self._history_of: Search | None = None
-        self._shown = (0, 0)  # the point and the draw of the line on screen
+        self.shown = (0, 0)  # the point and the draw of the line on screen
         self._ahead: dict[tuple[int, int], Line] = {}
         self._build(height)
         self._show_history()
@@ -90,6 +95,7 @@ class Panel(widgets.VBox):
         self.jobs = Jobs()
         self.jobs.on_busy = lambda busy: setattr(self.strip, "busy", busy)
         self.code = CodeLine()
+        self.report = ExportView("subspace-search", lambda: describe(self.search, self.line, self.shown))
         self.history = SampleGrid(
             arrangement="strip", name="points", empty_text="Points that you accept appear here."
         )
@@ -132,6 +138,7 @@ class Panel(widgets.VBox):
                 self.jobs,
                 self.history,
                 self.code,
+                self.report,
                 more,
             ],
             layout=widgets.Layout(grid_gap="6px", width="100%"),
@@ -166,7 +173,7 @@ class Panel(widgets.VBox):
 
     def another_direction(self) -> None:
         """Draw the next direction at the present point; its Jacobian is kept."""
-        point, draw = self._shown
+        point, draw = self.shown
         self._request_line(point, draw + 1)
 
     def step_back(self) -> None:
@@ -247,6 +254,10 @@ class Panel(widgets.VBox):
         self.jobs.say(f"Wrote {path}")
         return path
 
+    def export(self, folder: str | FilePath = "", *, progress: Progress | None = None) -> Run:
+        """Write what is on screen as a report; see `workbench.exports.write`."""
+        return self.report.export(folder, progress=progress)
+
     def close(self) -> None:
         """Stop the worker and close every widget of the panel."""
         if not hasattr(self, "jobs"):  # ipywidgets closes what was never finished, too
@@ -300,15 +311,8 @@ class Panel(widgets.VBox):
         self._ahead[point, draw] = line
         while len(self._ahead) > 64:
             self._ahead.pop(next(iter(self._ahead)))
-        self.line, self._shown = line, (point, draw)
-        self.strip.show(
-            line.outputs.float().cpu(),
-            positions=line.positions.tolist(),
-            value_range=self.generator.value_range,
-            captions=[{"change": _share(c, line.target)} for c in line.change.tolist()],
-            flags=[None if inside else "kept in the prior's typical set" for inside in line.inside.tolist()],
-            line_id=f"{point}/{draw}",
-        )
+        self.line, self.shown = line, (point, draw)
+        show_line(self.strip, line, self.generator.value_range, line_id=f"{point}/{draw}")
         self.code.code = self.search.code(draw, point=point)
         self._show_facts(point, draw, line)
         following = (point, draw + 1)
@@ -324,8 +328,7 @@ class Panel(widgets.VBox):
         spectrum = self.search.spectrum(point)
         if spectrum is None:
             return
-        cosines = (spectrum.directions @ line.direction.flatten()).abs()
-        index = int(cosines.argmax()) if float(cosines.max()) > 0.99 else -1
+        index = place_in(spectrum, line)
         total = len(spectrum.singular_values)
         place = f"{index + 1}{_ordinal(index + 1)} of {total}" if index >= 0 else f"outside the first {total}"
         rows = {
@@ -378,10 +381,6 @@ class Panel(widgets.VBox):
     def path(self) -> Path:
         """All accepted points, as `wb.subspaces.Path`."""
         return self.search.path()
-
-
-def _share(change: float, target: float) -> str:
-    return f"{change:.2f}" if target != target else f"{100 * change / target:.0f} % of a full slider"
 
 
 def _ordinal(number: int) -> str:
