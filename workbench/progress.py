@@ -88,7 +88,7 @@ def stop(steps: Generator[Step, None, R], step: Step) -> R:
 
 
 def as_steps(call: Callable[[Progress], R]) -> Generator[Step, None, R]:
-    """A function that takes `progress` as a method's generator: it works in a thread of its own, told step by step.
+    """A function that takes `progress` as a method's generator: it works in a thread of its own.
 
     Cancelled, it is stopped as by a `progress` that returns False, and its value is what it then returns. Closed,
     it is stopped, too, and not waited for.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +26,15 @@ class Section:
 
     Attributes:
         heading, text: Markdown of ours, without a word that a user typed.
-        values: what the panel had, by the name of the variable.
+        values: what the panel had, by the name of the variable; or a function that gives it, called where it is
+            written, behind the panel.
         make: lines of Python that make the values, as "Copy as code" shows them.
         show: cells that show the values, and need no network.
     """
 
     heading: str
     text: str = ""
-    values: Mapping[str, Value] = field(default_factory=dict)
+    values: Mapping[str, Value | Callable[[], Value]] = field(default_factory=dict)
     make: str = ""
     show: tuple[str, ...] = ()
 
@@ -60,6 +61,12 @@ class Export:
     settings: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        values = {name for section in self.sections for name in section.values}
+        twice = sorted(self.settings.keys() & {*values, *self.inputs, *(stand.symbol for stand in self.stands)})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} would be a setting and another variable of the notebook, too")
 
     @property
     def tensors(self) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from torch import Tensor
 
 from workbench.results import Result, load_result, replace_file
 
-#: A result, a tensor, or tensors by name.
-Value = Result | Tensor | Mapping[str, Tensor]
+#: A result or several, a tensor, or tensors by name.
+Value = Result | Sequence[Result] | Tensor | Mapping[str, Tensor]
+#: The file that is written last when a result is saved.
+RESULT = "result.json"
 #: The key of a file with a single tensor.
 _ONLY = "values"
 
@@ -60,6 +62,9 @@ class Kept:
         for name, value in values.items():
             if isinstance(value, Result):
                 value.save(self.folder / name)
+            elif isinstance(value, Sequence):
+                for place, one in reversed([*enumerate(value)]):  # the first is there when all are
+                    one.save(self.folder / name / str(place))
             else:
                 named = {_ONLY: value} if isinstance(value, Tensor) else value
                 tensors = {key: one.detach().cpu().contiguous().clone() for key, one in named.items()}
@@ -76,13 +81,18 @@ class Kept:
         return values[0] if len(values) == 1 else tuple(values)
 
     def _there(self, name: str) -> bool:
-        return (self.folder / name / "result.json").is_file() or self._file(name).is_file()
+        folder = self.folder / name
+        return any(path.is_file() for path in (folder / RESULT, folder / "0" / RESULT, self._file(name)))
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
 
     def _load(self, name: str) -> Any:
+        folder = self.folder / name
+        if (folder / "0" / RESULT).is_file():
+            places = sorted((path.parent for path in folder.glob(f"*/{RESULT}")), key=lambda path: int(path.name))
+            return [load_result(place) for place in places]
         if not self._file(name).is_file():
-            return load_result(self.folder / name)
+            return load_result(folder)
         tensors = load_file(self._file(name))
         return tensors[_ONLY] if list(tensors) == [_ONLY] else tensors

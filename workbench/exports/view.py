@@ -28,11 +28,12 @@ class ExportView(widgets.VBox):
         describe: gives what is on screen; raises an error that says what to do first where that is nothing.
 
     Attributes:
+        describe: as above.
         run: how the last report went, or None before there is one.
     """
 
     def __init__(self, name: str, describe: Callable[[], Export]) -> None:
-        self._describe = describe
+        self.describe = describe
         self.run: Run | None = None
         self.button = parts.button("Export as report", "Write what is on screen as notebook, page and results")
         self.button.on_click(lambda _: self._clicked())
@@ -54,12 +55,12 @@ class ExportView(widgets.VBox):
 
     def export(self, folder: str | Path = "", *, progress: Progress | None = None) -> Run:
         """Write what is on screen as a report and return how that went; see `workbench.exports.write`."""
-        return write(self._describe(), folder, progress=progress)
+        return write(self.describe(), folder, progress=progress)
 
     def _clicked(self) -> None:
         self.said.value = ""
         try:
-            export = self._describe()
+            export = self.describe()
         except ExportError as error:
             self._say(str(error))
             return

@@ -35,20 +35,25 @@ def write(export: Export, folder: str | Path = "", *, progress: Progress | None 
     Raises:
         ExportError: a folder that holds something, or cannot be written.
     """
-    from nbformat import write as write_notebook
-
-    from workbench.reports.run import RESULTS, run
+    from workbench.reports import run
 
     place = _claimed(export.name, folder)
-    kept = Kept(place / RESULTS)
+    return run(prepare(export, place), {}, place, progress=progress)
+
+
+def prepare(export: Export, place: Path) -> Path:
+    """Write results, inputs and the notebook, not run yet, into an empty folder, and return the notebook."""
+    from nbformat import write as write_notebook
+
+    kept = Kept(place / "results")
     for section in export.sections:
-        kept.save(**section.values)
+        kept.save(**{name: value() if callable(value) else value for name, value in section.values.items()})
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in export.tensors.items()}
     if tensors:
         save_file(tensors, place / INPUTS)
     source = place / f"{export.name}-panel.ipynb"
     write_notebook(notebook(export, place), source)
-    return run(source, {}, place, progress=progress)
+    return source
 
 
 def _claimed(name: str, folder: str | Path) -> Path:

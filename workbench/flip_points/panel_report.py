@@ -23,8 +23,8 @@ _IMPORTS = (
 )
 _TEXT = """\
 A flip point of an input is the closest one at which a classifier changes its mind (Yousefzadeh and O'Leary, "Deep
-learning interpretation: flip points and homotopy methods", 2020). Each comes with its proof: `gap` is the difference
-of the two scores there, `angle` how far the step is from the boundary's normal."""
+learning interpretation: flip points and homotopy methods", 2020). Each comes with its proof: `gap` is the
+difference of the two scores there, `angle` how far the step is from the boundary's normal."""
 _WAY = """\
 strip = FilmStrip(height=280, accept_on_release=False, status="Drag from the query to its flip point and beyond")
 figures.show_way(strip, way)
@@ -130,7 +130,7 @@ def _set(many: SetView) -> Section:
         lines.append("trust = wb.flip_points.trust(C, x, truth, found)")
         show.append("figures.trust(trust)")
     if isinstance(many.classifier, LatentClassifier):
-        values["pictures"] = pictures(found.points if many.around_query else found.inputs)
+        values["pictures"] = lambda: pictures(found.points if many.around_query else found.inputs)
         lines.append(f"pictures = wb.models.pictures.Pictures(C)({points})")
         points = "pictures"
     show += [_GRID.format(pictures=points, value_range=pictures.value_range), _TABLE]

@@ -18,8 +18,8 @@ _IMPORTS = (
     "from workbench.ui.sample_grid import SampleGrid",
 )
 _TEXT = """\
-Differential subspace search (Chiu et al., ACM Transactions on Graphics 39(4), 2020) goes through the latent space of
-a generator on one line after another, each along a direction in which the output changes most."""
+Differential subspace search (Chiu et al., ACM Transactions on Graphics 39(4), 2020) goes through the latent space
+of a generator on one line after another, each along a direction in which the output changes most."""
 _LINE = """\
 strip = FilmStrip(height=288, accept_on_release=False, status="Drag along the line")
 figures.show_line(strip, line, {value_range})
