@@ -96,7 +96,7 @@ def embeddings() -> Any:
 
 def flip_points() -> Any:
     C = classifier()
-    x = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(3))
+    x = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(3))
     panel = wb.flip_points.Panel(C, x, C.scores(x).argmax(1), effort="fast", seed=4, bounds=(x[0] * 0 - 1, 2.0))
     finished(panel.one.jobs)
     panel.one.cover.mask = torch.eye(4).bool().numpy()
@@ -201,7 +201,7 @@ def test_an_empty_panel_says_what_to_do_first(method: str, tmp_path: Path):
         "subspaces": lambda: wb.subspaces.Panel(generator(), steps=9),
         "boundaries": lambda: wb.boundaries.Panel(generator(), samples=20),
         "inverse_sets": lambda: wb.inverse_sets.Panel(generator(), C),
-        "flip_points": lambda: wb.flip_points.Panel(C, torch.zeros(1, 1, 4, 4), effort="fast"),
+        "flip_points": lambda: wb.flip_points.Panel(C, torch.rand(1, 1, 4, 4), effort="fast"),
     }
     panel = panels[method]()
     for jobs in (panel.one.jobs if method == "flip_points" else panel.jobs,):

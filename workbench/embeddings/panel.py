@@ -199,6 +199,14 @@ class Panel(widgets.VBox):
         return self.report.export(folder, progress=progress)
 
     @property
+    def chosen(self) -> tuple[Generator, Tensor]:
+        """The generator of the class that is shown, repaired where it was, and the code of one of its pictures:
+        the one that is selected before or after, else the first.
+        """
+        selected = [*self.repair.after.selected, *self.repair.before.selected, 0]
+        return self.table.of_class(self.class_index), self.repair.z[selected[0]]
+
+    @property
     def class_index(self) -> int:
         """The class that is shown."""
         return self.repair.class_index

@@ -36,12 +36,14 @@ class ExportView(widgets.VBox):
         self.describe = describe
         self.run: Run | None = None
         self.button = parts.button("Export as report", "Write what is on screen as notebook, page and results")
+        self.button.layout = widgets.Layout(width="118px", margin="0")  # as "Copy as code" above it
+        self.button.style.font_size = "12px"
         self.button.on_click(lambda _: self._clicked())
         self.folder = widgets.Text(
             placeholder=f"{REPORTS}/{name}-<date and time>",
             description="into",
             tooltip="A new or empty folder; by default one with date and time",
-            layout=widgets.Layout(width="340px"),
+            layout=widgets.Layout(width="390px"),
             style={"description_width": "initial"},
         )
         self.jobs = Jobs()
@@ -65,7 +67,7 @@ class ExportView(widgets.VBox):
             self._say(str(error))
             return
         folder = self.folder.value
-        self.jobs.layout.display = None
+        self.jobs.layout.display, self.button.disabled = None, True
         self.jobs.submit(
             lambda: as_steps(lambda progress: write(export, folder, progress=progress)),
             self._written,
@@ -91,10 +93,11 @@ def _told(run: Run) -> str:
     """How a report went, with links to what it left where the browser can follow them."""
     done, total = run.cells
     texts = {"finished": "Written:", "partial": f"Stopped after {done} of {total} cells; what there is:"}
-    told = [html.escape(texts.get(run.status, f"The report failed, {run.error}; what there is:"))]
+    said = html.escape(texts.get(run.status, f"The report failed, {run.error}; what there is:"))
+    told = []
     for name, file, view in (("page", "report.html", "files"), ("notebook", "report.ipynb", "lab/tree")):
         address = served(run.folder / file, view) if (run.folder / file).is_file() else None
         if address is not None:
             told.append(f'<a href="{html.escape(address)}" target="_blank" rel="noopener"><u>{name}</u></a>')
     told.append(f"<code>{html.escape(str(run.folder))}</code>")
-    return f'<span style="font-size:13px;line-height:1.5">{" · ".join(told)}</span>'
+    return f'<span style="font-size:13px;line-height:1.5">{said} {" · ".join(told)}</span>'

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import ipywidgets as widgets
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -39,17 +40,20 @@ class Tabs(widgets.VBox):
 
     A panel is made when its tab is first opened. The buttons below send what is chosen in the open tab (the point
     of the search, the query of the boundaries, the sample of an inverse set that was clicked) to another; the
-    picture whose flip points are shown, too, where the encoder's codes are the generator's latents.
+    picture whose flip points are shown, too, where the encoder's codes are the generator's latents. From the tab
+    of the classes the chosen class itself goes on, repaired where it was: the other tabs are then about that
+    class, and are made anew.
 
     Args:
         generator, classifier: one of them at least. A generator with classes has one fixed for all tabs but that
-            of the classes: that of `generator.of_class(…)`, or its first.
+            of the classes: that of `generator.of_class(…)`, or its first, until another is sent on.
         encoder: of inverse sets, `wb.inverse_sets.Encoder(classifier, layer)`.
         x: (n, *input) the classifier's inputs whose flip points are looked for; by default pictures of the
             generator's.
         seed: of everything random.
 
     Attributes:
+        generator: of all tabs but that of the classes, whose class is fixed.
         panels: by the name of the method, those that were opened.
         current: the name of the open tab's method.
         sample: what was sent last, or None.
@@ -88,7 +92,9 @@ class Tabs(widgets.VBox):
         self.handover = Handover()
         self.handover.route = self._routed
         self.handover.source = self._chosen
-        super().__init__([self._tab, self.handover], layout=widgets.Layout(width="100%"))
+        self._about = widgets.HTML()
+        super().__init__([self._about, self._tab, self.handover], layout=widgets.Layout(width="100%"))
+        self._say_class()
         self._opened()
 
     @property
@@ -113,6 +119,7 @@ class Tabs(widgets.VBox):
             panel.close()
         if hasattr(self, "handover"):
             self.handover.close()
+            self._about.close()
             self._tab.close()
         super().close()
 
@@ -135,6 +142,8 @@ class Tabs(widgets.VBox):
     def _chosen(self) -> Sample | None:
         """What is chosen in the open tab, and can be sent on."""
         panel = self.panels.get(self.current)
+        if panel is not None and self.current == "embeddings":
+            return self._chosen_class(*panel.chosen)
         if panel is None or self.generator is None or self.classifier is None or not _fit(self):
             return None
         code, picture = _METHODS[self.current].chosen(panel), _METHODS[self.current].picture(panel)
@@ -157,11 +166,48 @@ class Tabs(widgets.VBox):
         )
         return self.sample
 
+    def _chosen_class(self, generator: Generator, code: Tensor) -> Sample:
+        """A picture of the class that is chosen on the map, whose generator goes with it."""
+        assert self.classifier is not None
+        picture = generator.render(code[None])
+        if generator.output_shape == self.classifier.input_shape:
+            picture = pictures_for(self.classifier, generator)(picture)
+        sources = "tabs.sample.code", "tabs.sample.picture"
+        self.sample = Sample(generator, self.classifier, code, picture[0], *sources, name=generator.name)
+        return self.sample
+
     def _routed(self, method: str, sample: Sample) -> None:
+        self._take(sample.generator)
         panel = self.show(method)
         ask = _METHODS[method].ask
         if panel is not None and ask is not None:
             ask(panel, sample)
+
+    def _take(self, generator: Generator) -> None:
+        """Have another class in all tabs but that of the classes; their panels are made anew when opened."""
+        if self.generator is None or _same_class(self.generator, generator):
+            return
+        self.generator = generator
+        stay = {"embeddings", "flip_points"} if self.x is not None else {"embeddings"}
+        for name in [name for name in self.panels if name not in stay]:
+            self._places[name].children = []
+            self.panels.pop(name).close()
+        self._say_class()
+
+    def _say_class(self) -> None:
+        """Which class the tabs are about."""
+        if self.generator is None or self.generator.class_names is None:
+            self._about.layout.display = "none"
+            return
+        told = f"The other tabs are about {self.generator.name}" if "embeddings" in self._names else ""
+        self._about.value = parts.note(told or f"All tabs are about {self.generator.name}")
+
+
+def _same_class(one: Generator, other: Generator) -> bool:
+    """Whether two generators of one network have the same class fixed."""
+    if one.fixed is None or other.fixed is None:
+        return one.fixed is other.fixed
+    return one.name == other.name and torch.equal(one.fixed, other.fixed)
 
 
 def _bound(generator: Generator | None) -> Generator | None:
