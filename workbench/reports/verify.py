@@ -95,7 +95,10 @@ def verify(
     changed = tuple(name for name, recorded in record["files"].items() if there.get(name) != recorded)
     parameters = {name: value for name, value in record["parameters"].items() if name != "folder"}
     shipped = any(report.name == record["report"] for report in catalogue())
-    name = record["report"] if shipped else Path(record["notebook"])
+    own = Path(record["notebook"])
+    if not own.is_file():  # the folder was moved, and the notebook with it
+        own = folder / own.name
+    name = record["report"] if shipped else own
     with tempfile.TemporaryDirectory() as nowhere:
         again = run(name, parameters, out or nowhere, progress=progress)
         second = Path(again.parameters["folder"])
