@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Self, TypeVar
 
 from tqdm import tqdm
@@ -193,3 +196,35 @@ def stop(steps: Generator[Step, None, R], step: Step) -> R:
     finally:
         steps.close()
     raise Cancelled("the method went on after it was cancelled")
+
+
+def as_steps(call: Callable[[Progress], R]) -> Generator[Step, None, R]:
+    """A function that takes `progress` as a method's generator: it works in a thread of its own.
+
+    Cancelled, it is stopped as by a `progress` that returns False, and its value is what it then returns. Closed,
+    it is stopped, too, and not waited for.
+    """
+    told: SimpleQueue[Step | None] = SimpleQueue()
+    value: Future[R] = Future()
+    stopped = threading.Event()
+
+    def progress(step: Step) -> bool:
+        told.put(step)
+        return not stopped.is_set()
+
+    def work() -> None:
+        try:
+            value.set_result(call(progress))
+        except BaseException as error:
+            value.set_exception(error)
+        told.put(None)
+
+    threading.Thread(target=work, name="workbench-steps", daemon=True).start()
+    try:
+        while (step := told.get()) is not None:
+            yield step
+    except Cancelled:
+        pass
+    finally:
+        stopped.set()
+    return value.result()

@@ -279,7 +279,7 @@ class TestPlane:
         assert flat.plane.picture.value == png(flat.model.render(place[None])[0], (-1, 1))
 
     def test_the_drawn_region_is_that_of_the_kept_signs_and_the_tree_lies_in_it(self, flat):
-        reading, found = flat.plane._reading, flat.supporting_set
+        reading, found = flat.plane.reading, flat.supporting_set
         again = wb.boundaries.region(flat.model, found, wb.boundaries.Plane.of(flat.model))
         assert reading.region.exact and reading.region.area == pytest.approx(again.area)
         outline = flat.plane.plot.children[0].data[0]
@@ -287,7 +287,7 @@ class TestPlane:
         assert len(outline.x) == sum(len(one) + 1 for one in again.outlines)
 
     def test_all_boundaries_are_drawn_and_the_kept_ones_among_them(self, flat):
-        reading, found = flat.plane._reading, flat.supporting_set
+        reading, found = flat.plane.reading, flat.supporting_set
         again = wb.boundaries.arrangement(flat.model, "1", wb.boundaries.Plane.of(flat.model))
         assert torch.equal(reading.every.segments, again.segments)
         assert set(reading.kept.unit.tolist()) == set(again.unit.tolist()) & set(found.units.tolist())
@@ -298,7 +298,7 @@ class TestPlane:
 
     def test_what_is_too_dense_to_be_drawn_is_told(self, flat, monkeypatch):
         monkeypatch.setattr("workbench.boundaries.panel_plane._MOST_SEGMENTS", 3)
-        flat.plane._arrived(flat.plane._reading)
+        flat.plane._arrived(flat.plane.reading)
         assert "too dense" in flat.plane._hint.value
         assert len(flat.plane.plot.children[0].data[1].x) == 0
 
@@ -307,11 +307,11 @@ class TestPlane:
         part = {"xaxis.range[0]": 0.0, "xaxis.range[1]": 1.0, "yaxis.range[0]": -1.0, "yaxis.range[1]": 0.5}
         plot._js2py_relayout = {"relayout_data": part, "source_view_id": "a"}
         finish(flat)
-        assert flat.plane._reading.plane.extent == (0.0, 1.0, -1.0, 0.5)
+        assert flat.plane.reading.plane.extent == (0.0, 1.0, -1.0, 0.5)
         back = {"xaxis.autorange": True, "yaxis.autorange": True}
         plot._js2py_relayout = {"relayout_data": back, "source_view_id": "a"}
         finish(flat)
-        assert flat.plane._reading.plane.extent == home
+        assert flat.plane.reading.plane.extent == home
 
     def test_in_more_dimensions_it_goes_through_the_query_and_the_samples(self, panel):
         plane = panel.plane.plane

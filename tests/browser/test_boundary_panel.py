@@ -101,6 +101,6 @@ def reads_the_layer_again_where_it_is_zoomed(notebook: NotebookPage) -> None:
     notebook.page.mouse.up()
     notebook.until(f"panel.plane.plane.extent != {window!r}", True)
     rest(notebook)
-    notebook.until("panel.plane._reading.plane.extent == panel.plane.plane.extent", True)
+    notebook.until("panel.plane.reading.plane.extent == panel.plane.plane.extent", True)
     left, right, bottom, top = notebook.kernel.value("panel.plane.plane.extent")
     assert 0 < left < right < 3 and 0 < bottom < top < 3

@@ -117,3 +117,38 @@ def test_what_cannot_be_opened_is_refused():
     ):
         opened.show("flip_points")
     opened.close()
+
+
+def test_the_class_on_the_map_goes_on_with_its_edited_embedding():
+    G = wb.load("glyphs-biggan", device="cpu")
+    opened = wb.open(G, wb.load("glyphs-cnn", device="cpu"), seed=2)
+    try:
+        name = G.class_names[4]
+        old = opened.panels["subspaces"]
+        classes = opened.show("embeddings")
+        classes.ask(4)
+        opened.handover.buttons["subspaces"].click()
+        panel = opened.panels["subspaces"]
+        assert opened.current == "subspaces" and panel is not old
+        assert torch.equal(panel.generator.fixed, G.class_embeddings[4])
+        assert f"about glyphs-biggan of {name}<" in opened._about.value
+        # sent again, the same class leaves the panel as it is; repaired, it is another generator
+        opened.show("embeddings")
+        opened.handover.buttons["subspaces"].click()
+        assert opened.panels["subspaces"] is panel
+        repaired = G.class_embeddings[4] + 0.2
+        classes.table.keep(4, repaired)
+        opened.show("embeddings")
+        classes.repair.after.show(torch.rand(24, *G.output_shape))
+        classes.repair.after.selected = [7]
+        opened.handover.buttons["boundaries"].click()
+        assert opened.current == "boundaries"
+        assert torch.equal(opened.panels["boundaries"].model.fixed, repaired)
+        assert torch.equal(opened.panels["boundaries"].query, classes.repair.z[7])
+        assert f"{name}, repaired<" in opened._about.value and "subspaces" not in opened.panels
+        opened.show("embeddings")
+        opened.handover.buttons["flip_points"].click()
+        expected = G.render(classes.repair.z[7:8], repaired)
+        assert torch.allclose(opened.panels["flip_points"].query, (expected + 1) / 2, atol=1e-6)
+    finally:
+        opened.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,12 @@ from workbench.boundaries.complexes import polylines
 from workbench.boundaries.explore import Exploration
 from workbench.boundaries.plane import Plane
 from workbench.boundaries.supporting_set import SupportingSet
-from workbench.ui.theme import PALETTE, plotly_template
+from workbench.ui.film_strip import FilmStrip
+from workbench.ui.sample_grid import SampleGrid
+from workbench.ui.theme import PALETTE, plotly_template, with_difference
 
+#: Columns of pixels for each bar of a classifier's probabilities.
+_BAR = 12
 _SHADE = "rgba(0,158,115,0.24)"
 _STAR = {"size": 13, "symbol": "star", "color": PALETTE[4], "line": {"width": 1, "color": "#1f2328"}}
 
@@ -34,6 +38,69 @@ _LOOKS = {
         zip((OURS, *PAPER, *CONTROLS), ("circle", "square", "diamond", "triangle-up", "x"), strict=True)
     )
 }
+
+
+def show_thresholds(
+    strip: FilmStrip,
+    found: SupportingSet,
+    thresholds: Sequence[float],
+    masked: Float[Tensor, "thresholds *output"],
+    value_range: tuple[float, float] | None,
+    class_names: Sequence[str] = (),
+) -> None:
+    """What is left of a query at each threshold, on a film strip that begins at the one of the supporting set.
+
+    Args:
+        thresholds, masked: as `masked_outputs` takes and gives them.
+        value_range: of a generator's outputs, or None for a classifier's scores, whose probabilities are bars.
+        class_names: of a classifier.
+    """
+    kept = [int((found.theta > p).sum()) for p in thresholds]
+    errors = (masked - found.output).flatten(1).norm(dim=1) / found.scale
+    pictures, value_range_shown = as_pictures(masked, value_range)
+    strip.show(
+        pictures,
+        positions=thresholds,
+        value_range=value_range_shown,
+        captions=[
+            {"kept": f"{n:,} of {found.candidates:,}", "error": f"{e:.1%}", "threshold": f"{p:.4g}"}
+            | ({} if value_range is not None else {"decision": decision(output, class_names)})
+            for n, e, p, output in zip(kept, errors.tolist(), thresholds, masked, strict=True)
+        ],
+        ends=(f"{kept[0]:,} kept", f"{kept[-1]:,} kept"),
+        start=list(thresholds).index(found.threshold),
+    )
+
+
+def show_kept(grid: SampleGrid, found: SupportingSet, value_range: tuple[float, float] | None) -> None:
+    """A query, what its supporting set keeps of it, and the difference, beside each other."""
+    pair, shown = as_pictures(torch.stack([found.output, found.masked]), value_range)
+    three, shown = with_difference(pair, shown)
+    grid.show(three, value_range=shown, labels=["query", f"{len(found.units):,} kept", "difference"])
+
+
+def as_pictures(
+    outputs: Float[Tensor, "n *output"], value_range: tuple[float, float] | None
+) -> tuple[Tensor, tuple[float, float]]:
+    """Outputs as pictures with their value range: a generator's own, of a classifier's scores bars."""
+    if value_range is not None:
+        return outputs.float().cpu(), value_range
+    edge = torch.zeros(_BAR)
+    edge[2:-2] = 1
+    return (_chances(outputs)[:, :, None] * edge).flatten(1), (0.0, 1.0)
+
+
+def decision(scores: Float[Tensor, " classes"], class_names: Sequence[str]) -> str:
+    """What a classifier decides, and how sure it is."""
+    chance = _chances(scores[None])[0]
+    best = int(chance.argmax())
+    return f"{class_names[best] if class_names else best} ({float(chance[best]):.1%})"
+
+
+def _chances(scores: Float[Tensor, "n classes"]) -> Any:
+    """Probabilities of the classes; of a single score that of being above zero."""
+    rows = scores.detach().float().cpu()
+    return rows.sigmoid() if rows.shape[1] == 1 else rows.softmax(1)
 
 
 def arrangement(

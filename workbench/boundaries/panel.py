@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
@@ -13,6 +14,7 @@ from workbench.boundaries import panel_state
 from workbench.boundaries.explore import Exploration
 from workbench.boundaries.panel_layers import LayersView
 from workbench.boundaries.panel_plane import PlaneView
+from workbench.boundaries.panel_report import describe
 from workbench.boundaries.panel_samples import SamplesView
 from workbench.boundaries.panel_set import SetView
 from workbench.boundaries.sign_layer import (
@@ -25,13 +27,18 @@ from workbench.boundaries.sign_layer import (
     sign_layers,
 )
 from workbench.boundaries.supporting_set import Sides, SupportingSet
+from workbench.exports.view import ExportView
 from workbench.models import Classifier, Generator, LatentClassifier
 from workbench.models.pictures import Pictures
+from workbench.progress import Progress
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs
 from workbench.ui.sample_grid import SampleGrid
 from workbench.ui.saving import Savable, State
+
+if TYPE_CHECKING:
+    from workbench.reports import Run
 
 #: Draws of the prior to choose a query from.
 _DRAWN = 60
@@ -117,6 +124,7 @@ class Panel(Savable, widgets.VBox):
         )
         self.plane = PlaneView(model, ask=self.ask)
         self.layers = LayersView(model, ask=self._compared, code=self._compare_lines)
+        self.report = ExportView("generative-boundaries", lambda: describe(self))
         self._build()
         self.ask(self.query, self.source)
 
@@ -167,6 +175,7 @@ class Panel(Savable, widgets.VBox):
                 self.jobs,
                 widgets.HBox([self.plane, self.samples], layout=columns),
                 self.code,
+                self.report,
                 more,
             ],
             layout=widgets.Layout(grid_gap="8px", width="100%"),
@@ -256,6 +265,10 @@ class Panel(Savable, widgets.VBox):
             f"trees = {{layer: {tree} for layer, kept in sets.items()}}"
         )
 
+    def export(self, folder: str | Path = "", *, progress: Progress | None = None) -> Run:
+        """Write what is on screen as a report; see `workbench.exports.write`."""
+        return self.report.export(folder, progress=progress)
+
     @property
     def supporting_set(self) -> SupportingSet | None:
         """The supporting set at the accepted threshold, or None while there is none."""
@@ -284,5 +297,6 @@ class Panel(Savable, widgets.VBox):
             self.jobs.close()
             self.plane.close()
             self.layers.close()
+            self.report.close()
             parts.close_all(self)
         super().close()

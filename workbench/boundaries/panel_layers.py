@@ -48,6 +48,7 @@ class LayersView(widgets.VBox):
 
     Attributes:
         results: what the layers gave, in their order.
+        asked: what they were asked, as `ask` gave it, or None before that.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class LayersView(widgets.VBox):
         self.model, self._ask, self._code = model, ask, code
         self._pictures = Pictures(model)
         self.results: list[LayerSamples] = []
+        self.asked: tuple[Tensor, Mapping[str, Any], Mapping[str, Any]] | None = None
         self.jobs, self.code = Jobs(), CodeLine(layout={"display": "none"})
         self.start = parts.button("Compare layers", "Grow a tree of the same size in every layer")
         self.start.on_click(lambda _: self.compare())
@@ -75,7 +77,7 @@ class LayersView(widgets.VBox):
         code = self._code()
 
         def done(results: list[LayerSamples]) -> None:
-            self.results = results
+            self.results, self.asked = results, (query, keeping, growing)
             self._show()
             self.code.code, self.code.layout.display = code, None
 

@@ -32,7 +32,7 @@ from workbench.ui.theme import NEUTRAL_AXIS, plotly_template
 #: Places a side that the cursor finds, and pictures a side of the background.
 _PLACES, _TILES = 61, 20
 #: The arrangement is exact up to so many cells, else on a grid: what keeps the plane quick.
-_MOST_CELLS, _RESOLUTION = 60_000, 160
+MOST_CELLS, RESOLUTION = 60_000, 160
 #: Layers of more units are drawn by their kept boundaries alone, and no more pieces than a browser draws at once.
 _MOST_UNITS, _MOST_SEGMENTS = 512, 30_000
 #: Side of the plot and of the picture at the cursor, in CSS pixels.
@@ -60,12 +60,12 @@ class Reading:
     @property
     def missing(self) -> str:
         """What is not drawn, and why; "" where all is."""
-        if _drawable(self.kept) is None:
+        if drawable(self.kept) is None:
             return "Boundaries are too dense to be drawn here: zoom in."
         if self.every is None:
             return "Of so many units only the kept boundaries are drawn."
         return (
-            "" if _drawable(self.every) is not None else "Only the kept boundaries are drawn: zoom in to see all."
+            "" if drawable(self.every) is not None else "Only the kept boundaries are drawn: zoom in to see all."
         )
 
 
@@ -78,6 +78,7 @@ class PlaneView(widgets.VBox):
 
     Attributes:
         plane: with the part of it that is looked at, or None while there is none.
+        reading: the layer in it as it is drawn, or None while it is read.
     """
 
     def __init__(self, model: AnyModel, *, ask: Callable[[Any, str], object]) -> None:
@@ -87,7 +88,7 @@ class PlaneView(widgets.VBox):
         self.plane: Plane | None = None
         self._set: SupportingSet | None = None
         self._tree: Exploration | None = None
-        self._reading: Reading | None = None
+        self.reading: Reading | None = None
         self._drawing = threading.Lock()  # trees, readings and zooms come from three threads
         self._build()
         if self.whole:
@@ -155,7 +156,7 @@ class PlaneView(widgets.VBox):
 
     def show(self, found: SupportingSet) -> None:
         """Draw the boundaries of another supporting set."""
-        self._set, self._tree, self._reading = found, None, None
+        self._set, self._tree, self.reading = found, None, None
         self._show_picture(png(self._pictures(found.query[None])[0], self._pictures.value_range))
         self._draw()
         self._request()
@@ -184,7 +185,7 @@ class PlaneView(widgets.VBox):
         self._use(plane.zoomed((-reach, reach, -reach, reach)))
 
     def _use(self, plane: Plane) -> None:
-        self.plane, self._home, self._reading = plane, plane.extent, None
+        self.plane, self._home, self.reading = plane, plane.extent, None
         self._draw()
         self._request()
 
@@ -194,7 +195,7 @@ class PlaneView(widgets.VBox):
             self.jobs.submit(lambda: self._read(plane, found), self._arrived, label="Plane")
 
     def _read(self, plane: Plane, found: SupportingSet) -> Steps[Step, None, Reading]:
-        options: dict[str, Any] = {"most_cells": _MOST_CELLS, "resolution": _RESOLUTION}
+        options: dict[str, Any] = {"most_cells": MOST_CELLS, "resolution": RESOLUTION}
         every = None
         if len(found.theta) <= _MOST_UNITS:
             every = yield from arrangement_steps(self.model, found.layer, plane, **options)
@@ -217,7 +218,7 @@ class PlaneView(widgets.VBox):
         return data_url(sheet.data, sheet.mime)
 
     def _arrived(self, reading: Reading) -> None:
-        self._reading = reading
+        self.reading = reading
         self._hint.value = f"{self._told} {reading.missing}"
         self._draw()
 
@@ -247,7 +248,7 @@ class PlaneView(widgets.VBox):
         )
 
     def _background(self) -> list[dict[str, Any]]:
-        reading = self._reading
+        reading = self.reading
         if reading is None or not reading.sheet or not self.backdrop.value:
             return []
         x0, x1, y0, y1 = reading.plane.extent
@@ -255,11 +256,11 @@ class PlaneView(widgets.VBox):
         return [{"source": reading.sheet, **place, "sizing": "stretch", "layer": "below", "opacity": 0.25}]
 
     def _traces(self, plane: Plane) -> list[go.Scatter]:
-        reading, found = self._reading, self._set
+        reading, found = self.reading, self._set
         return figures.plane_traces(
             plane,
-            every=None if reading is None else _drawable(reading.every),
-            kept=None if reading is None else _drawable(reading.kept),
+            every=None if reading is None else drawable(reading.every),
+            kept=None if reading is None else drawable(reading.kept),
             region=None if reading is None else reading.region,
             exploration=self._tree,
             query=None if found is None else found.query,
@@ -288,7 +289,7 @@ class PlaneView(widgets.VBox):
         super().close()
 
 
-def _drawable(found: Arrangement | None) -> Arrangement | None:
+def drawable(found: Arrangement | None) -> Arrangement | None:
     """What has no more pieces than a browser draws at once."""
     return found if found is not None and len(found.segments) <= _MOST_SEGMENTS else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Generator as Steps
 from dataclasses import dataclass
-from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.boundaries import figures
 from workbench.boundaries.sign_layer import AnyModel, BoundaryError, sign_layers
 from workbench.boundaries.supporting_set import (
     Sides,
@@ -27,12 +27,9 @@ from workbench.ui import parts
 from workbench.ui.film_strip import Accepted, FilmStrip
 from workbench.ui.jobs import Jobs
 from workbench.ui.sample_grid import SampleGrid
-from workbench.ui.theme import with_difference
 
 #: Frames of the strip of thresholds, at most.
 _FRAMES = 41
-#: Columns of pixels for each bar of a classifier's probabilities.
-_BAR = 12
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,8 @@ class SetView(widgets.VBox):
     ) -> None:
         self.model, self._jobs, self._seed, self._sides = model, jobs, seed, sides
         self._asked, self._accepted_by = asked, accepted
+        self._range = None if isinstance(model, Classifier) else model.value_range
+        self._names = model.class_names if isinstance(model, Classifier) else []
         self.found: SupportingSet | None = None
         self.thresholds: list[float] = []
         self._query: Tensor | None = None
@@ -187,21 +186,7 @@ class SetView(widgets.VBox):
 
     def _show_strip(self, arrived: _Found) -> None:
         found, self.thresholds = arrived.at, arrived.thresholds
-        kept = [int((found.theta > p).sum()) for p in self.thresholds]
-        errors = (arrived.masked - found.output).flatten(1).norm(dim=1) / found.scale
-        pictures, value_range = self._pictures(arrived.masked)
-        self.strip.show(
-            pictures,
-            positions=self.thresholds,
-            value_range=value_range,
-            captions=[
-                {"kept": f"{n:,} of {found.candidates:,}", "error": f"{e:.1%}", "threshold": f"{p:.4g}"}
-                | self._said(output)
-                for n, e, p, output in zip(kept, errors.tolist(), self.thresholds, arrived.masked, strict=True)
-            ],
-            ends=(f"{kept[0]:,} kept", f"{kept[-1]:,} kept"),
-            start=self.thresholds.index(found.threshold),
-        )
+        figures.show_thresholds(self.strip, found, self.thresholds, arrived.masked, self._range, self._names)
 
     def _settle(self, found: SupportingSet) -> None:
         self._show(found)
@@ -209,10 +194,7 @@ class SetView(widgets.VBox):
 
     def _show(self, found: SupportingSet) -> None:
         self.found = found
-        pair, value_range = self._pictures(torch.stack([found.output, found.masked]))
-        three, value_range = with_difference(pair, value_range)
-        labels = ["query", f"{len(found.units):,} kept", "difference"]
-        self.trio.show(three, value_range=value_range, labels=labels)
+        figures.show_kept(self.trio, found, self._range)
         self.facts.value = parts.table(self._facts_of(found))
 
     def _facts_of(self, found: SupportingSet) -> dict[str, str]:
@@ -225,25 +207,10 @@ class SetView(widgets.VBox):
             "error": f"{found.error:.1%} of an empty layer's",
             "loss": f"{settled} after {len(found.losses)} steps",
         }
-        said = self._said(found.output), self._said(found.masked)
-        return facts | {name: f"{said[0][name]}; kept: {said[1][name]}" for name in said[0]}
-
-    def _said(self, output: Tensor) -> dict[str, str]:
-        """What a classifier decides."""
-        if not isinstance(self.model, Classifier):
-            return {}
-        chance = _chances(output[None])[0]
-        best = int(chance.argmax())
-        name = self.model.class_names[best] if self.model.class_names else str(best)
-        return {"decision": f"{name} ({float(chance[best]):.1%})"}
-
-    def _pictures(self, outputs: Float[Tensor, "n *output"]) -> tuple[Tensor, tuple[float, float]]:
-        """Outputs as pictures with their value range: a generator's own, a classifier's probabilities as bars."""
-        if not isinstance(self.model, Classifier):
-            return outputs.float().cpu(), self.model.value_range
-        edge = torch.zeros(_BAR)
-        edge[2:-2] = 1
-        return (_chances(outputs)[:, :, None] * edge).flatten(1), (0.0, 1.0)
+        if self._range is None:
+            of_all, of_kept = (figures.decision(output, self._names) for output in (found.output, found.masked))
+            facts["decision"] = f"{of_all}; kept: {of_kept}"
+        return facts
 
     def close(self) -> None:
         """Close every widget of the view."""
@@ -267,9 +234,3 @@ def thresholds(found: SupportingSet, most: int = _FRAMES) -> list[float]:
             short = next((r for r in (round(middle, d) for d in (2, 3, 4)) if low <= r < high), middle)
             by_kept.setdefault(int((found.theta > short).sum()), short)
     return sorted(p for n, p in by_kept.items() if n)
-
-
-def _chances(scores: Float[Tensor, "n classes"]) -> Any:
-    """Probabilities of the classes; of a single score that of being above zero."""
-    rows = scores.detach().float().cpu()
-    return rows.sigmoid() if rows.shape[1] == 1 else rows.softmax(1)

@@ -98,6 +98,20 @@ class EmbeddingTable:
         name = f"{self._generator.name}, {changed} class{'es' * (changed > 1)} edited" if changed else None
         return self._generator.with_embeddings(self.matrix, name=name)
 
+    def of_class(self, class_index: int | str) -> Generator:
+        """The generator with a class fixed, by its edited row where it has one.
+
+        Raises:
+            ModelError: no such class.
+        """
+        index = self._generator.class_index(class_index)
+        bound = self._generator.of_class(index)
+        if index not in self.changed:
+            return bound
+        repaired = self._generator.of_class(self.matrix[index])
+        repaired.name = f"{bound.name}, repaired"
+        return repaired
+
     def save(self, path: str | Path) -> Path:
         """Write the edited matrix (`embeddings`) and the edits as safetensors, in one step; returns the file.
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Generator as Steps
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import plotly.graph_objects as go
+import torch
 from bokeh.layouts import row
 from bokeh.models import LayoutDOM
 from jaxtyping import Float
@@ -16,7 +19,10 @@ from torch import Tensor
 from workbench.embeddings.claims import ORIGINAL, REAL
 from workbench.embeddings.class_map import ClassMap
 from workbench.embeddings.result import EmbeddingTrials
+from workbench.models import Generator
+from workbench.progress import Step, run
 from workbench.ui.map_plot import MapPlot
+from workbench.ui.sprites import frames
 from workbench.ui.theme import PALETTE, plotly_template
 
 if TYPE_CHECKING:
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
 
     from workbench.ui.sprites import Array
 
+#: Pictures that are drawn at once, and the longer side of a thumbnail.
+_BATCH, _SIDE = 32, 64
 #: Trials whose lines are drawn one by one.
 _LINES = 20
 
@@ -70,6 +78,32 @@ def map_figure(
     if placed is not None:
         plot.place(placed, of=of, names=placed_names, thumbnails=placed_thumbnails)
     return plot.layout
+
+
+def thumbnails(generator: Generator, embeddings: Float[Tensor, "classes width"], *, seed: int = 0) -> Tensor:
+    """One picture of each embedding, all of one latent, small enough for a map.
+
+    Returns:
+        (classes, channels, height, width) uint8; of a generator of signals its outputs.
+    """
+    return run(thumbnail_steps(generator, embeddings, seed=seed), lambda step: None)
+
+
+def thumbnail_steps(
+    generator: Generator, embeddings: Float[Tensor, "classes width"], *, seed: int = 0
+) -> Steps[Step, None, Tensor]:
+    """`thumbnails` in steps, one a batch."""
+    z = generator.latents(1, seed=seed)
+    small = []
+    for start in range(0, len(embeddings), _BATCH):
+        rows = embeddings[start : start + _BATCH]
+        drawn = generator.render(z.expand(len(rows), *generator.latent_shape), rows)
+        if generator.kind == "image":
+            pixels = frames(drawn, generator.value_range, max_side=_SIDE).transpose(0, 3, 1, 2)
+            drawn = torch.from_numpy(np.ascontiguousarray(pixels))
+        small.append(drawn.cpu())
+        yield Step(start, len(embeddings), "pictures")
+    return torch.cat(small)
 
 
 def before_and_after(

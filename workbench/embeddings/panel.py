@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
@@ -16,14 +16,20 @@ from workbench.embeddings.edits import EmbeddingTable
 from workbench.embeddings.maximize import embeddings_of
 from workbench.embeddings.panel_map import MapView
 from workbench.embeddings.panel_repair import RepairView
+from workbench.embeddings.panel_report import describe
 from workbench.embeddings.panel_ways import WaysView
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import EmbeddingError
+from workbench.exports.view import ExportView
 from workbench.models import Classifier, Generator
+from workbench.progress import Progress
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs
 from workbench.ui.saving import Savable, State
+
+if TYPE_CHECKING:
+    from workbench.reports import Run
 
 
 class Panel(Savable, widgets.VBox):
@@ -68,7 +74,7 @@ class Panel(Savable, widgets.VBox):
         height: int = 520,
     ) -> None:
         embeddings_of(generator)
-        self.generator, self.seed = generator, seed
+        self.generator, self.classifier, self.seed = generator, classifier, seed
         self.names = list(generator.class_names or [])
         self.table = EmbeddingTable(generator)
         self._real = _by_class(generator, real, labels)
@@ -87,6 +93,7 @@ class Panel(Savable, widgets.VBox):
         )
         self.ways = WaysView(generator, self.table, seed=seed)
         self.map = MapView(generator, self.table, seed=seed, height=height, ask=self.ask)
+        self.report = ExportView("class-embeddings", lambda: describe(self))
         self._build()
         self.ask(class_index)
 
@@ -127,6 +134,7 @@ class Panel(Savable, widgets.VBox):
                 self.repair,
                 widgets.HBox([self.path, save, load, self.said], layout=parts.row()),
                 self.code,
+                self.report,
                 more,
             ],
             layout=widgets.Layout(grid_gap="8px", width="100%"),
@@ -198,6 +206,18 @@ class Panel(Savable, widgets.VBox):
         names = [self.names[index] for index in self.table.changed]
         self.edited.value = parts.table({"edited": ", ".join(names)}) if names else ""
 
+    def export(self, folder: str | Path = "", *, progress: Progress | None = None) -> Run:
+        """Write what is on screen as a report; see `workbench.exports.write`."""
+        return self.report.export(folder, progress=progress)
+
+    @property
+    def chosen(self) -> tuple[Generator, Tensor]:
+        """The generator of the class that is shown, repaired where it was, and the code of one of its pictures:
+        the one that is selected before or after, else the first.
+        """
+        selected = [*self.repair.after.selected, *self.repair.before.selected, 0]
+        return self.table.of_class(self.class_index), self.repair.z[selected[0]]
+
     @property
     def class_index(self) -> int:
         """The class that is shown."""
@@ -226,6 +246,7 @@ class Panel(Savable, widgets.VBox):
             self.jobs.close()
             self.ways.close()
             self.map.close()
+            self.report.close()
             parts.close_all(self)
         super().close()
 

@@ -7,9 +7,11 @@ from collections.abc import Generator as Steps
 
 import ipywidgets as widgets
 import torch
+from torch import Tensor
 
 from workbench.embeddings.class_map import FEWEST, ClassMap, class_map_steps, place
 from workbench.embeddings.edits import EmbeddingTable
+from workbench.embeddings.figures import thumbnail_steps
 from workbench.models import Generator
 from workbench.progress import Step
 from workbench.ui import parts
@@ -34,6 +36,7 @@ class MapView(widgets.VBox):
 
     Attributes:
         found: the map, or None while it is laid out (and where there are too few classes for one).
+        thumbnails: (classes, channels, height, width) uint8, its pictures, or None before they are drawn.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class MapView(widgets.VBox):
         self._names = list(generator.class_names or [])
         self.found: ClassMap | None = None
         self.plot: MapPlot | None = None
+        self.thumbnails: Tensor | None = None
         self._chosen: list[int] = []
         self.jobs = Jobs()
         self.grid = SampleGrid(name="lassoed classes", multiple=False, tile=40, height=110)
@@ -97,13 +101,8 @@ class MapView(widgets.VBox):
         latents = generator.latents(_SAMPLES, seed=self._seed)
         embeddings = self._table.original
         assert self.plot is not None
-        thumbnails = []
-        for start in range(0, classes, _BATCH):
-            rows = embeddings[start : start + _BATCH]
-            first = latents[:1].expand(len(rows), *generator.latent_shape)
-            thumbnails.append(generator.render(first, rows).cpu())
-            yield Step(start, classes, "pictures")
-        self.plot.show_thumbnails(torch.cat(thumbnails))
+        self.thumbnails = yield from thumbnail_steps(generator, embeddings, seed=self._seed)
+        self.plot.show_thumbnails(self.thumbnails)
         for start in range(0, classes, _BATCH):
             samples = {
                 index: generator.render(latents, embeddings[index]).cpu()

@@ -43,6 +43,12 @@ class RepairView(widgets.VBox):
         real: gives the real pictures of a class, or None.
         changed: called when an edit was kept or undone, with its class.
         searched: called when the code that is shown has changed.
+
+    Attributes:
+        class_index: of the class that is shown.
+        trials: what was searched last for it, or None.
+        asked: how many trials and steps that took.
+        matrix: (classes, width) the embeddings that it was searched in.
     """
 
     def __init__(
@@ -63,6 +69,8 @@ class RepairView(widgets.VBox):
         self._seed, self._real, self._changed, self._searched = seed, real, changed, searched
         self.class_index = 0
         self.trials: EmbeddingTrials | None = None
+        self.asked: dict[str, int] = {}
+        self.matrix = table.original
         self.z = generator.latents(SHOWN, seed=seed)
         self._drawn: dict[str, Tensor] = {}  # the pictures in sight, before and after
         self._showing = threading.RLock()
@@ -162,29 +170,42 @@ class RepairView(widgets.VBox):
         """Run the chosen variant for the class."""
         index, name = self.class_index, self.variant.value
         trials, most = self.count.value, self.steps.value
+        matrix = self._table.matrix
 
         def steps() -> Steps[Step, None, EmbeddingTrials]:
+            edited = self._edited()
             if name in NOISES or self._classifier is None:
                 yield Step(0, 1, name)
-                return noise(self._edited(), index, name, seed=self._seed, trials=trials)
+                return noise(edited, index, name, seed=self._seed, trials=trials)
             return (
                 yield from maximize_steps(
-                    self._edited(), self._classifier, index, name, seed=self._seed, trials=trials, steps=most
+                    edited, self._classifier, index, name, seed=self._seed, trials=trials, steps=most
                 )
             )
 
-        self._jobs.submit(steps, self._finished, label=name, on_step=self._step)
+        def done(found: EmbeddingTrials) -> None:
+            self.asked, self.matrix = {"trials": trials, "steps": most}, matrix
+            self._finished(found)
 
-    def code(self) -> str:
-        """The line of Python that does what was searched last."""
+        self._jobs.submit(steps, done, label=name, on_step=self._step)
+
+    def code(self, *, generator: str = "G", class_name: str = "", variant: str = "") -> str:
+        """The line of Python that does what was searched last.
+
+        Args:
+            generator, class_name, variant: expressions that give these; by default G and what they are.
+        """
         found = self.trials
-        name = (self._generator.class_names or [])[self.class_index]
-        variant = self.variant.value if found is None else found.variant
-        options: dict[str, Any] = {"seed": self._seed, "trials": self.count.value}
-        if variant in NOISES:
-            return "trials = " + parts.call("wb.embeddings.noise", "G", repr(name), repr(variant), **options)
-        options["steps"] = self.steps.value
-        return "trials = " + parts.call("wb.embeddings.maximize", "G", "C", repr(name), repr(variant), **options)
+        named = self.variant.value if found is None else found.variant
+        present = {"trials": self.count.value, "steps": self.steps.value}
+        options = {"seed": self._seed, **(present if found is None else self.asked or present)}
+        index = class_name or repr((self._generator.class_names or [])[self.class_index])
+        if named in NOISES:
+            del options["steps"]
+            called = parts.call("wb.embeddings.noise", generator, index, variant or repr(named), **options)
+        else:
+            called = parts.call("wb.embeddings.maximize", generator, "C", index, variant or repr(named), **options)
+        return f"trials = {called}"
 
     def _keep(self) -> None:
         with self._showing:
@@ -207,10 +228,15 @@ class RepairView(widgets.VBox):
     def _edited(self) -> Generator:
         return self._table.generator()
 
+    @property
+    def place(self) -> int:
+        """Which trial is shown."""
+        assert self.trials is not None
+        return self.trials.best if self.trial.index is None else self.trial.index
+
     def _chosen(self) -> Float[Tensor, " width"]:
         assert self.trials is not None
-        place = self.trial.index
-        return self.trials.embeddings[self.trials.best if place is None else place]
+        return self.trials.embeddings[self.place]
 
     def pictures(self, row: Float[Tensor, " width"]) -> Float[Tensor, "n *output"]:
         """The pictures of an embedding under the latents that are shown."""

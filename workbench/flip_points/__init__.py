@@ -22,6 +22,7 @@ from workbench.flip_points.reference import PairSolution, solve, solve_change
 from workbench.flip_points.result import FlipPoints
 from workbench.flip_points.training import farthest_rows, nearest_rows, random_rows, training_data
 from workbench.flip_points.trust import Trust, trust, within
+from workbench.flip_points.way import Way, way
 
 if TYPE_CHECKING:
     from workbench.flip_points.panel import Panel
@@ -35,6 +36,7 @@ __all__ = [
     "Panel",
     "Settings",
     "Trust",
+    "Way",
     "boundary_points",
     "boundary_points_steps",
     "certify",
@@ -53,6 +55,7 @@ __all__ = [
     "solve_change",
     "training_data",
     "trust",
+    "way",
     "within",
 ]
 

@@ -13,7 +13,10 @@ from plotly.subplots import make_subplots
 from workbench.flip_points.directions import Directions
 from workbench.flip_points.result import FlipPoints
 from workbench.flip_points.trust import Measure, Trust
-from workbench.ui.theme import DIVERGING, NEUTRAL_AXIS, PALETTE, plotly_template
+from workbench.flip_points.way import Way
+from workbench.ui.film_strip import FilmStrip
+from workbench.ui.sample_grid import SampleGrid
+from workbench.ui.theme import DIVERGING, NEUTRAL_AXIS, PALETTE, plotly_template, with_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +72,32 @@ def distances(found: FlipPoints, *, query: int = 0, shown: int | None = None, he
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
     figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def show_way(strip: FilmStrip, way: Way, *, line_id: str | None = None) -> None:
+    """The way from a query to its flip point and beyond on a film strip, which begins at the flip point."""
+    names = way.class_names
+    i, j = names[way.label], names[way.target]
+    strip.show(
+        way.pictures,
+        positions=way.positions.tolist(),
+        value_range=way.value_range,
+        captions=[
+            {"decision": names[int(p.argmax())], i: f"{p[way.label]:.1%}", j: f"{p[way.target]:.1%}"}
+            for p in way.probabilities
+        ],
+        ends=(i, f"beyond the flip to {j}"),
+        line_id=line_id,
+        start=way.at,
+    )
+
+
+def show_flip(grid: SampleGrid, way: Way) -> None:
+    """A query, its flip point and their difference beside each other."""
+    names = way.class_names
+    three, value_range = with_difference(way.pictures[[0, way.at]], way.value_range)
+    labels = [f"query: {names[way.label]}", f"flip: {names[way.target]}", "difference"]
+    grid.show(three, value_range=value_range, labels=labels)
 
 
 def trust(trust: Trust, *, height: int = 380) -> go.Figure:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
 from torch import Tensor
 
+from workbench.exports.view import ExportView
 from workbench.flip_points import panel_state
 from workbench.flip_points.closest import Effort
 from workbench.flip_points.panel_query import QueryView
+from workbench.flip_points.panel_report import describe
 from workbench.flip_points.panel_set import SetView
 from workbench.flip_points.problem import Bounds, FlipPointError, check_queries, make_space
 from workbench.models import Classifier, LatentClassifier
+from workbench.progress import Progress
 from workbench.ui.saving import Savable, State
+
+if TYPE_CHECKING:
+    from workbench.reports import Run
 
 #: Latents that are drawn to choose from, where none were given.
 _DRAWN = 60
@@ -78,7 +85,8 @@ class Panel(Savable, widgets.VBox):
             query=lambda: (self.one.query, self.one.mask),
             settled=lambda: self.on_settled(),
         )
-        super().__init__([self.one, self.many], layout=widgets.Layout(grid_gap="18px", width="100%"))
+        self.report = ExportView("flip-points", lambda: describe(self.one, self.many, settings))
+        super().__init__([self.one, self.many, self.report], layout=widgets.Layout(grid_gap="18px", width="100%"))
         self.ask(0)
 
     @staticmethod
@@ -92,6 +100,10 @@ class Panel(Savable, widgets.VBox):
     def ask(self, index: int) -> None:
         """Make input `index` of the set the query."""
         self.one.ask(self.x[index], f"x[{index}]")
+
+    def export(self, folder: str | Path = "", *, progress: Progress | None = None) -> Run:
+        """Write what is on screen as a report; see `workbench.exports.write`."""
+        return self.report.export(folder, progress=progress)
 
     @property
     def query(self) -> Tensor | None:
@@ -120,4 +132,5 @@ class Panel(Savable, widgets.VBox):
         if hasattr(self, "one"):
             self.one.close()
             self.many.close()
+            self.report.close()
         super().close()

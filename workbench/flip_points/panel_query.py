@@ -16,6 +16,7 @@ from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.closest import Effort, closest_steps
 from workbench.flip_points.problem import FlipPointError
 from workbench.flip_points.result import FlipPoints
+from workbench.flip_points.way import Way, way
 from workbench.models import Classifier
 from workbench.models.pictures import Pictures
 from workbench.ui import parts
@@ -25,10 +26,7 @@ from workbench.ui.film_strip import FilmStrip
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
-from workbench.ui.theme import with_difference
 
-#: Frames of the strip from the query to the flip point, and of its part beyond, where the other class decides.
-_FRAMES, _BEYOND = 32, 8
 #: Width of the column beside the film strip, in CSS pixels.
 _ASIDE = 320
 
@@ -48,6 +46,8 @@ class QueryView(widgets.VBox):
         mask: (*input) True where the query may change, or None.
         nearest: the flip point on the nearest of all boundaries.
         every: the flip points toward all classes, once they are there.
+        shown: the flip points and the row of them that is in sight, or None.
+        way: to the flip point that is in sight, or None where there is none.
     """
 
     def __init__(
@@ -65,6 +65,8 @@ class QueryView(widgets.VBox):
         self.mask: Tensor | None = None
         self.nearest: FlipPoints | None = None
         self.every: FlipPoints | None = None
+        self.shown: tuple[FlipPoints, int] | None = None
+        self.way: Way | None = None
         self.source = ""
         self._build(effort, height)
 
@@ -213,6 +215,7 @@ class QueryView(widgets.VBox):
 
     def _show(self, found: FlipPoints, row: int) -> None:
         target = int(found.targets[row])
+        self.shown, self.way = (found, row), None
         if bool(found.found[row]):
             self._show_way(found, row)
         else:
@@ -221,31 +224,12 @@ class QueryView(widgets.VBox):
             self.trio.clear()
         self._facts.value = parts.table(self._facts_of(found, row))
         self._draw_bars(target)
-        self.code.code = self._line(found, target)
+        self.code.code = self.line(str(target) if found.targeted else "")
 
     def _show_way(self, found: FlipPoints, row: int) -> None:
-        x, flip = found.inputs[found.query[row]], found.points[row]
-        positions = torch.arange(_FRAMES + _BEYOND + 1, dtype=torch.float64) / _FRAMES
-        points = self._pictures.way(x, flip, positions)
-        chances = self.classifier.probabilities(points.to(self.classifier.dtype)).cpu()
-        names = found.class_names
-        i, j, distance = int(found.labels[row]), int(found.targets[row]), float(found.distances[row])
-        self.strip.show(
-            self._pictures(points),
-            positions=(positions * distance).tolist(),
-            value_range=self._pictures.value_range,
-            captions=[
-                {"decision": names[int(p.argmax())], names[i]: f"{p[i]:.1%}", names[j]: f"{p[j]:.1%}"}
-                for p in chances
-            ],
-            ends=(names[i], f"beyond the flip to {names[j]}"),
-            line_id=f"{self.source} to {j}",
-            start=_FRAMES,
-        )
-        pictures = self._pictures(torch.stack([x.to(flip), flip]))
-        three, value_range = with_difference(pictures, self._pictures.value_range)
-        labels = [f"query: {names[i]}", f"flip: {names[j]}", "difference"]
-        self.trio.show(three, value_range=value_range, labels=labels)
+        self.way = way(self.classifier, found, row)
+        figures.show_way(self.strip, self.way, line_id=f"{self.source} to {self.way.target}")
+        figures.show_flip(self.trio, self.way)
 
     def _facts_of(self, found: FlipPoints, row: int) -> dict[str, str]:
         i, j = int(found.labels[row]), int(found.targets[row])
@@ -269,10 +253,15 @@ class QueryView(widgets.VBox):
         figure.update_layout(width=_ASIDE, height=270, title=None)
         self.bars.draw(figure)
 
-    def _line(self, found: FlipPoints, target: int) -> str:
-        target_class = [str(target)] if found.targeted else []
-        kept = [] if self.mask is None else ["mask=panel.mask"]
-        arguments = ("C", self.source, *target_class, *kept)
+    def line(self, targets: str = "", *, query: str = "", mask: str = "panel.mask") -> str:
+        """The Python that finds flip points of the query.
+
+        Args:
+            targets: as it is written in the call; "" for the nearest of all boundaries.
+            query, mask: the expressions that give the two.
+        """
+        kept = [] if self.mask is None else [f"mask={mask}"]
+        arguments = ("C", query or self.source, *([targets] if targets else []), *kept)
         return parts.call("wb.flip_points.closest", *arguments, effort=self.effort.value, **self._settings)
 
     def close(self) -> None:

@@ -55,6 +55,7 @@ class SetView(widgets.VBox):
         trust: distance beside confidence, where the right classes are known.
         selected: rows that are selected, all when none is.
         around_query: whether they lie around one query rather than being those of the set.
+        mask: of what could change, for the boundary points that are shown, or None.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class SetView(widgets.VBox):
         self.trust: Trust | None = None
         self.selected: list[int] = []
         self.around_query = self._setting = False
+        self.mask: Tensor | None = None
         self._build()
         self._show_images()
 
@@ -165,7 +167,7 @@ class SetView(widgets.VBox):
         def done(found: FlipPoints) -> None:
             arguments = ("C", "panel.query", str(_AROUND), *kept)
             code = parts.call("wb.flip_points.boundary_points", *arguments, effort=effort, **self._settings)
-            self.take(found, around=True, code=code)
+            self.take(found, around=True, code=code, mask=mask)
             self._settled()
 
         self.jobs.submit(
@@ -176,9 +178,9 @@ class SetView(widgets.VBox):
             label="Boundary points",
         )
 
-    def take(self, found: FlipPoints, *, around: bool, code: str) -> None:
+    def take(self, found: FlipPoints, *, around: bool, code: str, mask: Tensor | None = None) -> None:
         """Show flip points that are there: those of the set, or `around` one query; `code` gives them."""
-        self.around_query = around
+        self.around_query, self.mask = around, mask
         self._show(found)
         self.code.code = code
 

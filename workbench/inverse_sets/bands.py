@@ -66,7 +66,8 @@ class Band:
             for name, value in (("position", self.neuron.position), ("reduce", self.neuron.reduce))
             if value is not None
         )
-        ends = f"{self.low:g}, {self.high:g}"
+        # as short as they may be, and exact
+        ends = ", ".join(f"{end:g}" if float(f"{end:g}") == end else repr(end) for end in (self.low, self.high))
         return f"wb.inverse_sets.band(C, {self.neuron.layer!r}, {self.neuron.channel}, {ends}{where})"
 
     @property

@@ -5,30 +5,37 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.exports import Export
+from workbench.exports.view import ExportView
 from workbench.inverse_sets import figures, panel_state
 from workbench.inverse_sets.bands import Band, InverseSetError, as_bands, label
 from workbench.inverse_sets.browse import rounded, upper
 from workbench.inverse_sets.panel_neurons import NeuronView
+from workbench.inverse_sets.panel_report import describe
 from workbench.inverse_sets.panel_rows import RowView
 from workbench.inverse_sets.problem import Encoder, Problem
 from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.sample import Sampled, sample_steps
 from workbench.models import Classifier, Generator, Neuron
 from workbench.models.latent import Resize, pictures_for
-from workbench.progress import Step
+from workbench.progress import Progress, Step
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.handover import Handover, Sample
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.saving import Savable, State
+
+if TYPE_CHECKING:
+    from workbench.reports import Run
 
 #: Draws of the generator that neurons are browsed with, where no pictures are given.
 _DRAWN = 500
@@ -111,6 +118,7 @@ class Panel(Savable, widgets.VBox):
         self.neurons = NeuronView(
             classifier, self._pictures, layers=layers, ask=self.ask, read=self._draw_histogram
         )
+        self.report = ExportView("inverse-sets", self._described)
         self._build(n)
         if self.query:
             self._changed()
@@ -196,6 +204,7 @@ class Panel(Savable, widgets.VBox):
                 self.jobs,
                 self._list,
                 self.code,
+                self.report,
                 self.handover,
             ],
             layout=widgets.Layout(grid_gap="10px", width="100%"),
@@ -239,6 +248,25 @@ class Panel(Savable, widgets.VBox):
                 self.jobs.say(str(error))
                 return
         self._changed()
+
+    def export(self, folder: str | Path = "", *, progress: Progress | None = None) -> Run:
+        """Write what is on screen as a report; see `workbench.exports.write`."""
+        return self.report.export(folder, progress=progress)
+
+    def _described(self) -> Export:
+        with self._showing:
+            rows = [(row.found, row.code) for row in self.rows if row.found is not None]
+            activations = [(band, self.neurons.values(band.neuron)) for band in self.query]
+        return describe(
+            self.generator,
+            self.classifier,
+            self.encoder,
+            rows,
+            [(band, values) for band, values in activations if values is not None],
+            images=self._images,
+            drawn=_DRAWN,
+            settings={"n": self.count.value, "seed": self.seed, **self._settings},
+        )
 
     def _typed(self) -> None:
         if not self._writing and self.query:
@@ -527,6 +555,7 @@ class Panel(Savable, widgets.VBox):
             self.jobs.close()
             self.neurons.close()
             self.handover.close()
+            self.report.close()
             parts.close_all(self)
         super().close()
 

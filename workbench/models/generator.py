@@ -108,6 +108,11 @@ class Generator(Model):
         return self._conditions(None, 1)[0][0] if self.class_names is not None else None
 
     @property
+    def fixed(self) -> Tensor | None:
+        """The class (index or embedding) that `of_class` fixed, or None where none is."""
+        return self._bound
+
+    @property
     def latent_size(self) -> int:
         """Number of scalars in one latent."""
         return torch.Size(self.latent_shape).numel()

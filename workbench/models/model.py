@@ -48,7 +48,12 @@ class Model:
     """A network with named layers, run in eval mode on one device, in batches that fit.
 
     Use `Generator` or `Classifier`.
+
+    Attributes:
+        origin: its name in the zoo that it was loaded from; "" for a network of your own.
     """
+
+    origin: str = ""
 
     def __init__(
         self,

@@ -88,8 +88,8 @@ def run(
         name: of a report in the catalogue, or the path of a notebook that ends in `.ipynb`.
         parameters: values by name; those left out keep the notebook's defaults. A parameter `folder` that is an
             empty string becomes the folder `results` in `out`.
-        out: a new or empty folder, or that of the same report. Other parameters than before need results that all
-            lie in a store.
+        out: a new or empty folder, or that of the same report; a notebook of your own may be there, and files that
+            its parameters name. Other parameters than before need results that all lie in a store.
         progress: told of each cell, and, from another thread, of the steps within the one that runs, with an
             estimate of the seconds left; the run stops before the next cell when it returns False, and at once on
             Ctrl-C.
@@ -244,7 +244,8 @@ def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> list[float]:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
-        taken = any(out.iterdir())
+        own = {report.path, *(Path(value) for value in values.values() if isinstance(value, str))}
+        taken = any(path not in own for path in out.iterdir())
     except OSError as error:
         raise ReportError(f"{out} cannot be written: {error.strerror}; give another folder") from error
     if not taken:

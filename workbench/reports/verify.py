@@ -116,7 +116,10 @@ def verify(
     changed = tuple(name for name, recorded in record["files"].items() if there.get(name) != recorded)
     parameters = {name: value for name, value in record["parameters"].items() if name != "folder"}
     shipped = any(report.name == record["report"] for report in catalogue())
-    name = record["report"] if shipped else Path(record["notebook"])
+    own = Path(record["notebook"])
+    if not own.is_file():  # the folder was moved, and the notebook with it
+        own = folder / own.name
+    name = record["report"] if shipped else own
     if record.get("format", 1) < FORMAT and find(name).sha256 != record["sha256"]:
         raise ReportError(
             f"{folder} holds {record['report']} of an older version, whose results lie in other places; run the "

@@ -38,8 +38,8 @@ def record(model: Network) -> dict[str, Any]:
         "kind": kind,
         "name": model.name,
         "fingerprint": model.fingerprint,
-        "classes": _sha(table),
-        "bound": _sha(bound),
+        "classes": None if table is None else sha256_of(table),
+        "bound": None if bound is None else sha256_of(bound),
         "zoo": zoo,
         "class_index": index,
         "input_shape": list(shape),
@@ -88,7 +88,7 @@ def _described(known: Mapping[str, Any]) -> str:
 
 def _bound(model: Network) -> tuple[Tensor | None, int | None]:
     """The class that is fixed, and its index where it is one of the generator's own."""
-    bound = getattr(model, "_bound", None)
+    bound = model.fixed if isinstance(model, Generator) else None
     if bound is None:
         return None, None
     table = model.class_embeddings if isinstance(model, Generator) else None
@@ -104,8 +104,7 @@ def _zoo_name(model: Network) -> str | None:
     return name if name in [entry.name for entry in registry.entries()] else None
 
 
-def _sha(tensor: Tensor | None) -> str | None:
-    if tensor is None:
-        return None
+def sha256_of(tensor: Tensor) -> str:
+    """The hash of a tensor's bytes."""
     data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
     return hashlib.sha256(data).hexdigest()

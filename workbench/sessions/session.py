@@ -33,6 +33,8 @@ class KeptSample:
         code: (*latent) that makes it, or None where none is known.
         origin: where it comes from, such as `Subspace search`.
         name: in its session; given when it is kept.
+        condition: the class that was fixed, its index () or its embedding (width,), or None.
+        of_class: what the generator with that class was called.
     """
 
     picture: Float[Tensor, " *picture"]
@@ -40,18 +42,29 @@ class KeptSample:
     code: Float[Tensor, " *latent"] | None = None
     origin: str = ""
     name: str = ""
+    condition: Tensor | None = None
+    of_class: str = ""
 
     def state(self) -> State:
         """What a session writes of it."""
-        tensors = {"picture": self.picture} | ({} if self.code is None else {"code": self.code})
-        return State({"value_range": list(self.value_range), "origin": self.origin}, tensors=tensors)
+        given = {"picture": self.picture, "code": self.code, "condition": self.condition}
+        settings = {"value_range": list(self.value_range), "origin": self.origin, "of_class": self.of_class}
+        return State(settings, tensors={name: value for name, value in given.items() if value is not None})
 
     @classmethod
     def of(cls, state: State, name: str) -> KeptSample:
         """The sample that `state()` came from."""
         low, high = state.settings["value_range"]
-        code = state.tensors.get("code")
-        return cls(state.tensors["picture"], (low, high), code, state.settings["origin"], name)
+        tensors, settings = state.tensors, state.settings
+        return cls(
+            tensors["picture"],
+            (low, high),
+            tensors.get("code"),
+            settings["origin"],
+            name,
+            tensors.get("condition"),
+            settings["of_class"],
+        )
 
 
 class Session:

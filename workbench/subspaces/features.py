@@ -61,7 +61,7 @@ class LayerFeatures:
         self._fit = pictures_for(classifier, generator)
         self.layer = classifier.layers[layer].name
         self._read = classifier.until(self.layer)
-        self._name = classifier.name
+        self.classifier = classifier
 
     def __call__(self, x: Float[Tensor, "batch *output"]) -> Float[Tensor, "batch *layer"]:
         """Features of a batch of outputs."""

@@ -9,11 +9,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.subspaces.line import Line
 from workbench.subspaces.simulation import METHODS
 from workbench.subspaces.subspace import Subspace
+from workbench.ui.film_strip import FilmStrip
 from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
 
 _PLAIN, _DRAWN = NEUTRAL_AXIS, PALETTE[1]
+
+
+def show_line(
+    strip: FilmStrip, line: Line, value_range: tuple[float, float], *, line_id: str | None = None
+) -> None:
+    """A line on a film strip: each frame with its share of a full slider's change, those brought back marked."""
+    strip.show(
+        line.outputs.float().cpu(),
+        positions=line.positions.tolist(),
+        value_range=value_range,
+        captions=[{"change": _share(c, line.target)} for c in line.change.tolist()],
+        flags=[None if inside else "kept in the prior's typical set" for inside in line.inside.tolist()],
+        line_id=line_id,
+    )
+
+
+def _share(change: float, target: float) -> str:
+    return f"{change:.2f}" if target != target else f"{100 * change / target:.0f} % of a full slider"
 
 
 def spectrum(subspace: Subspace) -> go.Figure:

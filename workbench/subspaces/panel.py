@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Generator as Steps
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
 
+from workbench.exports.view import ExportView
 from workbench.models import Generator
 from workbench.models.generator import Condition
 from workbench.numerics.spectra import Route
-from workbench.progress import Step
+from workbench.progress import Progress, Step
 from workbench.subspaces import panel_state
 from workbench.subspaces.export import export
 from workbench.subspaces.features import Features
-from workbench.subspaces.figures import singular_values
+from workbench.subspaces.figures import show_line, singular_values
 from workbench.subspaces.line import Line, Scale
+from workbench.subspaces.panel_report import describe, place_in
 from workbench.subspaces.search import Path, Search
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
@@ -26,6 +28,9 @@ from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
 from workbench.ui.saving import Savable, State
+
+if TYPE_CHECKING:
+    from workbench.reports import Run
 
 #: Samples to choose a start from.
 _STARTS = 60
@@ -93,6 +98,7 @@ class Panel(Savable, widgets.VBox):
         self.jobs = Jobs()
         self.jobs.on_busy = lambda busy: setattr(self.strip, "busy", busy)
         self.code = CodeLine()
+        self.report = ExportView("subspace-search", lambda: describe(self.search, self.line, self.shown))
         self.history = SampleGrid(
             arrangement="strip", name="points", empty_text="Points that you accept appear here."
         )
@@ -135,6 +141,7 @@ class Panel(Savable, widgets.VBox):
                 self.jobs,
                 self.history,
                 self.code,
+                self.report,
                 more,
             ],
             layout=widgets.Layout(grid_gap="6px", width="100%"),
@@ -250,6 +257,10 @@ class Panel(Savable, widgets.VBox):
         self.jobs.say(f"Wrote {path}")
         return path
 
+    def export(self, folder: str | FilePath = "", *, progress: Progress | None = None) -> Run:
+        """Write what is on screen as a report; see `workbench.exports.write`."""
+        return self.report.export(folder, progress=progress)
+
     def close(self) -> None:
         """Stop the worker and close every widget of the panel."""
         if not hasattr(self, "jobs"):  # ipywidgets closes what was never finished, too
@@ -306,14 +317,7 @@ class Panel(Savable, widgets.VBox):
         while len(self._ahead) > 64:
             self._ahead.pop(next(iter(self._ahead)))
         self.line, self.shown = line, (point, draw)
-        self.strip.show(
-            line.outputs.float().cpu(),
-            positions=line.positions.tolist(),
-            value_range=self.generator.value_range,
-            captions=[{"change": _share(c, line.target)} for c in line.change.tolist()],
-            flags=[None if inside else "kept in the prior's typical set" for inside in line.inside.tolist()],
-            line_id=f"{point}/{draw}",
-        )
+        show_line(self.strip, line, self.generator.value_range, line_id=f"{point}/{draw}")
         self.code.code = self.search.code(draw, point=point)
         self._show_facts(point, draw, line)
         self.on_settled()
@@ -330,8 +334,7 @@ class Panel(Savable, widgets.VBox):
         spectrum = self.search.spectrum(point)
         if spectrum is None:
             return
-        cosines = (spectrum.directions @ line.direction.flatten()).abs()
-        index = int(cosines.argmax()) if float(cosines.max()) > 0.99 else -1
+        index = place_in(spectrum, line)
         total = len(spectrum.singular_values)
         place = f"{index + 1}{_ordinal(index + 1)} of {total}" if index >= 0 else f"outside the first {total}"
         rows = {
@@ -399,10 +402,6 @@ class Panel(Savable, widgets.VBox):
     def path(self) -> Path:
         """All accepted points, as `wb.subspaces.Path`."""
         return self.search.path()
-
-
-def _share(change: float, target: float) -> str:
-    return f"{change:.2f}" if target != target else f"{100 * change / target:.0f} % of a full slider"
 
 
 def _ordinal(number: int) -> str:

@@ -20,7 +20,7 @@ from workbench.models.generator import Condition
 from workbench.numerics.spectra import Route, Spectrum, spectrum_steps
 from workbench.progress import Progress, Step, run
 from workbench.results import Provenance, Result, load_result
-from workbench.subspaces.features import Features, Pixels, composed
+from workbench.subspaces.features import Downsampled, Features, LayerFeatures, Pixels, composed
 from workbench.subspaces.line import Line, Scale, along, check_steps, line_at, target_change
 from workbench.subspaces.subspace import Draws
 
@@ -262,18 +262,24 @@ class Search:
 
     def code(self, draw: int = 0, *, point: int | None = None) -> str:
         """One line of Python that gives the line drawn as number `draw` at a point."""
+        moves = self.moves(point)
+        followed = f".follow({moves!r})" if moves else ""
+        return f"{self.beginning()}{followed}.line({draw})"
+
+    def beginning(self) -> str:
+        """The Python that gives this search as it began; arrays and features of one's own by their names."""
         start = "G, z" if self._given_start else "G"
         settings = [f"seed={self.seed}"]
         for name, default in (("route", "auto"), ("scale", "output"), ("share", 0.5), ("steps", 25)):
             if getattr(self, name) != default:
                 settings.append(f"{name}={getattr(self, name)!r}")
         if not isinstance(self.features, Pixels):
-            settings.append(f"features={self.features!r}")
+            known = isinstance(self.features, Downsampled | LayerFeatures)
+            settings.append(f"features={self.features!r}" if known else "features=features")
         if self.condition is not None:
-            settings.append(f"condition={self.condition!r}")
-        moves = self.moves(point)
-        followed = f".follow({moves!r})" if moves else ""
-        return f"wb.subspaces.Search({start}, {', '.join(settings)}){followed}.line({draw})"
+            named = isinstance(self.condition, Tensor)
+            settings.append("condition=condition" if named else f"condition={self.condition!r}")
+        return f"wb.subspaces.Search({start}, {', '.join(settings)})"
 
     def path(self) -> Path:
         """All accepted points as a result that saves itself, also while another thread accepts the next one."""

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.models import Classifier, Generator, ModelError
+from workbench.sessions.models import sha256_of
 from workbench.sessions.session import Session
 from workbench.sessions.state import State
 
@@ -27,6 +28,7 @@ class Beginning:
         generator, classifier, encoder, x, seed: as for `wb.open`.
         current: the name of the tab that was open, or "".
         session: or None.
+        of_class: the generator of the class that the tabs were about, or None.
     """
 
     generator: Generator | None
@@ -36,6 +38,7 @@ class Beginning:
     seed: int
     current: str = ""
     session: Session | None = None
+    of_class: Generator | None = None
 
 
 def resume(path: str | Path | Session, given: Beginning, *, seed: int | None) -> Beginning:
@@ -74,7 +77,27 @@ def resume(path: str | Path | Session, given: Beginning, *, seed: int | None) ->
         stored if seed is None else seed,
         state.settings.get("current", ""),
         session,
+        _about(found["generator"], state),
     )
+
+
+def of_class(generator: Generator, fixed: Tensor, name: str) -> Generator:
+    """A generator with a class fixed (index or embedding) that has a name of its own, such as a repaired one."""
+    bound = generator.of_class(fixed.to(generator.device) if fixed.ndim else int(fixed))
+    bound.name = name
+    return bound
+
+
+def panel_name(method: str, generator: Generator | None) -> str:
+    """Under which name a session has a panel: one for each class that it was about."""
+    if generator is None or generator.fixed is None:
+        return method
+    return f"{method} of class {sha256_of(generator.fixed)[:12]}"
+
+
+def _about(generator: Any, state: State) -> Generator | None:
+    fixed = state.tensors.get("fixed")
+    return None if fixed is None or generator is None else of_class(generator, fixed, state.settings["of_class"])
 
 
 def state_of(tabs: Any) -> State:
@@ -84,4 +107,7 @@ def state_of(tabs: Any) -> State:
         "current": tabs.current,
         "encoder_layer": None if tabs.encoder is None else tabs.encoder.layer,
     }
-    return State(settings, tensors={} if tabs.x is None else {"x": torch.as_tensor(tabs.x)})
+    tensors = {} if tabs.x is None else {"x": torch.as_tensor(tabs.x)}
+    if tabs.generator is not None and tabs.generator.fixed is not None:
+        settings["of_class"], tensors["fixed"] = tabs.generator.name, tabs.generator.fixed
+    return State(settings, tensors=tensors)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from workbench.models.latent import pictures_for
 from workbench.sessions.session import PANEL, KeptSample, Session
 from workbench.ui import parts
 from workbench.ui.handover import Handover, Sample
-from workbench.ui.resuming import TABS, Beginning, resume, state_of
+from workbench.ui.resuming import TABS, Beginning, of_class, panel_name, resume, state_of
 from workbench.ui.saving import Savable
 from workbench.ui.session_view import SessionView
 
@@ -44,11 +45,13 @@ class Tabs(widgets.VBox):
 
     A panel is made when its tab is first opened. The buttons below send what is chosen in the open tab (the point
     of the search, the query of the boundaries, the sample of an inverse set that was clicked) to another; the
-    picture whose flip points are shown, too, where the encoder's codes are the generator's latents.
+    picture whose flip points are shown, too, where the encoder's codes are the generator's latents. From the tab
+    of the classes the chosen class itself goes on, repaired where it was: the other tabs are then about that
+    class, and are made anew.
 
     Args:
         generator, classifier: one of them at least. A generator with classes has one fixed for all tabs but that
-            of the classes: that of `generator.of_class(…)`, or its first.
+            of the classes: that of `generator.of_class(…)`, or its first, until another is sent on.
         encoder: of inverse sets, `wb.inverse_sets.Encoder(classifier, layer)`.
         x: (n, *input) the classifier's inputs whose flip points are looked for; by default pictures of the
             generator's.
@@ -58,6 +61,7 @@ class Tabs(widgets.VBox):
             saved is there, and networks of the zoo, `x` and the seed need not be given again.
 
     Attributes:
+        generator: of all tabs but that of the classes, whose class is fixed.
         panels: by the name of the method, those that were opened.
         current: the name of the open tab's method.
         sample: what was sent last, or None.
@@ -94,7 +98,7 @@ class Tabs(widgets.VBox):
             )
         self.whole, self.classifier, self.session = begin.generator, begin.classifier, begin.session
         self.encoder, self.x, self.seed = begin.encoder, begin.x, begin.seed
-        self.generator = _bound(self.whole)
+        self.generator = _bound(self.whole) if begin.of_class is None else begin.of_class
         self.panels: dict[str, Any] = {}
         self.sample: Sample | None = None
         self._names = [name for name, method in _METHODS.items() if method.fits(self)]
@@ -106,8 +110,9 @@ class Tabs(widgets.VBox):
         self.handover.source = self._chosen
         for name, button in self.handover.buttons.items():
             button.layout.display = None if name in self._names else "none"
+        self._about = widgets.HTML()
         self.kept: SessionView | None = None
-        children = [self._tab, self.handover]
+        children = [self._about, self._tab, self.handover]
         if self.session is not None:
             self.kept = SessionView(self.session, chosen=self._kept_chosen)
             keep = parts.button("Keep", f"Keep what is chosen in {self.session.path.name}")
@@ -118,6 +123,7 @@ class Tabs(widgets.VBox):
             if begin.current in self._names:
                 self._tab.selected_index = self._names.index(begin.current)
         super().__init__(children, layout=widgets.Layout(width="100%"))
+        self._say_class()
         self._opened()
 
     @property
@@ -142,8 +148,16 @@ class Tabs(widgets.VBox):
         if self.kept is None or sample is None:
             self.handover.say("nothing is chosen above that could be kept")
             return
+        fixed = None if sample.generator is None else sample.generator.fixed
         self.kept.keep(
-            KeptSample(sample.picture.cpu(), self._range(sample), sample.code, _METHODS[self.current].title)
+            KeptSample(
+                sample.picture.cpu(),
+                self._range(sample),
+                sample.code,
+                _METHODS[self.current].title,
+                condition=fixed,
+                of_class="" if fixed is None or sample.generator is None else sample.generator.name,
+            )
         )
 
     def close(self) -> None:
@@ -155,6 +169,7 @@ class Tabs(widgets.VBox):
             panel.close()
         if hasattr(self, "handover"):
             self.handover.close()
+            self._about.close()
             self._tab.close()
         super().close()
 
@@ -182,6 +197,9 @@ class Tabs(widgets.VBox):
     def _resume(self, name: str, panel: Savable) -> None:
         """Show what the session has of a panel, and save from then on what is settled in it."""
         assert self.session is not None and self.kept is not None
+        place = self._places[name]
+        if name != "embeddings" and not (name == "flip_points" and self.x is not None):
+            name = panel_name(name, self.generator)
         try:
             state = self.session.panel(name)
             if state is not None:
@@ -189,12 +207,14 @@ class Tabs(widgets.VBox):
         except Exception as error:  # what was saved stays in the session, and the panel can be used
             aside = self.session.set_aside(name)
             said = f"What was saved of this panel cannot be shown ({error}); the session has it as “{aside}”."
-            self._places[name].children = [widgets.HTML(parts.note(said)), panel]
+            place.children = [widgets.HTML(parts.note(said)), panel]
         panel.on_settled = self.kept.saving.watch(PANEL, name, panel.state)
 
     def _chosen(self) -> Sample | None:
         """What is chosen in the open tab, and can be kept or sent on."""
         panel = self.panels.get(self.current)
+        if panel is not None and self.current == "embeddings":
+            return self._chosen_class(*panel.chosen)
         if panel is None:
             return None
         method, generator = _METHODS[self.current], self.generator
@@ -226,6 +246,16 @@ class Tabs(widgets.VBox):
         )
         return self.sample
 
+    def _chosen_class(self, generator: Generator, code: Tensor) -> Sample:
+        """A picture of the class that is chosen on the map, whose generator goes with it."""
+        assert self.classifier is not None
+        picture = generator.render(code[None])
+        if generator.output_shape == self.classifier.input_shape:
+            picture = pictures_for(self.classifier, generator)(picture)
+        sources = "tabs.sample.code", "tabs.sample.picture"
+        self.sample = Sample(generator, self.classifier, code, picture[0], *sources, name=generator.name)
+        return self.sample
+
     def _range(self, sample: Sample) -> tuple[float, float]:
         """The value range of a sample's picture."""
         if self.classifier is not None and tuple(sample.picture.shape) == self.classifier.input_shape:
@@ -240,7 +270,11 @@ class Tabs(widgets.VBox):
             return
         device = (self.generator or self.classifier).device  # type: ignore[union-attr] # there is one of them
         code = None if kept.code is None else kept.code.to(device)
-        self.handover.offer(self._as_sample(code, kept.picture.to(device), kept.name))
+        sample = self._as_sample(code, kept.picture.to(device), kept.name)
+        if kept.condition is not None and self.whole is not None:
+            sample = replace(sample, generator=of_class(self.whole, kept.condition, kept.of_class))
+            self.sample = sample
+        self.handover.offer(sample)
 
     def _routed(self, method: str, sample: Sample) -> None:
         if method == "flip_points" and self.classifier is not None:
@@ -248,10 +282,39 @@ class Tabs(widgets.VBox):
             if tuple(sample.picture.shape) != taken:
                 self.handover.say(f"{self.classifier.name} takes {taken}, not {tuple(sample.picture.shape)}")
                 return
+        self._take(sample.generator)
         panel = self.show(method)
         ask = _METHODS[method].ask
         if panel is not None and ask is not None:
             ask(panel, sample)
+
+    def _take(self, generator: Generator | None) -> None:
+        """Have another class in all tabs but that of the classes; their panels are made anew when opened."""
+        if self.generator is None or generator is None or _same_class(self.generator, generator):
+            return
+        self.generator = generator
+        stay = {"embeddings", "flip_points"} if self.x is not None else {"embeddings"}
+        for name in [name for name in self.panels if name not in stay]:
+            self._places[name].children = []
+            self.panels.pop(name).close()
+        if self.kept is not None:
+            self._settled()
+        self._say_class()
+
+    def _say_class(self) -> None:
+        """Which class the tabs are about."""
+        if self.generator is None or self.generator.class_names is None:
+            self._about.layout.display = "none"
+            return
+        told = f"The other tabs are about {self.generator.name}" if "embeddings" in self._names else ""
+        self._about.value = parts.note(told or f"All tabs are about {self.generator.name}")
+
+
+def _same_class(one: Generator, other: Generator) -> bool:
+    """Whether two generators of one network have the same class fixed."""
+    if one.fixed is None or other.fixed is None:
+        return one.fixed is other.fixed
+    return one.name == other.name and torch.equal(one.fixed, other.fixed)
 
 
 def _bound(generator: Generator | None) -> Generator | None:

@@ -319,8 +319,9 @@ def load(name: str, *, device: str | torch.device = "auto") -> Generator | Class
     """
     entry = find(name)
     module = load_module(name)
+    model: Generator | Classifier
     if entry.kind == "generator":
-        return Generator(
+        model = Generator(
             module,
             entry.input_shape,
             value_range=entry.value_range,
@@ -330,14 +331,17 @@ def load(name: str, *, device: str | torch.device = "auto") -> Generator | Class
             device=device,
             name=entry.name,
         )
-    return Classifier(
-        module,
-        entry.input_shape,
-        class_names=entry.class_names,
-        value_range=entry.value_range,
-        device=device,
-        name=entry.name,
-    )
+    else:
+        model = Classifier(
+            module,
+            entry.input_shape,
+            class_names=entry.class_names,
+            value_range=entry.value_range,
+            device=device,
+            name=entry.name,
+        )
+    model.origin = name
+    return model
 
 
 __all__ = ["CheckpointError", "Table", "ZooEntry", "ZooError", "entries", "find", "load", "load_module"]
