@@ -116,6 +116,8 @@ def test_a_set_of_other_inputs_is_not_shown_with_flip_points_of_the_former(reope
     assert torch.equal(again.x, tabs.x) and len(again.panels["flip_points"].many.found) == 5
     other = reopen(*networks(), x=torch.rand(4, 1, 2, 2))
     assert other.panels["flip_points"].many.found is None
+    assert "are those of other inputs" in other._places["flip_points"].children[0].value
+    assert len(other.session.load("flip_points, set aside 1").results["set"]) == 5  # and they are not lost
 
 
 def test_rows_of_inverse_sets_and_the_band_are_there(reopen):
@@ -232,7 +234,7 @@ def test_what_cannot_be_shown_any_more_is_said_and_set_aside(reopen):
         session.put({("panel", "subspaces"): State(state.settings)})
     again = reopen()
     text = again._places["subspaces"].children[0].value
-    assert "cannot be shown" in text and "subspaces, set aside 1" in text
+    assert "Not all that was saved of this panel can be shown" in text and "subspaces, set aside 1" in text
     accept(again.panels["subspaces"], 24)
     assert len(reopen().panels["subspaces"].search.points) == 2
 
