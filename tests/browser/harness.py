@@ -170,7 +170,11 @@ class NotebookPage:
         return self._kernel
 
     def restarted(self) -> None:
-        """The kernel was killed and started again: what is asked of it next goes to the new one."""
+        """The kernel was killed and started again: what is asked of it next goes to the new one.
+
+        What the browser said of the death of the old one is forgotten.
+        """
+        self.watch.console_errors.clear()
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
@@ -219,7 +223,7 @@ class NotebookPage:
     def assert_clean(self) -> None:
         """No request may have left this machine, and nothing may have failed in the browser."""
         assert self.watch.external_requests == []
-        assert self.watch.console_errors == []
+        assert self.watch.console_errors == [], self.watch.console_errors
 
     def close(self) -> None:
         if self._kernel:

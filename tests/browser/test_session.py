@@ -57,4 +57,5 @@ def test_after_a_killed_kernel_all_that_was_shown_as_saved_is_there(
     slider.wait_for()
     notebook.until("tabs.panels['subspaces'].jobs.busy", False, timeout=60)
     expect(page.get_by_placeholder("it is saved while you write")).to_have_value("The seven opens here.")
+    page.locator(".js-plotly-plot .barlayer .point").first.wait_for()
     notebook.screenshot("session")

@@ -116,6 +116,8 @@ def test_a_set_of_other_inputs_is_not_shown_with_flip_points_of_the_former(reope
     assert torch.equal(again.x, tabs.x) and len(again.panels["flip_points"].many.found) == 5
     other = reopen(*networks(), x=torch.rand(4, 1, 2, 2))
     assert other.panels["flip_points"].many.found is None
+    assert "are those of other inputs" in other._places["flip_points"].children[0].value
+    assert len(other.session.load("flip_points, set aside 1").results["set"]) == 5  # and they are not lost
 
 
 def test_rows_of_inverse_sets_and_the_band_are_there(reopen):
@@ -232,7 +234,7 @@ def test_what_cannot_be_shown_any_more_is_said_and_set_aside(reopen):
         session.put({("panel", "subspaces"): State(state.settings)})
     again = reopen()
     text = again._places["subspaces"].children[0].value
-    assert "cannot be shown" in text and "subspaces, set aside 1" in text
+    assert "Not all that was saved of this panel can be shown" in text and "subspaces, set aside 1" in text
     accept(again.panels["subspaces"], 24)
     assert len(reopen().panels["subspaces"].search.points) == 2
 
@@ -247,3 +249,36 @@ def test_opened_anew_in_the_same_kernel_the_former_tabs_say_that_they_save_no_mo
     second.close()
     first.close()
     assert wb.Session(path, write=False).notes == "second"
+
+
+def test_each_class_has_its_own_panels_and_the_tabs_go_on_with_theirs(reopen):
+    torch.manual_seed(0)
+    G = additive()
+    C = linear_classifier(G)
+    opened = reopen(G, C)
+    first = opened.generator.fixed
+    accept(opened.panels["subspaces"], 24)
+    paths = {0: [point.latent for point in opened.panels["subspaces"].search.points]}
+    classes = opened.show("embeddings")
+    repaired = G.class_embeddings[2] + 0.2
+    classes.ask(2)
+    classes.table.keep(2, repaired)
+    opened.handover.send("subspaces")
+    panel = opened.panels["subspaces"]
+    assert torch.equal(panel.generator.fixed, repaired)
+    for index in (2, 20):
+        accept(panel, index)
+    paths[2] = [point.latent for point in panel.search.points]
+    opened.keep()
+    again = reopen(G, C)
+    assert again.generator.name == f"{G.name} of {G.class_names[2]}, repaired"
+    assert torch.equal(again.generator.fixed, repaired)
+    assert all(map(torch.equal, (p.latent for p in again.panels["subspaces"].search.points), paths[2]))
+    again._take(again.whole.of_class(0))
+    assert torch.equal(again.generator.fixed, first)
+    panel = again.show("subspaces") or again.panels.get("subspaces")
+    again._opened()
+    assert all(map(torch.equal, (p.latent for p in again.panels["subspaces"].search.points), paths[0]))
+    (kept,) = again.session.samples
+    again._kept_chosen(kept)
+    assert torch.equal(again.sample.generator.fixed, repaired)

@@ -123,7 +123,7 @@ class Panel(Savable, widgets.VBox):
         """Show what `state()` gave.
 
         Raises:
-            ModelError: it does not fit this classifier.
+            FlipPointError: not all of it fits this classifier and this set.
         """
         panel_state.restore(self, state)
 

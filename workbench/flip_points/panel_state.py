@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from workbench.flip_points.problem import FlipPointError
 from workbench.results import Result
 from workbench.ui.saving import State
 
@@ -36,9 +37,10 @@ def state_of(panel: Panel) -> State:
 
 
 def restore(panel: Panel, state: State) -> None:
-    """Show a query again with its flip points, and those of the set where it is the same one.
+    """Show a query again with its flip points, and those of the set; what was not found yet is computed.
 
-    What was not found yet is computed.
+    Raises:
+        FlipPointError: the query does not fit, or (when all else is shown) the set is another one.
     """
     one, many, settings = panel.one, panel.many, state.settings
     one.effort.value, many.effort.value = settings["effort"], settings["set_effort"]
@@ -49,5 +51,7 @@ def restore(panel: Panel, state: State) -> None:
         found = state.results.get("nearest"), state.results.get("every")
         one.resume(state.tensors["query"], settings["source"], mask, *found)
     of_set = state.results.get("set")
-    if of_set is not None and (settings["around"] or torch.equal(of_set.inputs.to(panel.x), panel.x)):
+    if of_set is not None:
+        if not settings["around"] and not torch.equal(of_set.inputs.to(panel.x), panel.x):
+            raise FlipPointError("its flip points of a whole set are those of other inputs")
         many.take(of_set, around=settings["around"], code=settings["set_code"])

@@ -25,7 +25,7 @@ PANEL, SAMPLE, RESULT, MODEL, NOTES = "panel", "sample", "result", "model", "not
 
 @dataclass(frozen=True, eq=False)
 class KeptSample:
-    """A sample that is worth to be found again.
+    """A sample that is worth finding again.
 
     Attributes:
         picture: (*picture) what it looks like.

@@ -61,7 +61,10 @@ def resume(path: str | Path | Session, given: Beginning, *, seed: int | None) ->
         known = session.models.get("encoder")
         if known and encoder is None and classifier is not None and known["fingerprint"] == classifier.fingerprint:
             of_encoder = classifier
-        found = session.belongs_to({"generator": generator, "classifier": classifier, "encoder": of_encoder})
+        device = next((m.device for m in (generator, classifier) if m is not None), "auto")
+        found = session.belongs_to(
+            {"generator": generator, "classifier": classifier, "encoder": of_encoder}, device=device
+        )
         if encoder is None and found["encoder"] is not None:
             make = import_module("workbench.inverse_sets").Encoder
             encoder = make(found["encoder"], state.settings["encoder_layer"])

@@ -107,8 +107,7 @@ class Saving:
             self._show("no longer saved here: the session was closed, or opened anew elsewhere", False)
 
     def _work(self) -> None:
-        failure: str | None = None
-        while failure is None:
+        while True:
             with self._changed:
                 keys, self._dirty = self._dirty, set()
             failure = self._write(keys)
@@ -119,8 +118,7 @@ class Saving:
                 elif self._dirty:
                     continue
                 else:
-                    time = datetime.now().strftime("%H:%M:%S")
-                    self._show(f"saved {time} · {self._session.path.name}", False)
+                    self._show(f"saved {datetime.now():%H:%M:%S} · {self._session.path.name}", False)
                 self._thread = None
                 self._changed.notify_all()
                 return

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.sessions.session import NOTES, SAMPLE, KeptSample, Session
+from workbench.sessions.state import SessionError
 from workbench.ui import parts
 from workbench.ui.sample_grid import SampleGrid
 from workbench.ui.saving import Saving
@@ -91,12 +92,17 @@ class SessionView(widgets.VBox):
         self.choose(None if clicked is self.current else clicked)
 
     def _remove(self) -> None:
-        if self.current is not None:
-            name = self.current.name
-            self.choose(None)
-            self._own.pop(name, None)
+        if self.current is None:
+            return
+        name = self.current.name
+        try:
             self.saving.drop(SAMPLE, name)
-            self._show_samples()
+        except SessionError as error:
+            self._say(f"not removed: {error}", True)
+            return
+        self._own.pop(name, None)
+        self.choose(None)
+        self._show_samples()
 
     def _noted(self, text: str) -> None:
         if text != self.session.notes:
@@ -120,7 +126,7 @@ class SessionView(widgets.VBox):
             self.strip.clear()
             return
         first = self.samples[0].picture.shape
-        pictures = torch.stack([_grey_scale(sample, first) for sample in self.samples])
+        pictures = torch.stack([_normalised(sample, first) for sample in self.samples])
         self.strip.show(pictures, labels=[sample.name for sample in self.samples])
 
     def _say(self, text: str, failed: bool) -> None:
@@ -138,7 +144,7 @@ class SessionView(widgets.VBox):
         super().close()
 
 
-def _grey_scale(sample: KeptSample, shape: torch.Size) -> Tensor:
+def _normalised(sample: KeptSample, shape: torch.Size) -> Tensor:
     """The picture from black 0 to white 1, in the size of the strip's first where it has another."""
     low, high = sample.value_range
     picture = (sample.picture.float() - low) / (high - low)

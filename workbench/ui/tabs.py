@@ -206,9 +206,10 @@ class Tabs(widgets.VBox):
                 panel.restore(state)
         except Exception as error:  # what was saved stays in the session, and the panel can be used
             aside = self.session.set_aside(name)
-            said = f"What was saved of this panel cannot be shown ({error}); the session has it as “{aside}”."
+            said = f"Not all that was saved of this panel can be shown: {error}. The session has it as “{aside}”."
             place.children = [widgets.HTML(parts.note(said)), panel]
         panel.on_settled = self.kept.saving.watch(PANEL, name, panel.state)
+        panel.on_settled()  # what was settled since it was made
 
     def _chosen(self) -> Sample | None:
         """What is chosen in the open tab, and can be kept or sent on."""
