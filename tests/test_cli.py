@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 import workbench as wb
 from tests.project import ROOT
 from workbench import cli, reports
-from workbench.progress import Step
 from workbench.datasets import mnist
 from workbench.progress import Step
 from workbench.ui import assets
