@@ -225,3 +225,5 @@ def test_what_is_no_result_is_refused(store, computer):
     opened.folder("a/b")
     with pytest.raises(StoreError, match="'a/b' is one; give another name"):
         opened.folder("a")
+    with pytest.raises(StoreError, match="'a/b' is one; give another name"):
+        opened.folder("a/b/c")

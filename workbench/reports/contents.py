@@ -117,8 +117,7 @@ class Contents:
             case set() | frozenset():
                 yield from sorted(self.digest(item, where) for item in value)
             case _ if _is_table(value):
-                columns = {str(name): [str(c.dtype), c.tolist()] for name, c in value.items()}
-                yield self.digest(columns, where)
+                yield self.digest(_columns(value), where)
             case _ if dataclasses.is_dataclass(value):
                 yield from self._class(type(value), where)
                 yield self.digest({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, where)
@@ -196,6 +195,10 @@ def _functions(member: object) -> Iterator[types.FunctionType]:
 def _is_table(value: Any) -> bool:
     """Whether it is pandas' table, without importing pandas."""
     return type(value).__module__.partition(".")[0] == "pandas" and type(value).__name__ == "DataFrame"
+
+
+def _columns(table: Any) -> dict[str, list[Any]]:
+    return {str(name): [str(column.dtype), column.tolist()] for name, column in table.items()}
 
 
 def _is_written_in_python(cls: type) -> bool:

@@ -22,7 +22,7 @@ def provenance(results: Path) -> dict[str, Any]:
         - `models`: by fingerprint (SHA-256 of the weights), their name, kind, device and dtype;
         - `data`: SHA-256 of the files of data that were read, by name;
         - `devices`, `dtypes`: that entries were made on, where they were computed;
-        - `passes`: by kind (forward, jvp, vjp), the sum over the results.
+        - `passes`: by kind (forward, jvp, vjp), the sum over the results; rows of tables tell of their own.
     """
     said = asked(results)
     entries: dict[str, Any] = {}

@@ -71,7 +71,7 @@ class Store:
         self._asked = _asked.setdefault(self.path, {})
 
     def result(self, name: str, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
-        """What `function(*args, **kwargs)` returns, computed or as it was kept.
+        """What `function(*args, **kwargs)` returns, computed or as it was kept; its tensors are on the CPU.
 
         A partial result is kept, and computed anew when it is next asked for. Of arguments that are named
         `progress` and `report` the result does not depend.
@@ -85,23 +85,20 @@ class Store:
             StoreError: a name that no folder can have, or another return value.
         """
         entry = _Entry(self.path, name, _Inputs(_arguments(function, args, kwargs)), function)
-        kept = None
-        if entry.fetch() and not entry.note.get("partial"):
-            try:
-                kept = load_result(entry.place)
-            except (FileNotFoundError, ResultError):  # it was damaged: make it again
-                kept = None
-        if kept is None:
-            began = time.perf_counter()
-            made = function(*args, **kwargs)
-            if not isinstance(made, Result):
-                raise StoreError(
-                    f"{named(function)} returned a {type(made).__name__}, which the store cannot keep; it keeps "
-                    "what methods return (workbench.results.Result). For rows use store.folder(name, …)"
-                )
-            entry.keep(made.save, partial=made.provenance.partial, seconds=round(time.perf_counter() - began, 3))
-        self._ask(entry, "computed" if kept is None else "reused")
-        return made if kept is None else kept
+        kept = entry.result()
+        if kept is not None:
+            self._ask(entry, "reused")
+            return kept
+        began = time.perf_counter()
+        made = function(*args, **kwargs)
+        if not isinstance(made, Result):
+            raise StoreError(
+                f"{named(function)} returned a {type(made).__name__}, which the store cannot keep; it keeps what "
+                "methods return (workbench.results.Result). For rows use store.folder(name, …)"
+            )
+        entry.keep(made.save, partial=made.provenance.partial, seconds=round(time.perf_counter() - began, 3))
+        self._ask(entry, "computed")
+        return load_result(entry.place)
 
     def folder(self, name: str, /, **inputs: Any) -> Path:
         """The folder of what is made from `inputs`, with all that was written into it before; else an empty one.
@@ -190,6 +187,15 @@ class _Entry:
         _move(shelved, self.place)
         return True
 
+    def result(self) -> Any:
+        """The whole result that is kept; None where there is none."""
+        if not self.fetch() or self.note.get("partial"):
+            return None
+        try:
+            return load_result(self.place)
+        except (FileNotFoundError, ResultError):  # it was damaged: it is made again
+            return None
+
     def keep(self, write: Callable[[Path], object], **note: Any) -> None:
         """Have the entry written beside its place, then put it there."""
         self.store.mkdir(parents=True, exist_ok=True)
@@ -208,9 +214,10 @@ class _Entry:
 
     def _clear(self) -> None:
         """Make room in the entry's place: what lies there goes on the shelf, or away if this replaces it."""
-        inner = [place for place, _ in entries(self.place) if place != self.place] if self.place.exists() else []
-        if inner:
-            told = inner[0].relative_to(self.store).as_posix()
+        inside = [place for place, _ in entries(self.place) if place != self.place]
+        around = [self.store / name for name in Path(self.name).parents if (self.store / name / INPUTS).exists()]
+        for other in [*inside, *around]:
+            told = other.relative_to(self.store).as_posix()
             raise StoreError(f"{self.name!r} cannot be an entry: {told!r} is one; give another name")
         if self.note.get("key") == self.key:
             shutil.rmtree(self.place)
