@@ -417,3 +417,9 @@ def test_a_query_that_is_chosen_while_a_set_arrives_is_the_one_that_is_answered(
     panel.ask(panel.points[8])
     finish(panel)
     assert torch.equal(panel.supporting_set.query, other) and torch.equal(panel.exploration.query, other)
+
+
+def test_a_network_without_activations_is_refused_in_words():
+    G = wb.Generator(torch.nn.Identity(), (1, 2, 2), device="cpu")
+    with pytest.raises(BoundaryError, match="no layer with boundaries: no activation such as a ReLU"):
+        wb.boundaries.Panel(G)

@@ -252,9 +252,7 @@ def test_opened_anew_in_the_same_kernel_the_former_tabs_say_that_they_save_no_mo
 
 
 def test_each_class_has_its_own_panels_and_the_tabs_go_on_with_theirs(reopen):
-    torch.manual_seed(0)
-    G = additive()
-    C = linear_classifier(G)
+    G, C = additive(names=["ant", "bee", "cat"]), linear_classifier(names=["ant", "bee", "cat"])
     opened = reopen(G, C)
     first = opened.generator.fixed
     accept(opened.panels["subspaces"], 24)
@@ -273,12 +271,13 @@ def test_each_class_has_its_own_panels_and_the_tabs_go_on_with_theirs(reopen):
     again = reopen(G, C)
     assert again.generator.name == f"{G.name} of {G.class_names[2]}, repaired"
     assert torch.equal(again.generator.fixed, repaired)
-    assert all(map(torch.equal, (p.latent for p in again.panels["subspaces"].search.points), paths[2]))
+    points = again.panels["subspaces"].search.points
+    assert all(map(torch.equal, (p.latent for p in points), paths[2]))
     again._take(again.whole.of_class(0))
     assert torch.equal(again.generator.fixed, first)
-    panel = again.show("subspaces") or again.panels.get("subspaces")
-    again._opened()
-    assert all(map(torch.equal, (p.latent for p in again.panels["subspaces"].search.points), paths[0]))
+    again.show("boundaries")
+    points = again.show("subspaces").search.points
+    assert all(map(torch.equal, (p.latent for p in points), paths[0]))
     (kept,) = again.session.samples
     again._kept_chosen(kept)
     assert torch.equal(again.sample.generator.fixed, repaired)
