@@ -160,7 +160,7 @@ class Panel(widgets.VBox):
             button = parts.button(name, tooltip)
             button.on_click(lambda _, run=action: self._attempt(run))
             buttons.append(button)
-        return widgets.HBox([self._folder, *buttons], layout=parts.row())
+        return parts.live_only(widgets.HBox([self._folder, *buttons], layout=parts.row()))
 
     # -- what the user does --------------------------------------------------------------------
 
