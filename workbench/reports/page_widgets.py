@@ -89,6 +89,30 @@ class PageWidgets:
             div_id=name,
         )
 
+    def element(self, model_id: str) -> str:
+        """Where an anywidget is shown, be it empty; what it holds stands before its first element."""
+        saved = self._states[model_id]
+        state = saved["state"]
+        hashed = hashlib.sha256(state["_esm"].encode()).hexdigest()[:16]
+        self._modules.setdefault(hashed, state["_esm"])
+        if state.get("_css"):
+            self._styles.setdefault(hashed, state["_css"])
+        style = styled(self._state(state.get("layout")))
+        element = f'<div class="wb-view" data-model="{escape(model_id)}" style="{style}"></div>'
+        if model_id in self._placed:
+            return element
+        self._placed.add(model_id)
+        kept = {k: v for k, v in state.items() if not k.startswith("_") and k not in _LEFT_OUT}
+        if "busy" in kept:
+            kept["busy"] = False
+        buffers = [
+            [b["path"], smaller_base64(b["data"])]
+            for b in saved.get("buffers", ())
+            if _owner(kept, b["path"]) is not None
+        ]
+        entry = {"id": model_id, "module": hashed, "state": kept, "buffers": buffers}
+        return f'<script type="application/json" class="wb-model">{_json(entry)}</script>{element}'
+
     @property
     def head(self) -> dict[str, str]:
         """What the page's head needs for all of them, by what it is: BokehJS, the modules, and what runs them."""
@@ -115,9 +139,9 @@ class PageWidgets:
         if module == "anywidget" and "bokeh_document" in state:
             return self._map(state)
         if module == "anywidget":
-            return self._anywidget(model_id, saved, style)
+            return "" if _empty(state) else self.element(model_id)
         if saved.get("model_name") == "BokehModel":
-            return self._bokeh(_item(json.loads(state["render_bundle"])))
+            return self._bokeh(state["render_bundle"])
         if saved.get("model_name") in BOXES:
             return self._box(saved, style)
         return control(saved, self._state(state.get("style")), style)
@@ -164,27 +188,6 @@ class PageWidgets:
         row = f'<div role="tablist">{"".join(buttons)}</div>'
         return f'<div class="wb-tabs" style="{style}">{row}{"".join(panels)}</div>'
 
-    def _anywidget(self, model_id: str, saved: State, style: str) -> str:
-        state = saved["state"]
-        if _empty(state):
-            return ""
-        hashed = hashlib.sha256(state["_esm"].encode()).hexdigest()[:16]
-        self._modules.setdefault(hashed, state["_esm"])
-        if state.get("_css"):
-            self._styles.setdefault(hashed, state["_css"])
-        element = f'<div class="wb-view" data-model="{escape(model_id)}" style="{style}"></div>'
-        if model_id in self._placed:
-            return element
-        self._placed.add(model_id)
-        kept = {k: v for k, v in state.items() if not k.startswith("_") and k not in _LEFT_OUT}
-        if "busy" in kept:
-            kept["busy"] = False
-        buffers = [
-            [b["path"], smaller_base64(b["data"])] for b in saved.get("buffers", ()) if _owner(kept, b["path"])
-        ]
-        entry = {"id": model_id, "module": hashed, "state": kept, "buffers": buffers}
-        return f'<script type="application/json" class="wb-model">{_json(entry)}</script>{element}'
-
     def _plotly(self, saved: State, style: str) -> str:
         """The figure of a FigureWidget: arrays that were sent as bytes go as Plotly writes them in JSON."""
         state = json.loads(json.dumps(saved["state"]))
@@ -204,11 +207,12 @@ class PageWidgets:
         follower = str(state.get("follower") or "").removeprefix("IPY_MODEL_")
         link = {"points": state.get("points"), "grid": follower, "each": state.get("each")}
         script = f'<script type="application/json" class="wb-follow">{_json(link)}</script>' if follower else ""
-        return script + (self._bokeh(json.loads(state["bokeh_document"])) if state["bokeh_document"] else "")
+        return script + (self._bokeh(state["bokeh_document"]) if state["bokeh_document"] else "")
 
-    def _bokeh(self, item: State) -> str:
+    def _bokeh(self, bundle: str) -> str:
         self.maps += 1
-        return f'<div class="wb-map"><script type="application/json">{_json(item)}</script></div>'
+        item = _json(_item(json.loads(bundle)))
+        return f'<div class="wb-map"><script type="application/json">{item}</script></div>'
 
 
 def _folds(parts: list[tuple[str, str, bool]]) -> str:

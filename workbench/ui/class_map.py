@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 import anywidget
 import ipywidgets as widgets
 import traitlets as t
-from bokeh.embed import json_item
+from bokeh.core.json_encoder import serialize_json
+from bokeh.document import Document
+from bokeh.embed.util import standalone_docs_json_and_render_items
 from bokeh.resources import Resources
 from jupyter_bokeh import BokehModel
 from PIL import Image
@@ -94,9 +95,17 @@ class ClassMapView(Pictured, widgets.VBox):
     def _keep(self) -> None:
         """Until a browser shows the map, what it shows is kept where a notebook that nobody looks at stores it."""
         if self._shown is None:
-            document = json.dumps(json_item(self.plot.layout))
             with self._loader.hold_sync():
-                self._loader.bokeh_document, self._loader.still = document, small_png(self.still())
+                self._loader.bokeh_document = _document(self.plot)
+                self._loader.still = small_png(self.still())
+
+
+def _document(plot: MapPlot) -> str:
+    """What jupyter_bokeh would store of a plot."""
+    if plot.layout.document is None:
+        Document().add_root(plot.layout)
+    documents, items = standalone_docs_json_and_render_items([plot.layout], suppress_callback_warning=True)
+    return str(serialize_json({"docs_json": documents, "render_items": [item.to_json() for item in items]}))
 
 
 def _tap(data: Any) -> tuple[int, int]:
@@ -126,7 +135,7 @@ class _BokehLoader(anywidget.AnyWidget):
 
     ready = t.Unicode(help="changes on every page that has BokehJS").tag(sync=True)
     still = t.Bytes(b"", help="PNG; empty once the map is shown").tag(sync=True)
-    # For the page of a report: the map as Bokeh's JSON, the source of its points, and the grid that follows it.
+    # For the page of a report: the map as in `BokehModel.render_bundle`, the source of its points, and the grid that follows it.
     bokeh_document = t.Unicode(help="empty once the map is shown: jupyter_bokeh stores it then").tag(sync=True)
     points = t.Unicode().tag(sync=True)
     follower = t.Instance(widgets.Widget, allow_none=True).tag(sync=True, **widgets.widget_serialization)
