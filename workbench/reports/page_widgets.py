@@ -124,8 +124,9 @@ class PageWidgets:
                 f'<script type="application/json" id="wb-modules">{_json(self._modules)}</script>'
             )
             parts["their styles"] = f"<style>{' '.join(self._styles.values())}</style>"
-        host = asset("widgets/page-host/page-host.js").read_text(encoding="utf-8")
-        parts["widget host"] = f'<script type="module">{in_script(host)}</script>'
+        if self._modules or self.maps or self.figures or self._panels:
+            host = asset("widgets/page-host/page-host.js").read_text(encoding="utf-8")
+            parts["widget host"] = f'<script type="module">{in_script(host)}</script>'
         return parts
 
     def _view(self, model_id: str, saved: State) -> str:

@@ -135,7 +135,7 @@ class _BokehLoader(anywidget.AnyWidget):
 
     ready = t.Unicode(help="changes on every page that has BokehJS").tag(sync=True)
     still = t.Bytes(b"", help="PNG; empty once the map is shown").tag(sync=True)
-    # For the page of a report: the map as in `BokehModel.render_bundle`, the source of its points, and the grid that follows it.
+    # For the page of a report: the map as in `BokehModel.render_bundle`, its points, and the grid that follows it.
     bokeh_document = t.Unicode(help="empty once the map is shown: jupyter_bokeh stores it then").tag(sync=True)
     points = t.Unicode().tag(sync=True)
     follower = t.Instance(widgets.Widget, allow_none=True).tag(sync=True, **widgets.widget_serialization)
