@@ -13,6 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 from ipywidgets.embed import dependency_state
+from nbformat import from_dict
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
@@ -27,6 +28,8 @@ from workbench.ui.map_plot import MapPlot
 from workbench.ui.sample_grid import SampleGrid
 
 HOSTILE = "</script><script>alert(1)</script>"
+VIEW = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
 RECORD = {
     "report": "page", "title": "page", "status": "finished", "error": "", "cells": [1, 1], "started": "2026-11-25",
     "seconds": 1.5, "device": "cpu", "versions": {"python": "3"}, "command": "workbench report page",
@@ -48,7 +51,7 @@ def notebook(*shown: widgets.DOMWidget, state: bool = True) -> Any:
     made = new_notebook(cells=[new_markdown_cell("# Report: page"), new_code_cell("", outputs=outputs)])
     if state:
         saved = {"state": dependency_state(shown, drop_defaults=False), "version_major": 2, "version_minor": 0}
-        made.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": json.loads(json.dumps(saved))}
+        made.metadata["widgets"] = {STATE: json.loads(json.dumps(saved))}
     return made
 
 
@@ -120,14 +123,19 @@ def test_figure_widgets_become_figures_of_one_plotly_js():
 def test_bytes_of_values_that_are_gone_are_left_out():
     figure = go.FigureWidget(go.Scatter(x=np.arange(3.0), y=[1, 2, 3]))
     saved = notebook(figure)
-    (state,) = (
-        s
-        for s in saved.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
-        if "_widget_data" in s["state"]
-    )
+    (state,) = (s for s in saved.metadata.widgets[STATE]["state"].values() if "_widget_data" in s["state"])
     stale = {"encoding": "base64", "data": "AAAA"}
     state["buffers"] += [{**stale, "path": ["_py2js_update", "x", 0, "buffer"]}, {**stale, "path": ["gone", 3]}]
     assert page(saved, RECORD).count('class="plotly-graph-div"') == 1
+
+
+def test_a_widget_with_a_state_like_no_other_does_not_cost_the_page():
+    saved = notebook(strip())
+    for odd in ({}, {"state": None}, {"state": {"children": 3}, "model_name": "VBoxModel"}):
+        shown = json.loads(json.dumps(saved))
+        (model_id,) = {o["data"][VIEW]["model_id"] for o in shown["cells"][1]["outputs"]}
+        shown["metadata"]["widgets"][STATE]["state"][model_id] = odd
+        assert "<img" in page(from_dict(shown), RECORD)
 
 
 def test_boxes_tabs_and_values_are_laid_out_and_buttons_left_out():

@@ -63,6 +63,8 @@ class PageWidgets:
         self._open.add(model_id)
         try:
             return self._view(model_id, saved)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            return ""  # of a widget whose state is unlike any that we know, its picture or text is shown
         finally:
             self._open.discard(model_id)
 
@@ -101,7 +103,6 @@ class PageWidgets:
         element = f'<div class="wb-view" data-model="{escape(model_id)}" style="{style}"></div>'
         if model_id in self._placed:
             return element
-        self._placed.add(model_id)
         kept = {k: v for k, v in state.items() if not k.startswith("_") and k not in _LEFT_OUT}
         if "busy" in kept:
             kept["busy"] = False
@@ -110,6 +111,7 @@ class PageWidgets:
             for b in saved.get("buffers", ())
             if _owner(kept, b["path"]) is not None
         ]
+        self._placed.add(model_id)
         entry = {"id": model_id, "module": hashed, "state": kept, "buffers": buffers}
         return f'<script type="application/json" class="wb-model">{_json(entry)}</script>{element}'
 
@@ -123,7 +125,8 @@ class PageWidgets:
             parts["widget modules"] = (
                 f'<script type="application/json" id="wb-modules">{_json(self._modules)}</script>'
             )
-            parts["their styles"] = f"<style>{' '.join(self._styles.values())}</style>"
+            styles = " ".join(self._styles.values()).replace("</", "<\\/")
+            parts["their styles"] = f"<style>{styles}</style>"
         if self._modules or self.maps or self.figures or self._panels:
             host = asset("widgets/page-host/page-host.js").read_text(encoding="utf-8")
             parts["widget host"] = f'<script type="module">{in_script(host)}</script>'
