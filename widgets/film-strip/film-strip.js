@@ -306,8 +306,9 @@ class View {
     this.track.setAttribute("aria-busy", model.get("busy") ? "true" : "false");
     this.track.setAttribute("aria-label", model.get("label") || "Position on the line");
     this.empty.textContent = model.get("empty_text");
-    const how = model.get("accept_on_release") ? "release to accept" : "Enter to accept";
-    this.hint.textContent = model.get("status") || `Drag to scrub \u00b7 ${how} \u00b7 \u2190 \u2192 step \u00b7 Esc centre`;
+    const how = model.get("accept_on_release") ? "release to accept \u00b7 " : "Enter to accept \u00b7 ";
+    const accepts = model.alone ? "" : how; // in the page of a report nobody is told
+    this.hint.textContent = model.get("status") || `Drag to scrub \u00b7 ${accepts}\u2190 \u2192 step \u00b7 Esc centre`;
   }
 
   /** Lay out for the present line and width, and draw everything. */

@@ -112,7 +112,9 @@ class PlaneView(widgets.VBox):
         self.picture = widgets.Image(format="png", layout=widgets.Layout(width=f"{_PICTURE}px", flex="none"))
         more = "Click to make it the query." if self.whole else "The tree is projected to the plane."
         self._told = f"Move over the plane to see the picture there. {more} Drag to zoom in."
-        self._hint = widgets.HTML(self._told, layout=widgets.Layout(flex="1 1 200px", min_width="0"))
+        self._hint = parts.live_only(
+            widgets.HTML(self._told, layout=widgets.Layout(flex="1 1 200px", min_width="0"))
+        )
         super().__init__(
             [
                 widgets.HBox([self.through, self.backdrop], layout=parts.row()),

@@ -132,7 +132,7 @@ class Panel(Savable, widgets.VBox):
                     layout=widgets.Layout(flex_flow="row wrap", grid_gap="16px", align_items="flex-start"),
                 ),
                 self.repair,
-                widgets.HBox([self.path, save, load, self.said], layout=parts.row()),
+                parts.live_only(widgets.HBox([self.path, save, load, self.said], layout=parts.row())),
                 self.code,
                 self.report,
                 more,

@@ -58,7 +58,7 @@ class MapView(widgets.VBox):
         self.grid = SampleGrid(name="lassoed classes", multiple=False, tile=40, height=110)
         self.grid.on_select(lambda places: self._ask(self._chosen[places[-1]]) if places else None)
         self._frame = widgets.Box(
-            [widgets.HTML("The map is being laid out …")], layout=widgets.Layout(width="100%")
+            [parts.live_only(widgets.HTML("The map is being laid out …"))], layout=widgets.Layout(width="100%")
         )
         self._lassoed = widgets.Box([], layout=widgets.Layout(width="100%"))
         super().__init__([self._frame, self._lassoed], layout=widgets.Layout(flex="3 1 480px", min_width="320px"))

@@ -185,12 +185,16 @@ class Panel(Savable, widgets.VBox):
         self.again.on_click(lambda _: self._changed())
         self.keep = parts.button("Keep as a row", "Leave these samples standing; the next band gets a new row")
         self.keep.on_click(lambda _: self._keep())
-        self._list = widgets.VBox([widgets.HTML(parts.note(_EMPTY))], layout=widgets.Layout(grid_gap="14px"))
+        self._list = widgets.VBox(
+            [parts.live_only(widgets.HTML(parts.note(_EMPTY)))], layout=widgets.Layout(grid_gap="14px")
+        )
         aside = widgets.VBox(
             [
                 widgets.HBox([self.title, self.chips, self.also, self.without], layout=parts.row()),
                 self.plot,
-                widgets.HBox([self.low, self.high, widgets.HTML(parts.note(_HINT))], layout=parts.row()),
+                widgets.HBox(
+                    [self.low, self.high, parts.live_only(widgets.HTML(parts.note(_HINT)))], layout=parts.row()
+                ),
             ],
             layout=widgets.Layout(flex="0 0 auto", width=f"{_WIDE + 10}px", grid_gap="6px"),
         )
@@ -468,7 +472,7 @@ class Panel(Savable, widgets.VBox):
 
     def _arrange(self) -> None:
         """The newest row on top, and the code of all of them."""
-        self._list.children = [*reversed(self.rows)] or [widgets.HTML(parts.note(_EMPTY))]
+        self._list.children = [*reversed(self.rows)] or [parts.live_only(widgets.HTML(parts.note(_EMPTY)))]
         lines = [row.code for row in self.rows]
         if len(lines) > 1:
             self.code.code = "rows = [\n" + "".join(f"    {line},\n" for line in lines) + "]"

@@ -170,7 +170,7 @@ class Panel(Savable, widgets.VBox):
             button = parts.button(name, tooltip)
             button.on_click(lambda _, run=action: self._attempt(run))
             buttons.append(button)
-        return widgets.HBox([self._folder, *buttons], layout=parts.row())
+        return parts.live_only(widgets.HBox([self._folder, *buttons], layout=parts.row()))
 
     # -- what the user does --------------------------------------------------------------------
 

@@ -10,9 +10,11 @@ import anywidget
 import numpy as np
 import traitlets as t
 from jaxtyping import Bool, Float32
+from PIL import Image
 
 from workbench.ui.assets import asset
-from workbench.ui.sprites import as_numpy, checked_range
+from workbench.ui.pictured import Pictured, enlarged
+from workbench.ui.sprites import as_numpy, checked_range, to_uint8
 
 if TYPE_CHECKING:
     from workbench.ui.sprites import Array
@@ -30,7 +32,11 @@ def _from_browser(name: str) -> Callable[[Any, Canvas], bytes]:
     return take
 
 
-class Canvas(anywidget.AnyWidget):
+# The colour of a mask and how much of it covers the picture, as in widgets/canvas; the side of the still picture.
+_TINT, _TINT_SHARE, _STILL = (230, 159, 0), 0.5, 168
+
+
+class Canvas(Pictured, anywidget.AnyWidget):
     """A square to draw in with mouse, pen, finger or keys; the kernel hears of each stroke when it ends.
 
     ``mode="draw"``: soft strokes change the image. ``mode="mask"``: strokes paint a region of an image, shown in
@@ -131,6 +137,15 @@ class Canvas(anywidget.AnyWidget):
                 f"shape {array.shape}."
             )
         self.painted = array.astype(np.uint8).tobytes()
+
+    def still(self) -> Image.Image:
+        """The image, with what is painted on it in colour."""
+        pixels = to_uint8(self.image, (self.picture["low"], self.picture["high"]))
+        if pixels.ndim == 3 or self.mask.any():
+            pixels = np.broadcast_to(pixels, (3, *pixels.shape[-2:])).transpose(1, 2, 0).copy()
+            share = _TINT_SHARE * self.mask[..., None]
+            pixels = np.rint((1 - share) * pixels + share * np.array(_TINT)).astype(np.uint8)
+        return enlarged(Image.fromarray(pixels), _STILL)
 
     def show(self, image: Array, *, value_range: tuple[float, float] = (0.0, 1.0)) -> None:
         """Show this image instead of the present one; strokes change it, or paint on it.

@@ -13,9 +13,12 @@ import anywidget
 import traitlets as t
 
 from workbench.ui.assets import asset
+from workbench.ui.pictured import Pictured, cut, tiled
 from workbench.ui.sprites import encode_sheet
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from workbench.ui.sprites import Array
 
     Caption = str | Mapping[str, str]
@@ -30,7 +33,11 @@ class Accepted:
     t: float
 
 
-class FilmStrip(anywidget.AnyWidget):
+#: Frames in the still picture of a strip, and their longer side in pixels.
+_STILLS, _STILL = 9, 84
+
+
+class FilmStrip(Pictured, anywidget.AnyWidget):
     """A slider whose track is the film of one line: drag it, and the browser draws the frames.
 
     All frames of a line travel once as one compressed sheet. Only an acceptance (release of the pointer,
@@ -120,6 +127,14 @@ class FilmStrip(anywidget.AnyWidget):
         with self.hold_sync():
             self.sheet = b""
             self.line = {}
+
+    def still(self) -> Image.Image | None:
+        """A few of the frames side by side, from one end of the line to the other."""
+        if not self.line:
+            return None
+        count = min(_STILLS, self.line["count"])
+        places = [round(i * (self.line["count"] - 1) / max(1, count - 1)) for i in range(count)]
+        return tiled(cut(self.sheet, self.line, places), columns=count, side=_STILL)
 
     def on_accept(self, callback: Callable[[Accepted], object]) -> Callable[[], None]:
         """Call ``callback`` with each acceptance; returns a function that stops this."""

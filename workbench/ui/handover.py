@@ -97,6 +97,7 @@ class Handover(widgets.VBox):
         self.code = CodeLine()
         self._controls = widgets.HBox([self._said, *self.buttons.values(), self.leave], layout=parts.row())
         super().__init__([self._controls], layout=widgets.Layout(grid_gap="8px", width="100%"))
+        parts.live_only(self)
         self.offer(None)
 
     def offer(self, sample: Sample | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from workbench.progress import Cancelled, Step, stop
+from workbench.ui import parts
 
 #: Progress is shown at most this often: more would only fill the channel to the browser.
 _SHOW_EVERY = 0.05
@@ -54,6 +55,7 @@ class Jobs(widgets.HBox):
             [self._bar, self._cancel, self._label],
             layout=widgets.Layout(align_items="center", grid_gap="8px", min_height="34px"),
         )
+        parts.live_only(self)
         self._changed = threading.Condition()
         self._waiting: _Request | None = None
         self._ahead: _Request | None = None

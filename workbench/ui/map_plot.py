@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,6 +136,8 @@ class MapPlot:
         self.asked = ColumnDataSource({"index": []})
         self.tapped = ColumnDataSource({"index": [], "serial": []})
         self.seen = ColumnDataSource({"level": [], "shown": [], "size": []})
+        #: Called after what Python changes in the plot.
+        self.on_change: Callable[[], object] = lambda: None
         self.search = TextInput(placeholder="Search by name", width=240, stylesheets=[_STYLE])
         self.count = Div(text="", stylesheets=[_STYLE], styles={"color": "GrayText"})
         self.figure = self._figure(title, width, height, beside)
@@ -155,6 +157,7 @@ class MapPlot:
     def show_samples(self, images: Array | Mapping[int, Array]) -> None:
         """Show these samples on hover."""
         self.points.patch({"samples": list(self._strips(images).items())})
+        self.on_change()
 
     def place(
         self,
@@ -196,6 +199,7 @@ class MapPlot:
             "url": urls,
             "samples": urls,
         }
+        self.on_change()
 
     def highlight(self, indices: Sequence[int]) -> None:
         """Ring these points and bring them into view; none of them shows all alike again."""
@@ -229,6 +233,7 @@ class MapPlot:
     def _refresh(self) -> None:
         """Have the browser look again: it is not told of patches."""
         self.asked.data = {"index": list(self.asked.data["index"])}
+        self.on_change()
 
     def _figure(self, title: str, width: int, height: int, beside: MapPlot | None) -> Any:
         (x0, x1), (y0, y1) = self._extent()

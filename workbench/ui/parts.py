@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import html
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets as widgets
+
+AnyWidget = TypeVar("AnyWidget", bound=widgets.DOMWidget)
 
 
 def button(text: str, tooltip: str) -> widgets.Button:
@@ -69,6 +71,16 @@ def note(text: str) -> str:
     """A quiet line of text, in the theme's colours; it is escaped."""
     style = "font-size:13px;line-height:1.5;color:var(--jp-ui-font-color2,#656d76)"
     return f'<span style="{style}">{html.escape(text)}</span>'
+
+
+#: The class of what says nothing without a kernel; the page of a report leaves it out.
+LIVE_ONLY = "wb-live-only"
+
+
+def live_only(widget: AnyWidget) -> AnyWidget:
+    """The widget, marked as one that the page of a report leaves out: its buttons would do nothing there."""
+    widget.add_class(LIVE_ONLY)
+    return widget
 
 
 def close_all(widget: widgets.Widget) -> None:

@@ -12,9 +12,12 @@ import numpy as np
 import traitlets as t
 
 from workbench.ui.assets import asset
+from workbench.ui.pictured import Pictured, cut, tiled
 from workbench.ui.sprites import frames, frames_per_sheet, pack
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from workbench.ui.sprites import Array
 
 # A sheet with fewer frames than this is encoded again with the next ones: one call for each new sample
@@ -22,7 +25,11 @@ if TYPE_CHECKING:
 _SMALL_SHEET = 64
 
 
-class SampleGrid(anywidget.AnyWidget):
+# Samples in the still picture of a grid or strip, those in a row, and their longer side in pixels.
+_STILLS, _IN_A_ROW, _STILL = 60, 12, 56
+
+
+class SampleGrid(Pictured, anywidget.AnyWidget):
     """Samples as tiles on one canvas: thousands scroll without lag, values show on hover, sort and select.
 
     Samples travel as compressed sheets. A selection comes back as indices of samples, in ``selected``,
@@ -202,6 +209,21 @@ class SampleGrid(anywidget.AnyWidget):
             raise ValueError("filter needs each index once.")
         self.only = chosen
 
+    def still(self) -> Image.Image | None:
+        """The first samples in the order that they are shown in."""
+        order = self._order()[: _IN_A_ROW if self.arrangement == "strip" else _STILLS]
+        if not order:
+            return None
+        images: dict[int, Image.Image] = {}
+        first = 0
+        for sheet in self.sheets:
+            inside = [i for i in order if first <= i < first + sheet["count"]]
+            if inside:
+                pictures = cut(getattr(self, sheet["slot"]), sheet, [i - first for i in inside])
+                images |= dict(zip(inside, pictures, strict=True))
+            first += sheet["count"]
+        return tiled([images[i] for i in order], columns=_IN_A_ROW, side=_STILL)
+
     def on_select(self, callback: Callable[[list[int]], object]) -> Callable[[], None]:
         """Call ``callback`` with the indices of the selected samples; returns a function that stops this."""
         return self._listen("selected", lambda new: callback(list(new)))
@@ -209,6 +231,15 @@ class SampleGrid(anywidget.AnyWidget):
     def on_activate(self, callback: Callable[[int], object]) -> Callable[[], None]:
         """Call ``callback`` with the index of a sample that was opened: double click, Enter, click in a strip."""
         return self._listen("activated", lambda new: callback(int(new["index"])) if new else None)
+
+    def _order(self) -> list[int]:
+        """Indices of the samples in sight, as the browser orders them: missing values come last."""
+        order = [i for i in self.only if i < self.count] if self.only is not None else list(range(self.count))
+        values = self.values.get(self.sort["by"]) if self.arrangement == "grid" else None
+        if values is not None:
+            sign = -1 if self.sort["descending"] else 1
+            return sorted(order, key=lambda i: (values[i] is None, sign * (values[i] or 0.0), i))
+        return order[::-1] if self.sort["descending"] and self.arrangement == "grid" else order
 
     def _listen(self, name: str, callback: Callable[[Any], object]) -> Callable[[], None]:
         def changed(change: Any) -> None:
