@@ -12,7 +12,17 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
-    from workbench import boundaries, embeddings, flip_points, inverse_sets, models, reports, subspaces, zoo
+    from workbench import (
+        boundaries,
+        embeddings,
+        flip_points,
+        inverse_sets,
+        models,
+        reports,
+        subspaces,
+        sweeps,
+        zoo,
+    )
     from workbench.models import Classifier, Generator, Neuron
     from workbench.results import load_result
     from workbench.zoo.loading import load
@@ -30,6 +40,7 @@ _MODULES = (
     "metrics",
     "results",
     "reports",
+    "sweeps",
     "progress",
 )
 _NAMES = {
@@ -54,6 +65,7 @@ __all__ = [
     "models",
     "reports",
     "subspaces",
+    "sweeps",
     "zoo",
 ]
 
