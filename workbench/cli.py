@@ -1,4 +1,4 @@
-"""The command line: open JupyterLab, list what ships, run a report, say what is missing."""
+"""The command line: open JupyterLab, list what ships, run a report or a sweep, say what is missing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -110,26 +111,12 @@ def report(
     ] = None,
 ) -> None:
     """Run a report; run it again to go on where it stopped or failed."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
     from workbench.reports import ReportError, find, run
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "about", Remaining(), "to go:")
-    section = TextColumn("{task.description}", markup=False)
-    quiet = not console.is_terminal
-    bar = Progress(*columns, section, console=console, disable=quiet, speed_estimate_period=86_400)
-    task = bar.add_task("", total=None)
     try:
         values = find(name).parse(_assignments(parameter or []))
-        with bar:
-            done = run(
-                name,
-                values,
-                out,
-                command=shlex.join(["workbench", *sys.argv[1:]]),
-                progress=lambda s: bar.update(task, completed=s.done, total=s.total, description=s.text),
-            )
+        with _bar() as told:
+            done = run(name, values, out, command=shlex.join(["workbench", *sys.argv[1:]]), progress=told)
     except ReportError as error:
         console.print(str(error), style="red", **_PLAIN)
         raise typer.Exit(2) from None
@@ -144,6 +131,76 @@ def report(
     if done.status == "partial":
         console.print("run it again to go on with the results that are there", **_PLAIN)
         raise typer.Exit(130)
+
+
+@app.command()
+def sweep(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A report of `workbench reports`, a path that ends in .ipynb, or flip_points.closest."
+        ),
+    ],
+    grid: Annotated[Path, typer.Option(help="YAML file: a value or a list of values for each parameter.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for all results.", show_default="sweep-NAME")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Workers on this machine.", show_default="one a GPU, else one a core")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Run on this Dask cluster, such as tcp://10.0.0.1:8786; trust it as yourself."),
+    ] = None,
+    retries: Annotated[
+        int | None, typer.Option(help="How often a run or shard that fails is tried again.", show_default="0, 2")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
+) -> None:
+    """Run a report with all combinations of a grid, or one method over a whole data set; run it again to go on."""
+    from workbench.models import ModelError
+    from workbench.reports import ReportError
+    from workbench.sweeps import SweepError
+    from workbench.sweeps.plan import plan
+
+    try:
+        planned = plan(name, grid)
+        console.print(planned.text, **_PLAIN)
+        if dry_run:
+            return
+        options = {"workers": workers, "scheduler": scheduler, **({} if retries is None else {"retries": retries})}
+        with _bar() as told:
+            done = planned.run(
+                out or Path(f"sweep-{Path(name).stem}"),
+                progress=told,
+                command=shlex.join(["workbench", *sys.argv[1:]]),
+                **options,
+            )
+    except (SweepError, ReportError, ModelError, FileNotFoundError, LookupError) as error:
+        console.print(str(error), style="red", **_PLAIN)
+        raise typer.Exit(2) from None
+    style = "green" if done.status == "finished" else "red"
+    console.print(f"{done.status} in {done.seconds:.0f} s; {done.folder / 'table.csv'}", style=style, **_PLAIN)
+    for part, why in done.errors.items():
+        console.print(f"{part}: {why}", style="red", **_PLAIN)
+    if done.status == "partial":
+        console.print("run it again to go on with what is stored", **_PLAIN)
+        raise typer.Exit(130)
+    if done.errors:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Any], None]]:
+    """A bar with an estimate, where there is a terminal; gives what is to be called at each step."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "about", Remaining(), "to go:")
+    text = TextColumn("{task.description}", markup=False)
+    quiet = not console.is_terminal
+    bar = Progress(*columns, text, console=console, disable=quiet, speed_estimate_period=86_400)
+    task = bar.add_task("", total=None)
+    with bar:
+        yield lambda s: bar.update(task, completed=s.done, total=s.total, description=s.text)
 
 
 @app.command()

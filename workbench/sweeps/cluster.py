@@ -56,9 +56,11 @@ def connected(*, workers: int | None, scheduler: str | None, tasks: int, retries
         "distributed.scheduler.allowed-failures": retries,
         # a worker that dies takes no task along but its own
         "distributed.scheduler.worker-saturation": 1.0,
+        "distributed.worker.profile.enabled": False,
         "distributed.admin.large-graph-warning-threshold": "1GB",
     }
     with dask.config.set(settings), _local_cluster(environments) as cluster, Client(cluster) as client:
+        client.wait_for_workers(len(environments))
         yield client
 
 
@@ -129,6 +131,7 @@ def _local_cluster(environments: Sequence[Mapping[str, str]]) -> Any:
         threads_per_worker=1,
         host="127.0.0.1",
         security=True,
+        preload=["workbench.sweeps.worker"],
         memory_limit=1 / len(environments),
         dashboard_address=None,
         scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,9 @@ from workbench.sweeps.tasks import carry_out
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Queries in a shard: whole batches of the solver on every device.
+SHARD = 1024
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def over(
     x: Any,
     out: str | Path,
     *,
-    shard: int = 1024,
+    shard: int = SHARD,
     seed: int = 0,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -105,8 +107,8 @@ def over(
     the data have changed, only their shards are computed again.
 
     With the default `shard` the merged result equals that of a single run on the same device bit by bit. Other
-    multiples of 128 do so on a CPU; any other number cuts the solver's batches elsewhere, which may change the last
-    digits and, where restarts are random, what they find.
+    multiples of 128 do so on a CPU; any other number cuts the solver's batches elsewhere, which may change the
+    last digits and, where restarts are random, what they find.
 
     In a script, call this below `if __name__ == "__main__":`, as the workers of a local cluster are new processes.
     A classifier of your own and the options travel between Dask's processes as pickles; whoever can reach a
@@ -139,13 +141,13 @@ def over(
     if shard < 1:
         raise SweepError(f"shard={shard}; expected 1 or more")
     model = _loaded(classifier) if isinstance(classifier, str) else classifier
-    _check_options(method, options)
+    shards.check_options(method, options)
     out = Path(out).resolve()
     asked: dict[str, Any] = {
         "method": method,
         "classifier": model.name,
         "fingerprint": model.fingerprint,
-        "options": shards._plain(options),
+        "options": shards.plain(options),
         "seed": seed,
         "shard": shard,
     }
@@ -216,14 +218,6 @@ def _loaded(name: str) -> Classifier:
     if not isinstance(model, Classifier):
         raise SweepError(f"{name!r} is a generator; expected a classifier of `workbench models`")
     return model
-
-
-def _check_options(method: str, options: Mapping[str, Any]) -> None:
-    known = list(inspect.signature(METHODS[method]).parameters)[2:]
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        others = ", ".join(name for name in known if name not in ("seed", "progress"))
-        raise SweepError(f"{method} has no option {unknown[0]!r}; it takes {others}")
 
 
 def _given(x: Any) -> str | Tensor:

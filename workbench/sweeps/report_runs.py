@@ -69,13 +69,13 @@ def reports(
     """Run a report with every combination of a grid, on a Dask cluster.
 
     Each run is a report of its own, with its notebook, page and record. Run the sweep again and those that have
-    finished stay as they are, while those that failed or were stopped go on with the results that they have. A grid
-    that has grown adds its runs to the same folder.
+    finished stay as they are, while those that failed or were stopped go on with the results that they have. A
+    grid that has grown adds its runs to the same folder.
 
     `table.csv` holds one row a run. Besides parameters, status, seconds and error it has what the report wrote at
-    the top of its folder of results: the numbers of a JSON object, those of a CSV table of one row, and of a longer
-    one how many rows it has and in how many of them a column of truth values is true (so `claims.holds` of
-    `claims.rows` claims hold).
+    the top of its folder of results: the numbers of a JSON object, those of a CSV table of one row, and of a
+    longer one how many rows it has and in how many of them a column of truth values is true (so `claims.holds`
+    of `claims.rows` claims hold).
 
     In a script, call this below `if __name__ == "__main__":`, as the workers of a local cluster are new processes.
 
@@ -89,8 +89,8 @@ def reports(
 
     Raises:
         ReportError: there is no such report.
-        SweepError: before anything runs, for an entry of the grid that does not fit the report, a folder that holds
-            something else, and a cluster that cannot be used.
+        SweepError: before anything runs, for an entry of the grid that does not fit the report, a folder that
+            holds something else, and a cluster that cannot be used.
     """
     from workbench.reports import find
 
@@ -98,7 +98,7 @@ def reports(
     asked = combinations(report, grid)
     varied = [p.name for p in report.parameters if len({json.dumps(point.get(p.name)) for point in asked}) > 1]
     out = Path(out).resolve()
-    points = {run_name(report, point, varied): report.values(point) for point in asked}
+    points = {run_name(out / "runs", report, point, varied): report.values(point) for point in asked}
     source = str(report.path) if Path(name).suffix == ".ipynb" else report.name
     record = {"report": report.name, "notebook": source}
     claim(out, record)
@@ -149,12 +149,14 @@ def reports(
     )
 
 
-def run_name(report: Report, point: Mapping[str, Any], varied: Sequence[str]) -> str:
-    """The folder of a run: the parameters that vary, and a hash of all of them."""
+def run_name(runs: Path, report: Report, point: Mapping[str, Any], varied: Sequence[str]) -> str:
+    """The folder of a run: the one that is there, else one named by what varies and a hash of all parameters."""
     told = ",".join(f"{name}={point[name]}" for name in varied if name in point) or report.name
     asked = json.dumps([report.name, report.values(point)], sort_keys=True)
+    digest = hashlib.sha256(asked.encode()).hexdigest()[:10]
+    known = next(runs.glob(f"*-{digest}"), None)
     readable = re.sub(r"[^A-Za-z0-9.,=+-]+", "_", told)[:_READABLE].strip("._")
-    return f"{readable}-{hashlib.sha256(asked.encode()).hexdigest()[:10]}"
+    return known.name if known else f"{readable}-{digest}"
 
 
 def run_one(task: tuple[str, Mapping[str, Any], str]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ METHODS: dict[str, Callable[..., Any]] = {
     "flip_points.closest_change": flip_points.closest_change,
     "flip_points.closest_meeting": flip_points.closest_meeting,
 }
+
+
+def check_options(method: str, options: Mapping[str, Any]) -> None:
+    """Make sure that a method has all of these options.
+
+    Raises:
+        SweepError: names one that it does not have, and those that it has.
+    """
+    known = [name for name in list(signature(METHODS[method]).parameters)[2:] if name not in ("seed", "progress")]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise SweepError(f"{method} has no option {unknown[0]!r}; it takes {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ class Question:
 
     def shard(self, first: int, last: int, rows: Tensor) -> Shard:
         """The shard of queries `first` to `last` - 1, which are `rows`."""
-        asked = [self.method, _plain(self.options), self.seed_of(first), self.fingerprint, str(rows.dtype)]
+        asked = [self.method, plain(self.options), self.seed_of(first), self.fingerprint, str(rows.dtype)]
         digest = hashlib.sha256(json.dumps([*asked, list(rows.shape)], sort_keys=True).encode())
         digest.update(rows.contiguous().numpy().tobytes())
         return Shard(first, last, digest.hexdigest())
@@ -165,14 +178,14 @@ def _at_home(model: Classifier) -> Classifier:
     return model if model.device == resolve_device() else model.to("auto")
 
 
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+def plain(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as JSON holds them; of tensors and arrays their SHA-256."""
     return {name: _plain_value(value) for name, value in sorted(options.items())}
 
 
 def _plain_value(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return _plain(value)
+        return plain(value)
     if isinstance(value, list | tuple):
         return [_plain_value(item) for item in value]
     if hasattr(value, "tolist"):
