@@ -106,7 +106,10 @@ def test_numbers_are_taken_from_objects_and_short_tables_only(tmp_path):
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "picture.png").write_bytes(b"")
-    assert numbers(tmp_path) == {"one.value": 1.5, "one.good": True, "many.rows": 3}
+    for folder in ("part", ".shelf"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "n.json").write_text('{"k": 7}')
+    assert numbers(tmp_path) == {"one.value": 1.5, "one.good": True, "many.rows": 3, "part/n.k": 7}
     assert numbers(tmp_path / "missing") == {}
 
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 
 def numbers(folder: Path) -> dict[str, Any]:
-    """What the JSON and CSV files in a folder say in single numbers, by `file.name`; lists are left out.
+    """What the JSON and CSV files in and below a folder say in single numbers, by `file.name`; hidden ones aside.
 
     Of a JSON object, its numbers and truth values; of a CSV table of one row, those of that row; of any other,
-    `rows` and for each column of truth values in how many rows it is true.
+    `rows` and for each column of truth values in how many rows it is true. Lists are left out.
     """
     found: dict[str, Any] = {}
-    for path in sorted(folder.glob("*")):
+    for path in _visible(folder):
         values = _of_json(path) if path.suffix == ".json" else _of_csv(path) if path.suffix == ".csv" else {}
-        found |= {f"{path.stem}.{name}": value for name, value in values.items()}
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        found |= {f"{stem}.{name}": value for name, value in values.items()}
     return found
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def _of_json(path: Path) -> dict[str, Any]:

@@ -72,10 +72,10 @@ def reports(
     finished stay as they are, while those that failed or were stopped go on with the results that they have. A
     grid that has grown adds its runs to the same folder.
 
-    `table.csv` holds one row a run. Besides parameters, status, seconds and error it has what the report wrote at
-    the top of its folder of results: the numbers of a JSON object, those of a CSV table of one row, and of a
-    longer one how many rows it has and in how many of them a column of truth values is true (so `claims.holds`
-    of `claims.rows` claims hold).
+    `table.csv` holds one row a run. Besides parameters, status, seconds and error it has what the report wrote
+    into its folder of results: the numbers of a JSON object, those of a CSV table of one row, and of a longer one
+    how many rows it has and in how many of them a column of truth values is true (so `claims.holds` of
+    `claims.rows` claims hold).
 
     In a script, call this below `if __name__ == "__main__":`, as the workers of a local cluster are new processes.
 
