@@ -48,7 +48,7 @@ def test_without_gpus_there_is_one_worker_a_core(monkeypatch):
 
 def test_a_local_cluster_is_for_this_machine_alone_and_gives_each_worker_its_gpu(gpus, tmp_path):
     environment = "CUDA_VISIBLE_DEVICES"
-    with cluster.connected(workers=2, scheduler=None, tasks=5, retries=2) as client:
+    with cluster.connected(workers=2, scheduler=None, tasks=5) as client:
         assert cluster.check(client, tmp_path) == 2
         assert sorted(client.run(os.getenv, environment).values()) == ["0", "1"]
         assert client.scheduler.address.startswith("tls://127.0.0.1:")
@@ -62,7 +62,7 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 1)
     with (
         pytest.raises(SweepError, match=r"no scheduler answers at tcp://127.0.0.1:9"),
-        cluster.connected(workers=None, scheduler="tcp://127.0.0.1:9", tasks=1, retries=0),
+        cluster.connected(workers=None, scheduler="tcp://127.0.0.1:9", tasks=1),
     ):
         pass
 
@@ -96,6 +96,6 @@ def test_a_scheduler_without_workers_is_told_how_to_start_some(monkeypatch):
         pytest.raises(
             SweepError, match=r"has no workers; start some: dask worker tcp://10.0.0.1:8786 --nthreads 1"
         ),
-        cluster.connected(workers=None, scheduler="tcp://10.0.0.1:8786", tasks=1, retries=0),
+        cluster.connected(workers=None, scheduler="tcp://10.0.0.1:8786", tasks=1),
     ):
         pass

@@ -38,18 +38,18 @@ if size == 3 and not (kept.parents[2] / "mended").exists():
 
 
 @pytest.fixture(scope="module")
-def sweeps(tmp_path_factory):
+def sweeps(tmp_path_factory, scheduler):
     """A sweep with a run that fails, then with that run mended and a grid that has grown."""
     folder = tmp_path_factory.mktemp("sweeps")
     notebook = notebooks.write(folder / "squares.ipynb", COUNTED)
     out, steps = folder / "out", []
-    first = wb.sweeps.reports(notebook, {"size": [2, 3], "scale": 2}, out, workers=2, progress=steps.append)
+    first = wb.sweeps.reports(
+        notebook, {"size": [2, 3], "scale": 2}, out, scheduler=scheduler, progress=steps.append
+    )
     record = json.loads((out / "sweep.json").read_text())
     (out / "mended").touch()
-    again = wb.sweeps.reports(notebook, {"size": [2, 3, 4], "scale": 2}, out, workers=1)
-    return SimpleNamespace(
-        out=out, first=first, again=again, record=record, steps=steps, path=notebook, grown=grown
-    )
+    again = wb.sweeps.reports(notebook, {"size": [2, 3, 4], "scale": 2}, out, scheduler=scheduler)
+    return SimpleNamespace(out=out, first=first, again=again, record=record, steps=steps, path=notebook)
 
 
 def test_a_run_that_fails_is_told_and_the_others_go_on(sweeps):
@@ -143,7 +143,7 @@ def test_a_dry_run_says_what_would_run(grid, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("flip-point", "", "did you mean 'flip-points'?; methods that can be swept are flip_points.closest"),
+        ("flip-point", "", "methods that can be swept are flip_points.closest, "),
         ("flip-points", "images: [1, many]", "images[1]: images is 'many'; expected int"),
         ("flip_points.closest", "classifier: mnist-cnn", "data is None in"),
         ("flip_points.closest", "{classifier: c, data: mnist/sample, shard: 0}", "shard is 0 in"),
@@ -159,7 +159,7 @@ def test_what_does_not_fit_ends_with_a_message(grid, tmp_path, name, text, told)
     assert not (tmp_path / "out").exists()
 
 
-def test_ctrl_c_leaves_what_is_stored_and_the_next_run_goes_on(grid, tmp_path):
+def test_ctrl_c_leaves_what_is_stored_and_the_next_run_goes_on(grid, tmp_path, scheduler):
     grid.write_text("classifier: mnist-erf-1\ndata: few.npy\nshard: 4\neffort: fast\n")
     np.save(tmp_path / "few.npy", mnist.sample().tensor()[:24].numpy())
     out, code = tmp_path / "out", "from workbench.cli import app; app(prog_name='workbench')"
@@ -185,6 +185,12 @@ def test_ctrl_c_leaves_what_is_stored_and_the_next_run_goes_on(grid, tmp_path):
     assert 1 <= stored < 6
     assert json.loads((out / "sweep.json").read_text())["status"] == "partial"
     again = wb.sweeps.over(
-        "flip_points.closest", "mnist-erf-1", tmp_path / "few.npy", out, shard=4, workers=1, effort="fast"
+        "flip_points.closest",
+        "mnist-erf-1",
+        tmp_path / "few.npy",
+        out,
+        shard=4,
+        scheduler=scheduler,
+        effort="fast",
     )
     assert (again.status, len(again.computed)) == ("finished", 6 - stored)

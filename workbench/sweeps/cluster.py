@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 #: Seconds to wait for a scheduler and for its first worker.
 PATIENCE = 30
+#: How many workers a task may lose before it is taken for what kills them.
+DEATHS = 3
 #: What has to be the same here and on each worker for the same numbers to come out.
 _COMPARED = ("python", "latent-workbench", "torch", "numpy")
 
 
 @contextmanager
-def connected(*, workers: int | None, scheduler: str | None, tasks: int, retries: int) -> Iterator[Client]:
+def connected(*, workers: int | None, scheduler: str | None, tasks: int) -> Iterator[Client]:
     """A client of the cluster that was asked for; a local one ends with it.
 
     A local cluster listens on 127.0.0.1 alone, speaks TLS with keys that were made for it (so that nobody else on
@@ -37,7 +39,6 @@ def connected(*, workers: int | None, scheduler: str | None, tasks: int, retries
         scheduler: address of a running one, such as tcp://10.0.0.1:8786. Whoever runs it runs code as its workers'
             user, and the other way round: it is to be trusted as much as one's own account.
         tasks: how many there will be.
-        retries: how often a task may lose its worker before it is given up; of a local cluster.
 
     Raises:
         SweepError: no such scheduler, no workers, both options, or more workers than GPUs.
@@ -53,7 +54,7 @@ def connected(*, workers: int | None, scheduler: str | None, tasks: int, retries
         return
     environments = list(islice(local_workers(workers), max(tasks, 1)))
     settings = {
-        "distributed.scheduler.allowed-failures": retries,
+        "distributed.scheduler.allowed-failures": DEATHS,
         # a worker that dies takes no task along but its own
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.worker.profile.enabled": False,
