@@ -174,9 +174,7 @@ def over(
     write(out, record, status="running")
     clock, outcome, there = time.perf_counter(), None, 0
     if missing:
-        with cluster.connected(
-            workers=workers, scheduler=scheduler, tasks=len(missing), retries=retries
-        ) as client:
+        with cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing)) as client:
             there = cluster.check(client, out)
             sent = classifier if isinstance(classifier, str) else _on_cpu(classifier)
             outcome = carry_out(

@@ -112,9 +112,7 @@ def reports(
     write(out, record, status="running", runs=list(points))
     clock, outcome, there = time.perf_counter(), None, 0
     if missing:
-        with cluster.connected(
-            workers=workers, scheduler=scheduler, tasks=len(missing), retries=retries
-        ) as client:
+        with cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing)) as client:
             there = cluster.check(client, out)
             outcome = carry_out(
                 client,
