@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,35 +81,38 @@ def sweep(classifier: wb.Classifier, x: torch.Tensor, client: Client) -> dict[st
         }
 
 
-def scaling(classifier: wb.Classifier, images: int, rounds: int) -> dict[str, Any]:
-    """One worker beside two, in turn."""
+def scaling(classifier: wb.Classifier, images: int, rounds: int) -> Iterator[dict[str, Any]]:
+    """One worker beside two, in turn; what is known after each round."""
     x = mnist.load("train").tensor()[:images]
     runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     with started(1) as one, started(2) as two, Client(one) as first, Client(two) as second:
         overhead = task_overhead(second, 1000)
-        for client in (first, second):  # imports, and the network's way to the workers' memory
+        print(overhead, flush=True)
+        for client in (first, second):  # imports, and the classifier's way to the workers
             sweep(classifier, x[: 2 * SHARD], client)
         load = [os.getloadavg()[0]]
-        for _ in range(rounds):
+        for done in range(1, rounds + 1):
             for workers, client in ((1, first), (2, second)):
                 runs[workers].append(sweep(classifier, x, client))
                 load.append(os.getloadavg()[0])
                 print(workers, runs[workers][-1], "load", load[-1], flush=True)
-    ratios = [a["seconds"] / b["seconds"] for a, b in zip(runs[1], runs[2], strict=True)]
-    work = [sum(run["seconds of the workers' processes"] for run in runs[k]) / (rounds * images) for k in (1, 2)]
-    return {
-        "network": classifier.name,
-        "effort": "fast",
-        "images": images,
-        "images a shard": SHARD,
-        "cores": os.cpu_count(),
-        "load of the machine (all its processes)": [round(value, 1) for value in load],
-        "rounds": {f"workers: {k}": rows for k, rows in runs.items()},
-        "times as fast with two workers, each round": ratios,
-        "times as fast with two workers, median": statistics.median(ratios),
-        "milliseconds of the workers' processes an image, one worker and two": [1000 * value for value in work],
-        "a task without work": overhead,
-    }
+            ratios = [a["seconds"] / b["seconds"] for a, b in zip(runs[1], runs[2], strict=True)]
+            work = {k: sum(run["seconds of the workers' processes"] for run in runs[k]) for k in runs}
+            yield {
+                "network": classifier.name,
+                "effort": "fast",
+                "images": images,
+                "images a shard": SHARD,
+                "cores": os.cpu_count(),
+                "load of the machine (all its processes)": [round(value, 1) for value in load],
+                "rounds": {f"workers: {k}": rows for k, rows in runs.items()},
+                "times as fast with two workers, each round": ratios,
+                "times as fast with two workers, median": statistics.median(ratios),
+                "milliseconds of the workers' processes an image": {
+                    f"workers: {k}": 1000 * seconds / (done * images) for k, seconds in work.items()
+                },
+                "a task without work": overhead,
+            }
 
 
 def whole(classifier: wb.Classifier, count: int, folder: Path) -> dict[str, Any]:
@@ -146,8 +150,10 @@ def main() -> None:
     torch.set_num_threads(1)
     classifier = network("relu-network")
     command = " ".join(["python -m benchmarks.sweep_scaling", *sys.argv[1:]])
-    findings: dict[str, Any] = {"seed": 0, "scaling": scaling(classifier, options.images, options.rounds)}
-    write("sweep-scaling", command, findings)
+    findings: dict[str, Any] = {"seed": 0}
+    for found in scaling(classifier, options.images, options.rounds):
+        findings["scaling"] = found
+        write("sweep-scaling", command, findings)
     if options.whole is not None:
         findings["a data set"] = whole(classifier, options.count, options.whole)
         write("sweep-scaling", command, findings)
