@@ -2,8 +2,8 @@
 
 `python -m benchmarks.sweep_scaling` writes `benchmarks/results/sweep-scaling.json`. The clusters are started
 before the clock; each round runs on one worker, then on two, so that both meet the same machine, whose load is
-recorded. `--whole FOLDER` sweeps the first `--count` images of MNIST's training set on two workers, too, and goes
-on from what is in the folder.
+recorded; `--rounds 0` measures only what a task costs. `--whole FOLDER` sweeps the first `--count` of MNIST's
+training images on two workers, too, and goes on from what is in the folder.
 """
 
 from __future__ import annotations
@@ -45,16 +45,14 @@ def nothing(argument: int) -> None:
     """A task without work."""
 
 
-def task_overhead(client: Client, tasks: int) -> dict[str, Any]:
+def task_overhead(tasks: int) -> dict[str, Any]:
     """What a task takes of this process, in which the scheduler and the client are."""
-    carry_out(client, nothing, {f"warm-{i}": i for i in range(50)}, retries=0, progress=None)
-    began, clock = time.process_time(), time.perf_counter()
-    carry_out(client, nothing, {f"nothing-{i}": i for i in range(tasks)}, retries=0, progress=None)
-    return {
-        "tasks": tasks,
-        "milliseconds of scheduler and client a task": 1000 * (time.process_time() - began) / tasks,
-        "milliseconds of the clock a task": 1000 * (time.perf_counter() - clock) / tasks,
-    }
+    with started(2) as cluster, Client(cluster) as client:
+        carry_out(client, nothing, {f"warm-{i}": i for i in range(50)}, retries=0, progress=None)
+        began = time.process_time()
+        carry_out(client, nothing, {f"nothing-{i}": i for i in range(tasks)}, retries=0, progress=None)
+        took = time.process_time() - began
+    return {"tasks": tasks, "milliseconds of the scheduler's and client's process a task": 1000 * took / tasks}
 
 
 def sweep(classifier: wb.Classifier, x: torch.Tensor, client: Client) -> dict[str, float]:
@@ -86,8 +84,6 @@ def scaling(classifier: wb.Classifier, images: int, rounds: int) -> Iterator[dic
     x = mnist.load("train").tensor()[:images]
     runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     with started(1) as one, started(2) as two, Client(one) as first, Client(two) as second:
-        overhead = task_overhead(second, 1000)
-        print(overhead, flush=True)
         for client in (first, second):  # imports, and the classifier's way to the workers
             sweep(classifier, x[: 2 * SHARD], client)
         load = [os.getloadavg()[0]]
@@ -111,7 +107,6 @@ def scaling(classifier: wb.Classifier, images: int, rounds: int) -> Iterator[dic
                 "milliseconds of the workers' processes an image": {
                     f"workers: {k}": 1000 * seconds / (done * images) for k, seconds in work.items()
                 },
-                "a task without work": overhead,
             }
 
 
@@ -148,9 +143,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60_000)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    classifier = network("relu-network")
     command = " ".join(["python -m benchmarks.sweep_scaling", *sys.argv[1:]])
-    findings: dict[str, Any] = {"seed": 0}
+    findings: dict[str, Any] = {"seed": 0, "a task without work": task_overhead(1000)}
+    write("sweep-scaling", command, findings)
+    if not options.rounds and options.whole is None:
+        return
+    classifier = network("relu-network")
     for found in scaling(classifier, options.images, options.rounds):
         findings["scaling"] = found
         write("sweep-scaling", command, findings)
