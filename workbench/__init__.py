@@ -12,7 +12,17 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
-    from workbench import boundaries, embeddings, flip_points, inverse_sets, models, reports, subspaces, zoo
+    from workbench import (
+        boundaries,
+        embeddings,
+        flip_points,
+        inverse_sets,
+        models,
+        reports,
+        subspaces,
+        sweeps,
+        zoo,
+    )
     from workbench.models import Classifier, Generator, Neuron
     from workbench.results import load_result
     from workbench.sessions import Session
@@ -32,6 +42,7 @@ _MODULES = (
     "results",
     "reports",
     "sessions",
+    "sweeps",
     "progress",
 )
 _NAMES = {
@@ -58,6 +69,7 @@ __all__ = [
     "models",
     "reports",
     "subspaces",
+    "sweeps",
     "zoo",
 ]
 

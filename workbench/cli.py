@@ -1,4 +1,4 @@
-"""The command line: open JupyterLab, list what ships, run a report, say what is missing."""
+"""The command line: open JupyterLab, list what ships, run a report or a sweep, say what is missing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -139,6 +140,61 @@ def report(
 
 
 @app.command()
+def sweep(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A report of `workbench reports`, a path that ends in .ipynb, or flip_points.closest."
+        ),
+    ],
+    grid: Annotated[Path, typer.Option(help="YAML file: a value or a list of values for each parameter.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for all results.", show_default="sweep-NAME")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Workers on this machine.", show_default="one a GPU, else one a core")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Run on this Dask cluster, such as tcp://10.0.0.1:8786; trust it as yourself."),
+    ] = None,
+    retries: Annotated[
+        int | None, typer.Option(help="How often a run or shard that fails is tried again.", show_default="0, 2")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
+) -> None:
+    """Run a report with all combinations of a grid, or one method over a whole data set; run it again to go on."""
+    from workbench.models import ModelError
+    from workbench.reports import ReportError
+    from workbench.sweeps import SweepError
+    from workbench.sweeps.plan import plan
+
+    try:
+        planned = plan(name, grid)
+        console.print(planned.text, **_PLAIN)
+        if dry_run:
+            return
+        options = {"workers": workers, "scheduler": scheduler, **({} if retries is None else {"retries": retries})}
+        with _progress("") as told:
+            done = planned.run(
+                out or Path(f"sweep-{Path(name).stem}"),
+                progress=told,
+                command=shlex.join(["workbench", *sys.argv[1:]]),
+                **options,
+            )
+    except (SweepError, ReportError, ModelError, FileNotFoundError, LookupError) as error:
+        console.print(str(error), style="red", **_PLAIN)
+        raise typer.Exit(2) from None
+    style = "green" if done.status == "finished" else "red"
+    console.print(f"{done.status} in {done.seconds:.0f} s; {done.folder / 'table.csv'}", style=style, **_PLAIN)
+    for part, why in done.errors.items():
+        console.print(f"{part}: {why}", style="red", **_PLAIN)
+    if done.status == "partial":
+        console.print("run it again to go on with what is stored", **_PLAIN)
+        raise typer.Exit(130)
+    if done.errors:
+        raise typer.Exit(1)
+
+
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="What `workbench report … --out` wrote.")],
     out: Annotated[Path | None, typer.Option(help="Keep the second run in this folder.")] = None,
@@ -172,21 +228,25 @@ def verify(
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Step], None]]:
-    """Shows how far a report is: its cells, what the running one tells, and an estimate of the rest."""
+def _progress(unit: str = "cell ") -> Iterator[Callable[[Step], None]]:
+    """Shows how far a report or sweep is: its cells, what the running one tells, and an estimate of the rest."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
     told = TextColumn("{task.description}", markup=False, table_column=Column(overflow="ellipsis", no_wrap=True))
+    began = time.monotonic()
     with Progress(*columns, told, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=1.0)
-        yield lambda step: bar.update(task, completed=step.share, description=_line(step))
+        yield lambda step: bar.update(task, completed=step.share, description=_line(step, unit, began))
 
 
-def _line(step: Step) -> str:
-    """A report's step in words: the time that is left, the cell, and what it does."""
-    left = "" if step.left is None else f"about {timedelta(seconds=round(step.left))} to go · "
-    told = [f"cell {min(step.done + 1, step.total or 0)} of {step.total}: {step.text}"]
+def _line(step: Step, unit: str, began: float) -> str:
+    """A step in words: the time that is left, the cell or part, and what it does."""
+    remaining = step.left
+    if remaining is None and step.share:
+        remaining = (time.monotonic() - began) * (1 / step.share - 1)
+    left = "" if remaining is None else f"about {timedelta(seconds=round(remaining))} to go · "
+    told = [f"{unit}{min(step.done + bool(unit), step.total or 0)} of {step.total}: {step.text}"]
     inner = step.within
     while inner is not None:
         of = "" if inner.total is None else f" {inner.done}/{inner.total}"

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
@@ -121,6 +121,20 @@ class Provenance:
             passes=dict(passes or {}),
             seconds=0.0 if started is None else time.perf_counter() - started,
             partial=partial,
+        )
+
+    @classmethod
+    def together(cls, parts: Sequence[Provenance], *, call: str, seed: int) -> Provenance:
+        """Of a result that was computed in parts, by one network: passes and seconds of all of them."""
+        kinds = {kind for part in parts for kind in part.passes}
+        return replace(
+            parts[0],
+            call=call,
+            seed=seed,
+            passes={kind: sum(part.passes.get(kind, 0) for part in parts) for kind in sorted(kinds)},
+            seconds=sum(part.seconds for part in parts),
+            partial=any(part.partial for part in parts),
+            made=max(part.made for part in parts),
         )
 
 

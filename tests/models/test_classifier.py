@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -89,3 +91,16 @@ def test_scores_and_layers_come_from_one_differentiable_pass(C: wb.Classifier) -
     assert torch.equal(scores, C(x)) and torch.equal(layers[name], C.read(x, [name])[name])
     (gradient,) = torch.autograd.grad(scores.sum() + layers[name].sum(), x)
     assert float(gradient.abs().max()) > 0
+
+
+def test_a_classifier_can_be_sent_to_another_process_with_its_layers():
+    classifier = wb.load("mnist-cnn", device="cpu")
+    x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    sent = pickle.loads(pickle.dumps(classifier))
+    assert torch.equal(sent.scores(x), classifier.scores(x))
+    layer = classifier.layers.names[2]
+    assert torch.equal(sent.until(layer)(x), classifier.until(layer)(x))
+    assert sent.fingerprint == classifier.fingerprint
+    assert sent.to("cpu") is sent
+    with pytest.raises(ModelError, match="is no device"):
+        sent.to("nowhere")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from workbench.flip_points.batched import Constraints, Rows
 from workbench.numerics.cones import angle_to_cone
-from workbench.results import Result
+from workbench.results import Provenance, Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +31,11 @@ REASONS = (
     "not attempted: stopped before its turn",
 )
 CONVERGED, CORNER, MISSING, SKIPPED = range(len(REASONS))
+
+_PER_ROW = (
+    *("query", "labels", "targets", "points", "distances"),
+    *("gap", "violation", "outside", "angle", "status", "lower"),
+)
 
 
 @dataclass(frozen=True)
@@ -164,8 +171,23 @@ class FlipPoints(Result):
 
     def __getitem__(self, rows: Tensor) -> FlipPoints:
         """Some of the rows: indices or a mask."""
-        per_row = ("query", "labels", "targets", "points", "distances", "gap", "violation", "outside", "angle")
-        return replace(self, **{name: getattr(self, name)[rows] for name in (*per_row, "status", "lower")})
+        return replace(self, **{name: getattr(self, name)[rows] for name in _PER_ROW})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[FlipPoints], *, call: str, seed: int) -> FlipPoints:
+        """The results of one question to one classifier about consecutive queries, as one.
+
+        Args:
+            parts: one or more, in the order of their queries.
+            call, seed: what asks for all of them at once.
+        """
+        starts = [0, *accumulate(len(part.inputs) for part in parts)]
+        shifted = [part.query + start for part, start in zip(parts, starts, strict=False)]
+        columns: dict[str, Any] = {
+            name: torch.cat([getattr(part, name) for part in parts]) for name in ("inputs", *_PER_ROW)
+        }
+        provenance = Provenance.together([part.provenance for part in parts], call=call, seed=seed)
+        return replace(parts[0], **{**columns, "query": torch.cat(shifted)}, provenance=provenance)
 
     def frame(self) -> pd.DataFrame:
         """One row a pair: classes by name, distance, its lower bound, the proof, and what is to be said of it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from workbench.models import checks
+from workbench.models.devices import resolve_device
 from workbench.models.errors import ModelError
 from workbench.models.layers import Layer
 from workbench.models.model import Model, OutputChoice
@@ -86,6 +87,16 @@ class Classifier(Model):
     def probabilities(self, x: Any) -> Float[Tensor, "batch classes"]:
         """Softmax of the scores."""
         return self.scores(x).softmax(1)
+
+    def to(self, device: str | torch.device) -> Self:
+        """This classifier itself, moved to another device, as `torch.nn.Module.to` does.
+
+        Raises:
+            ModelError: the device is unknown, or not on this machine.
+        """
+        self.device = resolve_device(device)
+        self.module.to(self.device)
+        return self
 
     def on(self, generator: Generator) -> LatentClassifier:
         """This classifier as a function of a generator's latents.

@@ -95,7 +95,8 @@ class _Composed(nn.Module):
     def __init__(self, classifier: Classifier, generator: Generator) -> None:
         super().__init__()
         self.generator, self.classifier = generator.module, classifier.module
-        self._bound = generator.bound
+        self._bound: Tensor | None
+        self.register_buffer("_bound", generator.bound, persistent=False)
         self._picture, self._score = generator.output_choice, classifier.output_choice
         self._fit = pictures_for(classifier, generator)
 

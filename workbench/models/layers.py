@@ -128,46 +128,48 @@ class LayerAccess:
         self._local = threading.local()
         for name, submodule in module.named_modules():
             if name:
-                submodule.register_forward_pre_hook(self._before(name))
-                submodule.register_forward_hook(self._after(name))
+                submodule.register_forward_pre_hook(_Before(self, name))
+                submodule.register_forward_hook(_After(self, name))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"module": self.module}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.module, self._local = state["module"], threading.local()
 
     def _tape(self) -> _Tape | None:
         return getattr(self._local, "tape", None)
 
-    def _before(self, name: str) -> Any:
-        def hook(_module: nn.Module, args: tuple[Any, ...]) -> None:
-            tape = self._tape()
-            if tape is None:
-                return
-            if tape.stop_before is not None and tape.stop_before == _called(name, tape.counts.get(name, 0) + 1):
-                tape.recorded[tape.stop_before] = args[0]
-                raise _Stop
-            if tape.trace:
-                tensors = tuple(_identity(a) for a in args if isinstance(a, Tensor))
-                tape.stack.append((name, tensors))
+    def before(self, name: str, args: tuple[Any, ...]) -> None:
+        """What the hook before a layer does."""
+        tape = self._tape()
+        if tape is None:
+            return
+        if tape.stop_before is not None and tape.stop_before == _called(name, tape.counts.get(name, 0) + 1):
+            tape.recorded[tape.stop_before] = args[0]
+            raise _Stop
+        if tape.trace:
+            tensors = tuple(_identity(a) for a in args if isinstance(a, Tensor))
+            tape.stack.append((name, tensors))
 
-        return hook
-
-    def _after(self, name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-            tape = self._tape()
-            if tape is None:
-                return None
-            count = tape.counts[name] = tape.counts.get(name, 0) + 1
-            called = _called(name, count)
-            if tape.trace:
-                self._note(tape, called, module, args, output)
-            replaced = None
-            if called in tape.replace:
-                replaced = output = tape.replace[called]
-            if called in tape.record:
-                # a later in-place operation of the user's forward must not reach what was read
-                tape.recorded[called] = output.clone() if called != tape.stop else output
-            if called == tape.stop:
-                raise _Stop
-            return replaced
-
-        return hook
+    def after(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        """What the hook behind a layer does; the output that takes its place, or None."""
+        tape = self._tape()
+        if tape is None:
+            return None
+        count = tape.counts[name] = tape.counts.get(name, 0) + 1
+        called = _called(name, count)
+        if tape.trace:
+            self._note(tape, called, module, args, output)
+        replaced = None
+        if called in tape.replace:
+            replaced = output = tape.replace[called]
+        if called in tape.record:
+            # a later in-place operation of the user's forward must not reach what was read
+            tape.recorded[called] = output.clone() if called != tape.stop else output
+        if called == tape.stop:
+            raise _Stop
+        return replaced
 
     def _note(self, tape: _Tape, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         _, inputs = tape.stack.pop()
@@ -219,6 +221,27 @@ class LayerAccess:
             return None
         finally:
             self._local.tape = outer
+
+
+@dataclass(frozen=True, eq=False)
+class _Hook:
+    """A hook of one layer: unlike a function within a function, it can be sent to another process."""
+
+    access: LayerAccess
+    name: str
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Hook:
+        return self
+
+
+class _Before(_Hook):
+    def __call__(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
+        self.access.before(self.name, args)
+
+
+class _After(_Hook):
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        return self.access.after(self.name, module, args, output)
 
 
 def _feeds(calls: list[_Call]) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,9 @@
+"""What can be wrong with a sweep."""
+
+
+class SweepError(ValueError):
+    """A grid, a folder or a cluster that cannot be used; says what would do."""
+
+
+class SweepWarning(UserWarning):
+    """Something about a sweep that may change its numbers."""
