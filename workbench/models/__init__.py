@@ -3,6 +3,7 @@
 from workbench.models.activations import Erf
 from workbench.models.biggan import BigGAN
 from workbench.models.biggan_deep import BigGANDeep
+from workbench.models.called import Called
 from workbench.models.checkpoints import load_state_dict, load_weights
 from workbench.models.classifier import Classifier
 from workbench.models.devices import Batches, available_devices, resolve_device
@@ -19,6 +20,7 @@ __all__ = [
     "Batches",
     "BigGAN",
     "BigGANDeep",
+    "Called",
     "CheckpointError",
     "Classifier",
     "Empirical",

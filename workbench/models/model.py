@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.models.called import Called
 from workbench.models.checks import check_finite_output, check_weights
 from workbench.models.devices import Batches, batch_size_for, resolve_device
 from workbench.models.errors import LayerError, ModelError
@@ -21,11 +22,13 @@ OutputChoice = int | str | Callable[[Any], Tensor] | None
 
 
 def frozen_copy(module: nn.Module, device: torch.device) -> nn.Module:
-    """A copy of `module` in eval mode, without gradients, with no in-place activations.
+    """A copy of `module` in eval mode, without gradients, with no in-place activations, and not compiled.
 
     The weights share the memory of the original where the device is the same; the structure, the
-    mode and the buffers are the copy's own, so that the user's module is never changed.
+    mode and the buffers are the copy's own, so that the user's module is never changed. What
+    `torch.compile` made is left out: layers are read, replaced and stopped at one by one.
     """
+    module = _uncompiled(module)
     memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in module.parameters()}
     for submodule in module.modules():  # weight_norm keeps a computed weight, which deepcopy refuses
         for value in vars(submodule).values():
@@ -38,10 +41,18 @@ def frozen_copy(module: nn.Module, device: torch.device) -> nn.Module:
             f"{type(module).__name__} could not be copied ({type(error).__name__}: {error}); the workbench "
             "works on a copy so that yours is never changed. Make the module work with copy.deepcopy"
         ) from error
-    for submodule in copied.modules():
+    for submodule in list(copied.modules()):
+        for name, child in submodule.named_children():
+            if _uncompiled(child) is not child:
+                setattr(submodule, name, _uncompiled(child))
         if getattr(submodule, "inplace", None) is True:
             submodule.inplace = False  # type: ignore[assignment] # it would overwrite the pre-activation
     return copied.eval().requires_grad_(False).to(device)
+
+
+def _uncompiled(module: nn.Module) -> nn.Module:
+    """What `torch.compile` was given, where `module` is what it made."""
+    return getattr(module, "_orig_mod", module)
 
 
 class Model:
@@ -67,7 +78,7 @@ class Model:
         self.device = resolve_device(device)
         self.module = frozen_copy(module, self.device)
         check_weights(self.module)
-        self.name = name or type(module).__name__
+        self.name = name or _class_name(self.module)
         floating = (p.dtype for p in self.module.parameters() if p.is_floating_point())
         self.dtype = next(floating, torch.get_default_dtype())
         self.output_choice = output
@@ -87,7 +98,7 @@ class Model:
             shapes = " and ".join(str(tuple(i.shape)) for i in inputs)
             raise ModelError(
                 f"{self.name} failed on an input of shape {shapes}: {type(error).__name__}: {error}. "
-                "Check the declared input shape against the network's first layer"
+                f"{_advice(error)}"
             ) from error
         output = self._choose(raw)
         batch = len(inputs[0])
@@ -97,6 +108,7 @@ class Model:
                 "the first dimension must be the batch"
             )
         check_finite_output(output, order)
+        self._check_repeatable(output, *inputs)
         layers = [
             Layer(name, kind, tuple(value.shape[1:]), feeds.get(name, ()))
             for name, kind, value in order
@@ -109,6 +121,17 @@ class Model:
         stored = sum(v.numel() * v.element_size() for _, _, v in order if isinstance(v, Tensor)) // batch
         self.batches = Batches(self._wanted_batch_size or batch_size_for(stored, self.device))
         return output
+
+    def _check_repeatable(self, output: Tensor, *inputs: Tensor) -> None:
+        """Raise ModelError where a second pass gives something else than `output`."""
+        with torch.no_grad():
+            again = self._forward(*inputs)
+        apart = float((again - output).abs().max()) if output.numel() else 0.0
+        if not apart <= 0.01 * float(output.abs().max()):
+            raise ModelError(
+                f"{self.name} gives another output for the same input each time, up to {apart:.3g} apart, although it "
+                "is in eval mode: it draws noise in its forward. Fix that noise, or switch it off"
+            )
 
     def _chain_holds(self, x: Tensor) -> bool:
         """Whether the second half of the chain needs nothing but its input, not even stored attributes."""
@@ -133,7 +156,7 @@ class Model:
 
     def changeable(self, dtype: torch.dtype) -> tuple[nn.Module, Callable[..., Tensor]]:
         """A copy of the network whose parts may be replaced, and the function that runs it as it then is."""
-        module = copy.deepcopy(self.module).to(dtype)
+        module = copy.deepcopy(self.module).to(dtype).eval()  # torch.fx's modules are copied in training mode
         return module, lambda *inputs: self._choose(module(*inputs))
 
     def _resolve_layer(self, layer: str | int | Layer) -> Layer:
@@ -223,6 +246,10 @@ class Model:
         return sum(p.numel() for p in self.module.parameters())
 
 
+def _class_name(module: nn.Module) -> str:
+    return type(module.network if isinstance(module, Called) else module).__name__
+
+
 def choose(raw: Any, choice: OutputChoice, *, name: str) -> Tensor:
     """The tensor that `choice` picks out of what a network returned.
 
@@ -244,6 +271,17 @@ def choose(raw: Any, choice: OutputChoice, *, name: str) -> Tensor:
             "output='key' or output=function"
         )
     return raw
+
+
+def _advice(error: Exception) -> str:
+    """What to do about a network that failed on its first input."""
+    text = str(error)
+    if "indices" in text and "Long" in text:
+        return (
+            "It takes whole numbers, such as words', where the workbench gives real ones and moves them little by "
+            "little; give it their embeddings, as in Called(network, lambda net, x: net(inputs_embeds=x).logits)"
+        )
+    return "Check the declared input shape against the network's first layer"
 
 
 def _describe(value: Any) -> str:
