@@ -35,8 +35,8 @@ def boundaries(model: Model) -> None:
     """A supporting set in a middle layer, and a small tree in its region."""
     model = _fixed(model)
     z = model.latents(1, seed=1)[0] if isinstance(model, wb.Generator) else _middle(model)[0]
-    layers = sign_layers(model)
-    kept = wb.boundaries.supporting_set(model, z, layers[len(layers) // 2], most_steps=5, masks=2)
+    layers = sign_layers(model) or [0]
+    kept = wb.boundaries.supporting_set(model, z, layers[len(layers) // 2], most_steps=5, masks=2, sparsity=0.1)
     tree = wb.boundaries.explore(model, z, kept, samples=3, tries=20)
     finite(kept.theta, kept.output, kept.masked, kept.losses, tree.points)
     assert kept.kept.any() and math.isfinite(kept.error)

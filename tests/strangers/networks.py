@@ -1,7 +1,7 @@
 """Networks that nobody here wrote, with random weights, and the few lines that adapt each to the workbench.
 
-A stranger is two functions: `build` makes the network as its package does, `adapt` hands it to the workbench. What a
-user has to write is `adapt`, whose lines the test counts.
+A stranger is two functions: `build` makes the network as its package does, `adapt` hands it to the workbench.
+What a user has to write is `adapt`, whose lines the test counts.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class Stranger:
 STRANGERS: list[Stranger] = []
 
 
-def stranger(name: str, source: str, build: Callable[[], nn.Module], *, nightly: bool = False) -> Callable[..., Any]:
+def stranger(
+    name: str, source: str, build: Callable[[], nn.Module], *, nightly: bool = False
+) -> Callable[..., Any]:
     """Register the function below as the adapter of a network."""
 
     def register(adapt: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -68,29 +70,46 @@ def stranger(name: str, source: str, build: Callable[[], nn.Module], *, nightly:
 
 
 def torchvision(name: str, **options: Any) -> Callable[[], nn.Module]:
-    """A network of torchvision's registry without weights."""
+    """A network of torchvision's registry without weights, for 3 classes."""
 
     def build() -> nn.Module:
         from torchvision.models import get_model
 
-        return get_model(name, weights=None, **options)
+        return _normed(get_model(name, weights=None, num_classes=3, **options))
 
     return build
 
 
 def timm(name: str, **options: Any) -> Callable[[], nn.Module]:
-    """A network of timm's registry without weights."""
+    """A network of timm's registry without weights, for 3 classes."""
 
     def build() -> nn.Module:
-        return pytest.importorskip("timm").create_model(name, pretrained=False, **options)
+        return _normed(pytest.importorskip("timm").create_model(name, pretrained=False, num_classes=3, **options))
 
     return build
+
+
+def _normed(network: nn.Module) -> nn.Module:
+    """Batch norms as a first batch leaves them: with those they are made with, little comes through a deep "
+    "network."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.momentum = 1.0
+    if norms:
+        with torch.no_grad():
+            network.train()(torch.rand(8, 3, 32, 32))
+    return network
 
 
 # -- classifiers ---------------------------------------------------------------------------------------
 
 
-@stranger("ResNet-18", "torchvision.models.resnet18", torchvision("resnet18", num_classes=10))
+@stranger("ShuffleNet", "torchvision.models.shufflenet_v2_x0_5", torchvision("shufflenet_v2_x0_5"))
+def shufflenet(network):
+    return wb.Classifier(network, input_shape=(3, 32, 32))
+
+
+@stranger("ResNet-18", "torchvision.models.resnet18", torchvision("resnet18"), nightly=True)
 def resnet(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
@@ -99,7 +118,7 @@ def _vision_transformer() -> nn.Module:
     from torchvision.models import VisionTransformer
 
     network = VisionTransformer(
-        image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=10
+        image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=3
     )
     return _with_random_head(network, network.heads)
 
@@ -110,10 +129,15 @@ def vision_transformer(network):
 
 
 def _segmentation() -> nn.Module:
-    return torchvision("lraspp_mobilenet_v3_large", weights_backbone=None, num_classes=5)()
+    return torchvision("lraspp_mobilenet_v3_large", weights_backbone=None)()
 
 
-@stranger("LR-ASPP segmentation", "torchvision.models.segmentation.lraspp_mobilenet_v3_large", _segmentation)
+@stranger(
+    "LR-ASPP segmentation",
+    "torchvision.models.segmentation.lraspp_mobilenet_v3_large",
+    _segmentation,
+    nightly=True,
+)
 def segmentation(network):
     return wb.Classifier(network, (3, 32, 32), output=lambda seen: seen["out"].mean((2, 3)))
 
@@ -121,12 +145,12 @@ def segmentation(network):
 def _several_outputs() -> nn.Module:
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    nodes = {"layer1": "early", "layer3": "late", "fc": "scores"}
-    return create_feature_extractor(torchvision("resnet18", num_classes=10)(), nodes)
+    nodes = {"conv1": "early", "stage3": "late", "fc": "scores"}
+    return create_feature_extractor(torchvision("shufflenet_v2_x0_5")(), nodes)
 
 
 @stranger(
-    "ResNet-18 with several outputs",
+    "ShuffleNet with several outputs",
     "torchvision.models.feature_extraction.create_feature_extractor",
     _several_outputs,
 )
@@ -134,29 +158,31 @@ def several_outputs(network):
     return wb.Classifier(network, input_shape=(3, 32, 32), output="scores")
 
 
-@stranger("DenseNet-121", "torchvision.models.densenet121", torchvision("densenet121", num_classes=10), nightly=True)
+@stranger("DenseNet-121", "torchvision.models.densenet121", torchvision("densenet121"), nightly=True)
 def densenet(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
 
-@stranger("Swin transformer", "torchvision.models.swin_t", torchvision("swin_t", num_classes=10), nightly=True)
+@stranger("Swin transformer", "torchvision.models.swin_t", torchvision("swin_t"), nightly=True)
 def swin(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
 
 @stranger(
-    "ResNet-18 in half precision", "torchvision.models.resnet18.half", lambda: torchvision("resnet18", num_classes=3)().half()
+    "ShuffleNet in half precision",
+    "torchvision.models.shufflenet_v2_x0_5",
+    lambda: torchvision("shufflenet_v2_x0_5")().half(),
 )
 def half_precision(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
 
-@stranger("small EfficientNet", "timm.models.efficientnet.test_efficientnet", timm("test_efficientnet", num_classes=10))
+@stranger("small EfficientNet", "timm.models.efficientnet.test_efficientnet", timm("test_efficientnet"))
 def efficientnet(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
 
-@stranger("small ViT", "timm.models.vision_transformer.test_vit", timm("test_vit", num_classes=10, img_size=32))
+@stranger("small ViT", "timm.models.vision_transformer.test_vit", timm("test_vit", img_size=32))
 def timm_vit(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
@@ -164,9 +190,14 @@ def timm_vit(network):
 def _image_transformer() -> nn.Module:
     transformers = pytest.importorskip("transformers")
     config = transformers.ViTConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=32,
+        patch_size=8,
     )
-    config.num_labels = 10
+    config.num_labels = 3
     return transformers.ViTForImageClassification(config)
 
 
@@ -178,12 +209,19 @@ def image_transformer(network):
 def _text_transformer() -> nn.Module:
     transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(
-        vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_labels=3
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        num_labels=3,
     )
     return transformers.BertForSequenceClassification(config)
 
 
-@stranger("text transformer on its word embeddings", "transformers.BertForSequenceClassification", _text_transformer)
+@stranger(
+    "text transformer on its word embeddings", "transformers.BertForSequenceClassification", _text_transformer
+)
 def text_transformer(network):
     embedded = Called(network, lambda bert, x: bert(inputs_embeds=x).logits)
     return wb.Classifier(embedded, input_shape=(8, 32), value_range=None)

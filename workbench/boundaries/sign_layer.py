@@ -142,6 +142,10 @@ def point_of(model: AnyModel, z: Any, *, name: str = "z") -> Float[Tensor, " *po
         ModelError: another shape, or not finite.
         BoundaryError: outside the bounds of the classifier's inputs or of a uniform prior.
     """
+    if not isinstance(model, (Generator, Classifier)):
+        raise BoundaryError(
+            f"a {type(model).__name__} was given, expected a workbench Generator or Classifier around your network"
+        )
     point = checks.as_single(z, dimensions(model), name=name, device=model.device, dtype=model.dtype).detach()
     low, high = limits(model)
     slack = 1e-6 * max(1.0, high - low) if math.isfinite(high - low) else 0.0

@@ -173,6 +173,7 @@ def supporting_set_steps(
     )
     started = time.perf_counter()
     query = point_of(model, z)
+    model.check_differentiable()
     at = sign_layer(model, layer, condition=condition)
     masking = _Masking.of(at, query, sides)
     rows = masking.candidates.nonzero()[:, 0]

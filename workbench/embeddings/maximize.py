@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import EmbeddingError, Variant, variant
-from workbench.models import Classifier, Generator, checks
+from workbench.models import Classifier, Generator, as_classifier, checks
 from workbench.models.errors import ModelError, nearest_names
 from workbench.models.latent import Resize, pictures_for
 from workbench.progress import Cancelled, Progress, Step, run
@@ -118,6 +118,8 @@ def maximize_steps(
     started = time.perf_counter()
     chosen = variant(variant_of)
     table = embeddings_of(generator)
+    generator.check_differentiable()
+    as_classifier(classifier).check_differentiable()
     index = generator.class_index(class_index)
     wanted = target_index(generator, classifier, index, target)
     learning = chosen.rate if rate is None else rate

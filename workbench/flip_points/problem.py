@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.models import Classifier, ModelError, WorkbenchError, checks
+from workbench.models import Classifier, WorkbenchError, as_classifier, checks
 from workbench.numerics.jacobians import Passes
 
 #: `"range"`: the classifier's value range; None: no bounds; or a pair of numbers or tensors.
@@ -82,6 +82,7 @@ def make_space(
     Raises:
         FlipPointError: bounds, mask or basis of the wrong shape or content, or bounds with a basis.
     """
+    as_classifier(classifier).check_differentiable()
     shape, size = classifier.input_shape, math.prod(classifier.input_shape)
     options: dict[str, Any] = {"device": classifier.device, "dtype": torch.float64}
     if classifier.device.type == "mps":
@@ -125,13 +126,11 @@ def check_queries(classifier: Classifier, x: Any, space: Space) -> Float[Tensor,
         ModelError: a wrong shape, NaN or infinity.
         FlipPointError: outside the bounds.
     """
-    x = torch.as_tensor(x)
+    x = checks.as_tensor(x, name="x")
     if tuple(x.shape) == classifier.input_shape:
         x = x[None]
     x = checks.as_batch(x, classifier.input_shape, name="x", device=classifier.device, dtype=space.low.dtype)
-    bad = ~torch.isfinite(x).flatten(1).all(1)
-    if bool(bad.any()):
-        raise ModelError(f"x holds NaN or infinity, first in row {int(bad.nonzero()[0])}")
+    x = checks.finite(x, name="x")
     if space.basis is None:
         v = x.flatten(1)
         slack = 1e-6 * (space.high - space.low).clamp_max(1.0)

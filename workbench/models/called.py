@@ -13,13 +13,13 @@ from workbench.models.errors import ModelError
 class Called(nn.Module):
     """A network together with the line that calls it.
 
-    For networks whose `forward` wants more than latents or inputs, or whose wanted part is another method of theirs:
-    `wb.Generator(Called(vae, lambda vae, z: vae.decode(z).sample), latent_shape=(4, 8, 8))`.
+    For networks whose `forward` wants more than latents or inputs, or whose wanted part is another method of
+    theirs: `wb.Generator(Called(vae, lambda vae, z: vae.decode(z).sample), latent_shape=(4, 8, 8))`.
 
     Args:
         network: the module; its layers are named `network.…`.
-        call: from the network and what the adapter gives (latents, or latents and a class, or inputs) to the output.
-            It should reach the network by its first argument alone: the workbench runs a copy.
+        call: from the network and what the adapter gives (latents, or latents and a class, or inputs) to the
+            output. It should reach the network by its first argument alone: the workbench runs a copy.
 
     Raises:
         ModelError: no module, or nothing that can be called.
@@ -28,8 +28,8 @@ class Called(nn.Module):
     def __init__(self, network: nn.Module, call: Callable[..., Any]) -> None:
         if not isinstance(network, nn.Module) or not callable(call):
             raise ModelError(
-                f"a {type(network).__name__} and a {type(call).__name__} were given, expected a torch.nn.Module and "
-                "a function, as in Called(vae, lambda vae, z: vae.decode(z).sample)"
+                f"a {type(network).__name__} and a {type(call).__name__} were given, expected a torch.nn.Module "
+                "and a function, as in Called(vae, lambda vae, z: vae.decode(z).sample)"
             )
         super().__init__()
         self.network = network

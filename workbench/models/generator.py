@@ -135,7 +135,7 @@ class Generator(Model):
 
     def render(self, z: Any, condition: Condition = None) -> Float[Tensor, "batch *output"]:
         """`self(z, condition)` without gradients, in batches that fit the device's memory."""
-        z = self._as_latents(z)
+        z = checks.finite(self._as_latents(z), name="z")
         given = self._conditions(condition, len(z))
         with torch.no_grad():
             return self.batches.map(self._forward, z, *given)
@@ -144,9 +144,9 @@ class Generator(Model):
         """Outputs for the latents `z` (batch, *latent_shape), differentiable in `z`.
 
         Raises:
-            ModelError: `z` has another shape.
+            ModelError: `z` has another shape, or is not finite.
         """
-        z = self._as_latents(z)
+        z = checks.finite(self._as_latents(z), name="z")
         return self._forward(z, *self._conditions(condition, len(z)))
 
     def until(self, layer: str | int | Layer, *, before: bool = False) -> Callable[..., Tensor]:
@@ -282,3 +282,17 @@ class Generator(Model):
         if not names:
             raise ModelError("class_names is empty; leave it out for a generator without classes")
         return names
+
+
+def as_generator(model: Any) -> Generator:
+    """`model`, where it is a `Generator`.
+
+    Raises:
+        ModelError: it is something else.
+    """
+    if not isinstance(model, Generator):
+        raise ModelError(
+            f"a {type(model).__name__} was given, expected a Generator: wb.Generator(module, latent_shape=…) "
+            "around a network from latents to images or signals"
+        )
+    return model

@@ -52,6 +52,11 @@ class Layers(Sequence[Layer]):
             return Layers(self._layers[key])
         if isinstance(key, Layer):
             key = key.name
+        if not self._layers:
+            raise LayerError(
+                f"layer {key!r} was asked for, but the network shows none: it is one module, or was exported. "
+                "Give the torch.nn.Module that it was made of"
+            )
         if isinstance(key, int):
             if not -len(self) <= key < len(self):
                 raise LayerError(f"layer {key} was asked for, but there are {len(self)} layers")

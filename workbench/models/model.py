@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from workbench.models.called import Called
 from workbench.models.checks import check_finite_output, check_weights
+from workbench.models.copies import frozen_copy
 from workbench.models.devices import Batches, batch_size_for, resolve_device
 from workbench.models.errors import LayerError, ModelError
 from workbench.models.layers import Layer, LayerAccess, Layers
@@ -19,40 +20,6 @@ from workbench.models.neurons import Neuron
 
 #: Chooses the tensor to show out of what a module returns: an index, a key, or a function.
 OutputChoice = int | str | Callable[[Any], Tensor] | None
-
-
-def frozen_copy(module: nn.Module, device: torch.device) -> nn.Module:
-    """A copy of `module` in eval mode, without gradients, with no in-place activations, and not compiled.
-
-    The weights share the memory of the original where the device is the same; the structure, the
-    mode and the buffers are the copy's own, so that the user's module is never changed. What
-    `torch.compile` made is left out: layers are read, replaced and stopped at one by one.
-    """
-    module = _uncompiled(module)
-    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in module.parameters()}
-    for submodule in module.modules():  # weight_norm keeps a computed weight, which deepcopy refuses
-        for value in vars(submodule).values():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach()
-    try:
-        copied = copy.deepcopy(module, memo)
-    except Exception as error:
-        raise ModelError(
-            f"{type(module).__name__} could not be copied ({type(error).__name__}: {error}); the workbench "
-            "works on a copy so that yours is never changed. Make the module work with copy.deepcopy"
-        ) from error
-    for submodule in list(copied.modules()):
-        for name, child in submodule.named_children():
-            if _uncompiled(child) is not child:
-                setattr(submodule, name, _uncompiled(child))
-        if getattr(submodule, "inplace", None) is True:
-            submodule.inplace = False  # type: ignore[assignment] # it would overwrite the pre-activation
-    return copied.eval().requires_grad_(False).to(device)
-
-
-def _uncompiled(module: nn.Module) -> nn.Module:
-    """What `torch.compile` was given, where `module` is what it made."""
-    return getattr(module, "_orig_mod", module)
 
 
 class Model:
@@ -86,20 +53,35 @@ class Model:
         self._access = LayerAccess(self.module)
         self._wanted_batch_size = batch_size
         self._fingerprint: str | None = None
+        self._differentiable: bool | None = None
+        self._probed: tuple[Tensor, ...] = ()
+
+    def check_differentiable(self) -> None:
+        """Raise ModelError where the output has no derivative by the input, which most methods follow."""
+        if self._differentiable is None:
+            with torch.enable_grad():
+                given = [i.clone().requires_grad_() for i in self._probed if i.is_floating_point()]
+                rest = [i for i in self._probed if not i.is_floating_point()]
+                try:
+                    slopes = torch.autograd.grad(self._forward(*given, *rest).sum(), given, allow_unused=True)
+                    self._differentiable = any(slope is not None for slope in slopes)
+                except RuntimeError:
+                    self._differentiable = False
+        if not self._differentiable:
+            raise ModelError(
+                f"{self.name}'s output has no derivative by its input: its forward switches gradients off "
+                "(torch.no_grad, detach), is quantised, or leaves torch. Give the part that computes with "
+                "gradients, as in Called(network, lambda net, x: …)"
+            )
 
     def _probe(self, *inputs: Tensor) -> Tensor:
         """Run two samples once: learn the layers, the chain and the memory that a sample takes."""
-        try:
-            with torch.no_grad():
-                raw, order, chain, feeds = self._access.trace(*inputs)
-        except ModelError:
-            raise
-        except Exception as error:
-            shapes = " and ".join(str(tuple(i.shape)) for i in inputs)
-            raise ModelError(
-                f"{self.name} failed on an input of shape {shapes}: {type(error).__name__}: {error}. "
-                f"{_advice(error)}"
-            ) from error
+        self._probed = inputs
+        given = [i.clone() for i in inputs]
+        raw, order, chain, feeds = self._tried(self._access.trace, *given)
+        if any(i._version for i in given):  # it would change the caller's tensors, and no leaf can be changed
+            self.module.register_forward_pre_hook(_with_copies)
+            raw, order, chain, feeds = self._tried(self._access.trace, *inputs)
         output = self._choose(raw)
         batch = len(inputs[0])
         if output.ndim == 0 or output.shape[0] != batch:
@@ -108,7 +90,7 @@ class Model:
                 "the first dimension must be the batch"
             )
         check_finite_output(output, order)
-        self._check_repeatable(output, *inputs)
+        self._check_rows(output, *inputs)
         layers = [
             Layer(name, kind, tuple(value.shape[1:]), feeds.get(name, ()))
             for name, kind, value in order
@@ -122,16 +104,35 @@ class Model:
         self.batches = Batches(self._wanted_batch_size or batch_size_for(stored, self.device))
         return output
 
-    def _check_repeatable(self, output: Tensor, *inputs: Tensor) -> None:
-        """Raise ModelError where a second pass gives something else than `output`."""
-        with torch.no_grad():
-            again = self._forward(*inputs)
-        apart = float((again - output).abs().max()) if output.numel() else 0.0
-        if not apart <= 0.01 * float(output.abs().max()):
+    def _tried(self, run: Callable[..., Any], *inputs: Tensor) -> Any:
+        """What a pass gives, without gradients; where the network fails, a ModelError that says on what."""
+        try:
+            with torch.no_grad():
+                return run(*inputs)
+        except ModelError:
+            raise
+        except Exception as error:
+            shapes = " and ".join(str(tuple(i.shape)) for i in inputs)
             raise ModelError(
-                f"{self.name} gives another output for the same input each time, up to {apart:.3g} apart, although it "
-                "is in eval mode: it draws noise in its forward. Fix that noise, or switch it off"
+                f"{self.name} failed on an input of shape {shapes}: {type(error).__name__}: {error}. "
+                f"{_advice(error)}"
+            ) from error
+
+    def _check_rows(self, output: Tensor, *inputs: Tensor) -> None:
+        """Raise ModelError where a row of a batch comes out otherwise alone, or otherwise each time."""
+        alone = self._tried(self._forward, *(i[:1] for i in inputs))
+        if alone.shape == output[:1].shape and _close(alone, output[:1]):
+            return
+        if not _close(self._tried(self._forward, *inputs), output):
+            raise ModelError(
+                f"{self.name} gives another output for the same input each time, although it is in eval mode: it "
+                "draws noise in its forward. Fix that noise, or switch it off"
             )
+        raise ModelError(
+            f"{self.name} makes something else of an input alone than of the same input among others: its rows "
+            "depend on each other, as where statistics are taken over the batch, or where squeeze() drops the "
+            "batch's dimension. Make each row its own"
+        )
 
     def _chain_holds(self, x: Tensor) -> bool:
         """Whether the second half of the chain needs nothing but its input, not even stored attributes."""
@@ -152,7 +153,19 @@ class Model:
 
     def in_precision(self, dtype: torch.dtype) -> Callable[..., Tensor]:
         """The network as a function of its inputs, with weights of another precision (copied, if it differs)."""
-        return self._forward if dtype == self.dtype else self.changeable(dtype)[1]
+        if dtype == self.dtype:
+            return self._forward
+        run = self.changeable(dtype)[1]
+        given = [i.to(dtype) if i.is_floating_point() else i for i in self._probed]
+        try:
+            with torch.no_grad():
+                run(*given)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{self.name} does not run in {dtype}, in which results are proved: {error}. A cast in its "
+                "forward, such as x.float(), may be why: use x.to(self.weight.dtype), or leave it out"
+            ) from error
+        return run
 
     def changeable(self, dtype: torch.dtype) -> tuple[nn.Module, Callable[..., Tensor]]:
         """A copy of the network whose parts may be replaced, and the function that runs it as it then is."""
@@ -248,6 +261,16 @@ class Model:
 
 def _class_name(module: nn.Module) -> str:
     return type(module.network if isinstance(module, Called) else module).__name__
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    """Whether two outputs are the same but for what the order of additions changes."""
+    apart = (one.float() - other.float()).abs()
+    return one.numel() == 0 or bool(apart.max() <= 0.01 * other.float().abs().max())
+
+
+def _with_copies(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
 
 
 def choose(raw: Any, choice: OutputChoice, *, name: str) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.models import Generator
+from workbench.models import Generator, as_generator
 from workbench.models.generator import Condition
 from workbench.numerics.spectra import Route, Spectrum, spectrum_steps
 from workbench.progress import Progress, Step, run
@@ -122,6 +122,7 @@ def subspace_steps(
     rank: int = 16,
 ) -> Steps[Step, None, Subspace]:
     """The steps of `subspace`, one a chunk of passes."""
+    as_generator(generator).check_differentiable()
     centre = generator.point(z)
     if not 1 <= dims <= centre.numel():
         raise ValueError(
