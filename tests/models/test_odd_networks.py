@@ -225,5 +225,5 @@ def test_a_method_says_what_kind_of_model_it_wants(given: str) -> None:
 
 
 def test_called_wants_a_network_and_a_function() -> None:
-    with pytest.raises(ModelError, match="expected a torch.nn.Module and a function"):
+    with pytest.raises(ModelError, match=r"expected a torch\.nn\.Module and a function"):
         Called(plain(), "decode")

@@ -36,7 +36,7 @@ def boundaries(model: Model) -> None:
     model = _fixed(model)
     z = model.latents(1, seed=1)[0] if isinstance(model, wb.Generator) else _middle(model)[0]
     layers = sign_layers(model) or [0]
-    kept = wb.boundaries.supporting_set(model, z, layers[len(layers) // 2], most_steps=5, masks=2, sparsity=0.1)
+    kept = wb.boundaries.supporting_set(model, z, layers[len(layers) // 2], most_steps=5, masks=2, threshold=0.2)
     tree = wb.boundaries.explore(model, z, kept, samples=3, tries=20)
     finite(kept.theta, kept.output, kept.masked, kept.losses, tree.points)
     assert kept.kept.any() and math.isfinite(kept.error)

@@ -22,6 +22,8 @@ import workbench as wb
 from workbench.models import Called
 
 MOST_LINES = 5
+#: The search takes hundreds of passes.
+_FLIPS = ("flip_points",)
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,14 @@ class Stranger:
         source: the class or function that makes it.
         build: makes it, with random weights.
         adapt: from the network to a `Generator` or `Classifier`.
-        nightly: too slow for each push.
+        slow: the methods that are too slow on it for each push: `all`, or their names.
     """
 
     name: str
     source: str
     build: Callable[[], nn.Module]
     adapt: Callable[[Any], wb.Generator | wb.Classifier]
-    nightly: bool = False
+    slow: tuple[str, ...] = ()
 
     @property
     def package(self) -> str:
@@ -58,12 +60,12 @@ STRANGERS: list[Stranger] = []
 
 
 def stranger(
-    name: str, source: str, build: Callable[[], nn.Module], *, nightly: bool = False
+    name: str, source: str, build: Callable[[], nn.Module], *, slow: tuple[str, ...] = ()
 ) -> Callable[..., Any]:
     """Register the function below as the adapter of a network."""
 
     def register(adapt: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        STRANGERS.append(Stranger(name, source, build, adapt, nightly))
+        STRANGERS.append(Stranger(name, source, build, adapt, slow))
         return adapt
 
     return register
@@ -104,12 +106,12 @@ def _normed(network: nn.Module) -> nn.Module:
 # -- classifiers ---------------------------------------------------------------------------------------
 
 
-@stranger("ShuffleNet", "torchvision.models.shufflenet_v2_x0_5", torchvision("shufflenet_v2_x0_5"))
+@stranger("ShuffleNet", "torchvision.models.shufflenet_v2_x0_5", torchvision("shufflenet_v2_x0_5"), slow=_FLIPS)
 def shufflenet(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
 
-@stranger("ResNet-18", "torchvision.models.resnet18", torchvision("resnet18"), nightly=True)
+@stranger("ResNet-18", "torchvision.models.resnet18", torchvision("resnet18"), slow=("all",))
 def resnet(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
@@ -136,7 +138,7 @@ def _segmentation() -> nn.Module:
     "LR-ASPP segmentation",
     "torchvision.models.segmentation.lraspp_mobilenet_v3_large",
     _segmentation,
-    nightly=True,
+    slow=("all",),
 )
 def segmentation(network):
     return wb.Classifier(network, (3, 32, 32), output=lambda seen: seen["out"].mean((2, 3)))
@@ -153,17 +155,18 @@ def _several_outputs() -> nn.Module:
     "ShuffleNet with several outputs",
     "torchvision.models.feature_extraction.create_feature_extractor",
     _several_outputs,
+    slow=_FLIPS,
 )
 def several_outputs(network):
     return wb.Classifier(network, input_shape=(3, 32, 32), output="scores")
 
 
-@stranger("DenseNet-121", "torchvision.models.densenet121", torchvision("densenet121"), nightly=True)
+@stranger("DenseNet-121", "torchvision.models.densenet121", torchvision("densenet121"), slow=("all",))
 def densenet(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
 
-@stranger("Swin transformer", "torchvision.models.swin_t", torchvision("swin_t"), nightly=True)
+@stranger("Swin transformer", "torchvision.models.swin_t", torchvision("swin_t"), slow=("all",))
 def swin(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
@@ -172,17 +175,20 @@ def swin(network):
     "ShuffleNet in half precision",
     "torchvision.models.shufflenet_v2_x0_5",
     lambda: torchvision("shufflenet_v2_x0_5")().half(),
+    slow=_FLIPS,
 )
 def half_precision(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
 
-@stranger("small EfficientNet", "timm.models.efficientnet.test_efficientnet", timm("test_efficientnet"))
+@stranger(
+    "small EfficientNet", "timm.models.efficientnet.test_efficientnet", timm("test_efficientnet"), slow=_FLIPS
+)
 def efficientnet(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
 
-@stranger("small ViT", "timm.models.vision_transformer.test_vit", timm("test_vit", img_size=32))
+@stranger("small ViT", "timm.models.vision_transformer.test_vit", timm("test_vit", img_size=32), slow=_FLIPS)
 def timm_vit(network):
     return wb.Classifier(network, input_shape=(3, 32, 32))
 
@@ -201,7 +207,7 @@ def _image_transformer() -> nn.Module:
     return transformers.ViTForImageClassification(config)
 
 
-@stranger("image transformer", "transformers.ViTForImageClassification", _image_transformer)
+@stranger("image transformer", "transformers.ViTForImageClassification", _image_transformer, slow=_FLIPS)
 def image_transformer(network):
     return wb.Classifier(network, input_shape=(3, 32, 32), value_range=(-1, 1), output="logits")
 
@@ -267,7 +273,7 @@ def _biggan() -> nn.Module:
     return network
 
 
-@stranger("BigGAN-deep", "pytorch_pretrained_biggan.BigGAN", _biggan)
+@stranger("BigGAN-deep", "pytorch_pretrained_biggan.BigGAN", _biggan, slow=_FLIPS)
 def biggan(network):
     draw = Called(network, lambda net, z, e: net.generator(torch.cat([z, e], 1), 0.4))
     embeddings = network.embeddings.weight.T
@@ -285,7 +291,7 @@ _BLOCKS = {
 }
 
 
-@stranger("decoder of a VAE", "diffusers.AutoencoderKL", _autoencoder)
+@stranger("decoder of a VAE", "diffusers.AutoencoderKL", _autoencoder, slow=_FLIPS)
 def autoencoder(network):
     decode = Called(network, lambda vae, z: vae.decode(z).sample)
     return wb.Generator(decode, latent_shape=(4, 8, 8), value_range=(-1, 1))

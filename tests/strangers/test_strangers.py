@@ -28,9 +28,13 @@ _seen: dict[str, dict[str, str]] = {}
 _adapted: dict[str, wb.Generator | wb.Classifier | str] = {}
 
 
+def _marks(stranger: Stranger, more: list[object]) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.nightly] if {"all", *more} & set(stranger.slow) else []
+
+
 def _cases(*rest: list[object]) -> list[object]:
     return [
-        pytest.param(s, *more, id="-".join([s.name, *map(str, more)]), marks=[pytest.mark.nightly] * s.nightly)
+        pytest.param(s, *more, id="-".join([s.name, *map(str, more)]), marks=_marks(s, more))
         for s in STRANGERS
         for more in (rest or [[]])
     ]

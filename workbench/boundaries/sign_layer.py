@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from workbench.models import Classifier, Erf, Generator, LatentClassifier, Layer, Uniform, WorkbenchError, checks
 from workbench.models.generator import Condition
+from workbench.numerics.randomness import seeded
 
 #: Modules that decide by the sign of their input, or pass smoothly from one side of it to the other.
 ACTIVATIONS = (
@@ -175,7 +176,7 @@ def draws(model: AnyModel, n: int, *, seed: int) -> Float[Tensor, "n *point"]:
     if isinstance(model, LatentClassifier):
         return model.generator.latents(n, seed=seed)
     low, high = model.value_range
-    drawn = torch.rand(n, *model.input_shape, generator=torch.Generator().manual_seed(seed))
+    drawn = torch.rand(n, *model.input_shape, generator=seeded(seed))
     return (low + (high - low) * drawn).to(device=model.device, dtype=model.dtype)
 
 

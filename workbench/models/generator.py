@@ -11,10 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from workbench.models import checks
+from workbench.models.devices import check_fits
 from workbench.models.errors import ModelError, nearest_names
 from workbench.models.layers import Layer
 from workbench.models.model import Model, OutputChoice
 from workbench.models.priors import Prior, resolve_prior
+from workbench.numerics.randomness import seeded
 
 #: A class by index or by name, or an embedding; one, or one a row.
 Condition = int | str | Tensor | Sequence[int] | None
@@ -116,7 +118,8 @@ class Generator(Model):
         """`n` draws of the prior, on the generator's device; the same for a seed on every device."""
         if n < 0:
             raise ModelError(f"{n} latents were asked for; expected 0 or more")
-        drawn = self.prior.sample(n, self.latent_shape, torch.Generator().manual_seed(seed))
+        check_fits("latents", n, self.latent_size, self.device)
+        drawn = self.prior.sample(n, self.latent_shape, seeded(seed))
         return drawn.to(device=self.device, dtype=self.dtype)
 
     def sample(self, n: int, *, seed: int = 0, condition: Condition = None) -> Samples:
@@ -124,10 +127,11 @@ class Generator(Model):
 
         With classes, `condition` chooses them; by default they are drawn at random.
         """
+        check_fits("samples", n, self.latent_size + torch.Size(self.output_shape).numel(), self.device)
         z = self.latents(n, seed=seed)
         classes = None
         if self.class_names is not None and self._bound is None and condition is None:
-            generator = torch.Generator().manual_seed(seed)
+            generator = seeded(seed)
             classes = torch.randint(len(self.class_names), (n,), generator=generator)
             condition = classes
         outputs = self.render(z, condition)

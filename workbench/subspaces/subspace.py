@@ -12,6 +12,7 @@ from torch import Tensor
 
 from workbench.models import Generator, as_generator
 from workbench.models.generator import Condition
+from workbench.numerics.randomness import seeded
 from workbench.numerics.spectra import Route, Spectrum, spectrum_steps
 from workbench.progress import Progress, Step, run
 from workbench.results import Provenance, Result
@@ -84,7 +85,7 @@ class Draws:
         weights[:listed] = spectrum.singular_values.double().cpu()
         self._listed = listed
         self._pool = DirectionPool(weights)
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = seeded(seed)
         self._drawn: list[tuple[int, Tensor, float]] = []
 
     def __getitem__(self, number: int) -> tuple[int, Float[Tensor, " n"], float]:
