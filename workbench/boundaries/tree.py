@@ -31,7 +31,6 @@ _SLIDES = 12
 _SURE = 0.95
 
 
-
 class Tree:
     """The tree of Algorithm 2 over points relative to the query, grown by batches of targets.
 

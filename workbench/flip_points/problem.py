@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -93,8 +93,8 @@ def make_space(
                 "a basis was given together with a mask or bounds of the inputs; along a basis every input "
                 "changes at once, so choose one of them"
             )
-        rows = torch.as_tensor(basis, **options)
-        rows = rows.reshape(len(rows), -1)
+        rows = _given(basis, "basis", **options)
+        rows = rows.reshape(len(rows), -1) if rows.numel() else rows.reshape(0, size)
         if rows.shape[1] != size or not 1 <= len(rows) <= size:
             raise FlipPointError(f"the basis has shape {tuple(rows.shape)}, expected (1 to {size}, {size})")
         q, r = torch.linalg.qr(rows.T)
@@ -103,20 +103,39 @@ def make_space(
         infinite = torch.full((len(rows),), math.inf, **options)
         return Space(shape, -infinite, infinite, torch.ones_like(infinite, dtype=torch.bool), q.T.contiguous())
     ends: tuple[Any, Any] | None = classifier.input_bounds if isinstance(bounds, str) else bounds
+    if ends is not None and len(ends) != 2:
+        raise FlipPointError(f"bounds={bounds!r}; expected 'range', None, or (low, high)")
     low, high = ends or (-math.inf, math.inf)
-    low = torch.as_tensor(low, **options).broadcast_to(shape).flatten().clone()
-    high = torch.as_tensor(high, **options).broadcast_to(shape).flatten().clone()
+    low, high = (_given(end, "bounds", **options) for end in (low, high))
+    if any(end.ndim > len(shape) or not _broadcasts(end.shape, shape) for end in (low, high)):
+        raise FlipPointError(
+            f"the bounds have shapes {tuple(low.shape)} and {tuple(high.shape)}, expected two numbers, or arrays "
+            f"of shape {shape}"
+        )
+    low, high = (end.broadcast_to(shape).flatten().clone() for end in (low, high))
     if not bool((low <= high).all()):
         raise FlipPointError("some lower bounds lie above the upper ones; expected bounds=(low, high)")
     free = torch.ones(size, dtype=torch.bool, device=classifier.device)
     if mask is not None:
-        free = torch.as_tensor(mask, device=classifier.device).bool()
+        free = _given(mask, "mask", device=classifier.device).bool()
         if tuple(free.shape) != shape:
             raise FlipPointError(f"the mask has shape {tuple(free.shape)}, expected {shape}")
         free = free.flatten()
         if not bool(free.any()):
             raise FlipPointError("the mask lets no feature change; set it True where a feature may change")
     return Space(shape, low, high, free, None)
+
+
+def _given(value: Any, name: str, **options: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value, **options)
+    except Exception as error:  # sequences and arrays of any kind are converted, and raise what they like
+        raise FlipPointError(f"{name} is a {type(value).__name__}, which is no tensor or array: {error}") from
+        error
+
+
+def _broadcasts(given: Sequence[int], shape: Sequence[int]) -> bool:
+    return all(a in (1, b) for a, b in zip(reversed(given), reversed(shape), strict=False))
 
 
 def check_queries(classifier: Classifier, x: Any, space: Space) -> Float[Tensor, "n *input"]:

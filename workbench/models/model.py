@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.models.called import Called
-from workbench.models.checks import check_finite_output, check_weights
+from workbench.models.checks import as_tensor, check_finite_output, check_weights, finite
 from workbench.models.copies import frozen_copy
 from workbench.models.devices import Batches, batch_size_for, resolve_device
 from workbench.models.errors import LayerError, ModelError
@@ -223,14 +223,15 @@ class Model:
         ends = [i for i, (name, _) in enumerate(self._chain) if name == wanted or name.startswith(wanted + ".")]
         return ends[-1] if ends else None
 
-    def _check_activation(self, layer: Layer, activation: Tensor, batch: int | None) -> Tensor:
+    def _check_activation(self, layer: Layer, activation: Any, batch: int | None) -> Tensor:
+        activation = as_tensor(activation, name="activation")
         if tuple(activation.shape[1:]) != layer.shape or (batch is not None and len(activation) != batch):
             rows = "batch" if batch is None else str(batch)
             raise LayerError(
                 f"the activation has shape {tuple(activation.shape)}, but layer {layer.name!r} gives "
                 f"({rows}, {', '.join(map(str, layer.shape))})"
             )
-        return activation.to(self.device)
+        return finite(activation.to(self.device, self.dtype), name="activation")
 
     def neuron(self, neuron: Neuron) -> Neuron:
         """`neuron`, checked against this network.
