@@ -130,8 +130,7 @@ def _given(value: Any, name: str, **options: Any) -> Tensor:
     try:
         return torch.as_tensor(value, **options)
     except Exception as error:  # sequences and arrays of any kind are converted, and raise what they like
-        raise FlipPointError(f"{name} is a {type(value).__name__}, which is no tensor or array: {error}") from
-        error
+        raise FlipPointError(f"{name} is {type(value).__name__}, which is no array: {error}") from error
 
 
 def _broadcasts(given: Sequence[int], shape: Sequence[int]) -> bool:
