@@ -10,7 +10,7 @@ PYTEST := $(PY) -m pytest
 TUTORIALS := $(wildcard notebooks/tutorials/*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab install test check lint types format unit papers notebooks browser wheel chromium bench clean
+.PHONY: help lab install test check lint types format unit nightly papers notebooks browser wheel chromium bench clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -48,7 +48,12 @@ format: install  ## put the code into the house's form
 	$(PY) -m ruff format .
 
 unit: install
-	$(PYTEST) -n auto --dist loadfile -m "not browser and not wheel" tests
+	$(PYTEST) -n auto --dist loadfile -m "not browser and not wheel and not nightly" tests
+
+nightly: install  ## every network of other packages, and at least 5,000 cases of fuzz
+	$(PIP) --editable '.[strangers]'
+	$(PYTEST) -n auto --dist load tests/strangers
+	WORKBENCH_FUZZ=nightly $(PYTEST) -n auto --dist load tests/fuzz
 
 papers: install  ## only the papers' claims
 	$(PYTEST) -m papers tests

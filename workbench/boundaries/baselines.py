@@ -17,6 +17,7 @@ from torch import Tensor
 from workbench.boundaries.explore import Exploration, box, limits_around
 from workbench.boundaries.sign_layer import AnyModel, BoundaryError, limits
 from workbench.boundaries.tree import Tree
+from workbench.numerics.randomness import seeded
 from workbench.results import Result
 
 
@@ -120,7 +121,7 @@ def coin_flip(model: AnyModel, exploration: Exploration, *, seed: int = 0) -> Ba
         BoundaryError: the exploration has no samples.
     """
     _drawing(exploration, None, seed)
-    coin = torch.Generator().manual_seed(seed)
+    coin = seeded(seed)
     rate = 1 - float(exploration.left_region.double().sum()) / exploration.tried
 
     def inside(rows: Tensor) -> Tensor:
@@ -155,7 +156,7 @@ def _drawing(exploration: Exploration, samples: int | None, seed: int) -> tuple[
             f"{n} points were asked for beside an exploration of {len(exploration.samples)} samples; "
             f"both must have some. {exploration.reason}"
         )
-    return torch.Generator().manual_seed(seed), n, exploration.query.numel()
+    return seeded(seed), n, exploration.query.numel()
 
 
 def _directions(n: int, d: int, generator: torch.Generator) -> Float[Tensor, "n d"]:

@@ -21,6 +21,7 @@ from workbench.boundaries.sign_layer import AnyModel, BoundaryError, check_setti
 from workbench.boundaries.supporting_set import SupportingSet
 from workbench.boundaries.tree import MOST, Tree
 from workbench.models.generator import Condition
+from workbench.numerics.randomness import seeded
 from workbench.progress import Cancelled, Progress, Step, run
 from workbench.results import Provenance, Result
 
@@ -310,7 +311,7 @@ class Membership:
 
         Where it does not end within the box on most ways, the mean distance to those points.
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded(seed)
         drawn = torch.rand(ways, len(low), generator=generator, dtype=torch.float64)
         ends = low + drawn * (high - low)
         allowed = limits_around(self.model, self.query)

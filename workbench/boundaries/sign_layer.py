@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from workbench.models import Classifier, Erf, Generator, LatentClassifier, Layer, Uniform, WorkbenchError, checks
 from workbench.models.generator import Condition
+from workbench.numerics.randomness import seeded
 
 #: Modules that decide by the sign of their input, or pass smoothly from one side of it to the other.
 ACTIVATIONS = (
@@ -142,6 +143,10 @@ def point_of(model: AnyModel, z: Any, *, name: str = "z") -> Float[Tensor, " *po
         ModelError: another shape, or not finite.
         BoundaryError: outside the bounds of the classifier's inputs or of a uniform prior.
     """
+    if not isinstance(model, (Generator, Classifier)):
+        raise BoundaryError(
+            f"a {type(model).__name__} was given, expected a workbench Generator or Classifier around your network"
+        )
     point = checks.as_single(z, dimensions(model), name=name, device=model.device, dtype=model.dtype).detach()
     low, high = limits(model)
     slack = 1e-6 * max(1.0, high - low) if math.isfinite(high - low) else 0.0
@@ -171,7 +176,7 @@ def draws(model: AnyModel, n: int, *, seed: int) -> Float[Tensor, "n *point"]:
     if isinstance(model, LatentClassifier):
         return model.generator.latents(n, seed=seed)
     low, high = model.value_range
-    drawn = torch.rand(n, *model.input_shape, generator=torch.Generator().manual_seed(seed))
+    drawn = torch.rand(n, *model.input_shape, generator=seeded(seed))
     return (low + (high - low) * drawn).to(device=model.device, dtype=model.dtype)
 
 

@@ -27,6 +27,7 @@ from workbench.boundaries.sign_layer import (
 )
 from workbench.models import Layer
 from workbench.models.generator import Condition
+from workbench.numerics.randomness import seeded
 from workbench.progress import Cancelled, Progress, Step, run
 from workbench.results import Provenance, Result
 
@@ -173,6 +174,7 @@ def supporting_set_steps(
     )
     started = time.perf_counter()
     query = point_of(model, z)
+    model.check_differentiable()
     at = sign_layer(model, layer, condition=condition)
     masking = _Masking.of(at, query, sides)
     rows = masking.candidates.nonzero()[:, 0]
@@ -183,25 +185,27 @@ def supporting_set_steps(
         )
     with torch.no_grad():
         ends = masking.show(torch.stack([torch.ones_like(masking.pre), torch.zeros_like(masking.pre)]))
-    output, scale = ends[0], float((ends[0] - ends[1]).norm())
+    output, scale = ends[0], float((ends[0] - ends[1]).float().norm())
     if not scale > 0:
         raise BoundaryError(
             f"the output does not change when all units of layer {at.name!r} are dropped, so none carries it; "
             "choose another layer"
         )
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.zeros(count, device=query.device, dtype=query.dtype, requires_grad=True)
+    generator = seeded(seed)
+    # a half-precision draw rounds to 0 or 1, whose logit is infinite
+    wide = torch.float32 if query.dtype.itemsize < 4 else query.dtype
+    logits = torch.zeros(count, device=query.device, dtype=wide, requires_grad=True)
     optimiser = torch.optim.Adam([logits], lr=rate)
     none = torch.zeros(masks, at.units, device=query.device, dtype=query.dtype)
     losses: list[Tensor] = []
     converged = cancelled = False
     while len(losses) < most_steps and not converged:
-        noise = torch.rand(masks, count, generator=generator).clamp_(1e-6, 1 - 1e-6).to(query).logit_()
+        noise = torch.rand(masks, count, generator=generator).clamp_(1e-6, 1 - 1e-6).to(logits).logit_()
         with torch.enable_grad():
             # the concrete distribution: a Bernoulli draw made differentiable (Chang et al. 2018, appendix)
             relaxed = torch.sigmoid((logits + noise) / temperature)
-            shown = masking.show(none.index_copy(1, rows, relaxed))
-            distortion = (shown - output).flatten(1).norm(dim=1).mean() / scale
+            shown = masking.show(none.index_copy(1, rows, relaxed.to(query.dtype)))
+            distortion = (shown - output).to(wide).flatten(1).norm(dim=1).mean() / scale
             loss = distortion + sparsity * torch.sigmoid(logits).mean()
             (logits.grad,) = torch.autograd.grad(loss, logits)
         optimiser.step()
@@ -212,7 +216,7 @@ def supporting_set_steps(
         except Cancelled:
             cancelled = True
             break
-    theta = torch.zeros(at.units, device=query.device, dtype=query.dtype)
+    theta = torch.zeros(at.units, device=query.device, dtype=wide)
     theta[rows] = torch.sigmoid(logits.detach())
     passes = {"forward": 3 + masks * len(losses), "vjp": masks * len(losses)}
     options = f"threshold={threshold}, sparsity={sparsity}, sides={sides!r}, most_steps={most_steps}"
@@ -326,7 +330,7 @@ def at_threshold(
             f"threshold below it, or a smaller sparsity than {found.sparsity:g}"
         )
     masked = masked_outputs(model, found, [threshold], condition=condition)[0]
-    error = float((masked - found.output).norm()) / found.scale
+    error = float((masked - found.output).float().norm()) / found.scale
     return replace(found, threshold=float(threshold), masked=masked, error=error)
 
 

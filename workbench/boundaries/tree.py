@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from workbench.numerics.randomness import seeded
+
 Array = np.ndarray
 
 #: Points count as `step` apart down to this share of it: a step of that length is rounded, and as printed, with
@@ -61,7 +63,7 @@ class Tree:
         self._inside, self.step = inside, step
         self._low, self._high = (end.double().cpu().numpy() for end in (low, high))
         self._limits = None if limits is None else tuple(end.double().cpu().numpy() for end in limits)
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = seeded(seed)
         self._targets = np.zeros((0, len(low)))
         self._nodes, self._rejected = _Rows(len(low)), _Rows(len(low))
         self._nodes.append(np.zeros((1, len(low))))

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import EmbeddingError, Variant, variant
-from workbench.models import Classifier, Generator, checks
+from workbench.models import Classifier, Generator, as_classifier, checks
+from workbench.models.devices import check_fits
 from workbench.models.errors import ModelError, nearest_names
 from workbench.models.latent import Resize, pictures_for
+from workbench.numerics.randomness import LIMIT, seeded
 from workbench.progress import Cancelled, Progress, Step, run
 from workbench.results import Provenance
 
@@ -118,6 +120,8 @@ def maximize_steps(
     started = time.perf_counter()
     chosen = variant(variant_of)
     table = embeddings_of(generator)
+    generator.check_differentiable()
+    as_classifier(classifier).check_differentiable()
     index = generator.class_index(class_index)
     wanted = target_index(generator, classifier, index, target)
     learning = chosen.rate if rate is None else rate
@@ -134,6 +138,8 @@ def maximize_steps(
         ("weight_decay", weight_decay, 0 <= weight_decay < math.inf, rule),
         ("diversity_weight", weight, 0 <= weight < math.inf, rule),
     )
+    width = generator.latent_size + table.shape[1] + torch.Size(generator.output_shape).numel()
+    check_fits("pictures in a step", trials * latents, width, generator.device)
     box = limits_of(table) if limits == "table" else limits
     objective = Objective(generator, classifier, wanted, distance=distance, resize=resize)
     start = _start(objective, chosen, table, index, initial, trials=trials, noise=noise, seed=seed)
@@ -142,7 +148,7 @@ def maximize_steps(
     embeddings = nn.Parameter(start.clone())
     # one optimiser for all: what Adam does to a number depends on that number's gradients alone
     optimiser = torch.optim.Adam([embeddings], learning, weight_decay=weight_decay)
-    draws = [torch.Generator().manual_seed(_seed(seed, trial)) for trial in range(trials)]
+    draws = [seeded(_seed(seed, trial)) for trial in range(trials)]
     history: list[tuple[Tensor, Tensor]] = []
     z = first = second = torch.empty(0)
 
@@ -378,7 +384,7 @@ def _start(
                 f"initial has shape {tuple(given.shape)}; expected finite embeddings (trials, {width}), one a row"
             )
         return given.clone()
-    draws = [torch.Generator().manual_seed(_seed(seed, trial) + 1) for trial in range(trials)]
+    draws = [seeded(_seed(seed, trial) + 1) for trial in range(trials)]
     if chosen.start == "top":
         order = rows_for(objective, seed=seed).argsort(descending=True)
         near = table[order[torch.arange(trials) % len(order)]]
@@ -394,7 +400,7 @@ def _start(
 
 def _seed(seed: int, trial: int) -> int:
     """A seed for each trial, far from those of the next seeds."""
-    return seed * 1_000_003 + 2 * trial
+    return (seed * 1_000_003 + 2 * trial) % LIMIT
 
 
 def _draw(

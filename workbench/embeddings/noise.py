@@ -11,6 +11,7 @@ from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import EmbeddingError
 from workbench.models import Generator
 from workbench.models.errors import nearest_names
+from workbench.numerics.randomness import seeded
 from workbench.results import Provenance
 
 #: Standard deviation of the noise by name, for BigGAN's tables, whose own is 0.14 and 0.16.
@@ -53,7 +54,7 @@ def noise(
         )
     table = embeddings_of(generator)
     index = generator.class_index(class_index)
-    drawn = torch.randn(trials, table.shape[1], generator=torch.Generator().manual_seed(seed)).to(table)
+    drawn = torch.randn(trials, table.shape[1], generator=seeded(seed)).to(table)
     found = table[index] + deviation * drawn
     return EmbeddingTrials(
         provenance=Provenance.of(

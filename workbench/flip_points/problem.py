@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.models import Classifier, ModelError, WorkbenchError, checks
+from workbench.models import Classifier, WorkbenchError, as_classifier, checks
 from workbench.numerics.jacobians import Passes
 
 #: `"range"`: the classifier's value range; None: no bounds; or a pair of numbers or tensors.
@@ -82,6 +82,7 @@ def make_space(
     Raises:
         FlipPointError: bounds, mask or basis of the wrong shape or content, or bounds with a basis.
     """
+    as_classifier(classifier).check_differentiable()
     shape, size = classifier.input_shape, math.prod(classifier.input_shape)
     options: dict[str, Any] = {"device": classifier.device, "dtype": torch.float64}
     if classifier.device.type == "mps":
@@ -92,8 +93,8 @@ def make_space(
                 "a basis was given together with a mask or bounds of the inputs; along a basis every input "
                 "changes at once, so choose one of them"
             )
-        rows = torch.as_tensor(basis, **options)
-        rows = rows.reshape(len(rows), -1)
+        rows = _given(basis, "basis", **options)
+        rows = rows.reshape(len(rows), -1) if rows.numel() else rows.reshape(0, size)
         if rows.shape[1] != size or not 1 <= len(rows) <= size:
             raise FlipPointError(f"the basis has shape {tuple(rows.shape)}, expected (1 to {size}, {size})")
         q, r = torch.linalg.qr(rows.T)
@@ -102,20 +103,38 @@ def make_space(
         infinite = torch.full((len(rows),), math.inf, **options)
         return Space(shape, -infinite, infinite, torch.ones_like(infinite, dtype=torch.bool), q.T.contiguous())
     ends: tuple[Any, Any] | None = classifier.input_bounds if isinstance(bounds, str) else bounds
+    if ends is not None and len(ends) != 2:
+        raise FlipPointError(f"bounds={bounds!r}; expected 'range', None, or (low, high)")
     low, high = ends or (-math.inf, math.inf)
-    low = torch.as_tensor(low, **options).broadcast_to(shape).flatten().clone()
-    high = torch.as_tensor(high, **options).broadcast_to(shape).flatten().clone()
+    low, high = (_given(end, "bounds", **options) for end in (low, high))
+    if any(end.ndim > len(shape) or not _broadcasts(end.shape, shape) for end in (low, high)):
+        raise FlipPointError(
+            f"the bounds have shapes {tuple(low.shape)} and {tuple(high.shape)}, expected two numbers, or arrays "
+            f"of shape {shape}"
+        )
+    low, high = (end.broadcast_to(shape).flatten().clone() for end in (low, high))
     if not bool((low <= high).all()):
         raise FlipPointError("some lower bounds lie above the upper ones; expected bounds=(low, high)")
     free = torch.ones(size, dtype=torch.bool, device=classifier.device)
     if mask is not None:
-        free = torch.as_tensor(mask, device=classifier.device).bool()
+        free = _given(mask, "mask", device=classifier.device).bool()
         if tuple(free.shape) != shape:
             raise FlipPointError(f"the mask has shape {tuple(free.shape)}, expected {shape}")
         free = free.flatten()
         if not bool(free.any()):
             raise FlipPointError("the mask lets no feature change; set it True where a feature may change")
     return Space(shape, low, high, free, None)
+
+
+def _given(value: Any, name: str, **options: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value, **options)
+    except Exception as error:  # sequences and arrays of any kind are converted, and raise what they like
+        raise FlipPointError(f"{name} is {type(value).__name__}, which is no array: {error}") from error
+
+
+def _broadcasts(given: Sequence[int], shape: Sequence[int]) -> bool:
+    return all(a in (1, b) for a, b in zip(reversed(given), reversed(shape), strict=False))
 
 
 def check_queries(classifier: Classifier, x: Any, space: Space) -> Float[Tensor, "n *input"]:
@@ -125,13 +144,11 @@ def check_queries(classifier: Classifier, x: Any, space: Space) -> Float[Tensor,
         ModelError: a wrong shape, NaN or infinity.
         FlipPointError: outside the bounds.
     """
-    x = torch.as_tensor(x)
+    x = checks.as_tensor(x, name="x")
     if tuple(x.shape) == classifier.input_shape:
         x = x[None]
     x = checks.as_batch(x, classifier.input_shape, name="x", device=classifier.device, dtype=space.low.dtype)
-    bad = ~torch.isfinite(x).flatten(1).all(1)
-    if bool(bad.any()):
-        raise ModelError(f"x holds NaN or infinity, first in row {int(bad.nonzero()[0])}")
+    x = checks.finite(x, name="x")
     if space.basis is None:
         v = x.flatten(1)
         slack = 1e-6 * (space.high - space.low).clamp_max(1.0)

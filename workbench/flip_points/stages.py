@@ -35,6 +35,7 @@ from workbench.flip_points.problem import Scores, Space, other_classes, without
 from workbench.flip_points.reference import PairSolution
 from workbench.flip_points.result import CONVERGED, CORNER, MISSING, SKIPPED, STRAIGHT, FlipPoints, prove
 from workbench.models import Classifier
+from workbench.numerics.randomness import seeded
 from workbench.progress import Cancelled, Step
 from workbench.results import Provenance
 
@@ -160,7 +161,7 @@ def _in_chunks(
     size = _CHUNK.get(classifier.device.type, _CHUNK_ELSEWHERE)
     for first in range(0, len(query), size):
         part = torch.arange(first, min(first + size, len(query)))
-        generator = torch.Generator().manual_seed(seed + first)
+        generator = seeded(seed + first)
         rows = question.rows(question.scores, x, labels, targets[part], query[part])
         for stage in _stages(question, rows, columns, part, generator):
             yield Step(first, len(query), stage)

@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 
 from workbench.flip_points.problem import FlipPointError
 from workbench.flip_points.result import FlipPoints
+from workbench.numerics.randomness import seeded
 
 
 class Measured(Protocol):
@@ -46,7 +47,7 @@ def farthest_rows(found: Measured, count: int) -> Int[Tensor, " count"]:
 def random_rows(found: Measured, count: int, *, seed: int = 0) -> Int[Tensor, " count"]:
     """As many of the rows with a flip point, drawn without replacement; errors as of `nearest_rows`."""
     rows = _with_flip_point(found, count)
-    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]
+    return rows[torch.randperm(len(rows), generator=seeded(seed))[:count]]
 
 
 def _with_flip_point(found: Measured, count: int) -> Int[Tensor, " rows"]:

@@ -21,6 +21,7 @@ from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.sample import Sampled
 from workbench.inverse_sets.seeds import measure
 from workbench.models import Generator, checks
+from workbench.numerics.randomness import seeded
 from workbench.progress import Cancelled, Progress, Step, run
 
 #: Draws that rejection looks at in one step.
@@ -77,7 +78,7 @@ def ppgn_chains(
     )
     call += f", noise={noise:g}, rate={rate:g}"
     kept = Collector(problem, units, n, function="ppgn_chains", call=call, method="PPGN", seed=seed, held=False)
-    random = torch.Generator().manual_seed(seed)
+    random = seeded(seed)
 
     def go() -> Steps[Sampled, None, InverseSet]:
         nonlocal codes

@@ -66,6 +66,7 @@ def sample_steps(
 ) -> Steps[Step, None, InverseSet]:
     """`sample`, one gradient step at a time: yields a `Sampled` after each and returns the `InverseSet`."""
     problem = Problem(generator, neurons, encoder=encoder, distance=distance, resize=resize)
+    generator.check_differentiable()
     if seed_steps is None:
         seed_steps = _FULL_STEPS if method == "full" else _SEED_STEPS
     if walkers is None:

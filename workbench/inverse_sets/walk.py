@@ -8,6 +8,7 @@ from torch import Tensor
 
 from workbench.inverse_sets.problem import Problem, Seen
 from workbench.inverse_sets.seeds import Seeds, Units, lagrangian_slope
+from workbench.numerics.randomness import seeded
 
 #: A step's length is halved where it left the bands, and grows slowly again.
 _SHORTER, _LONGER = 0.5, 1.1
@@ -50,7 +51,7 @@ class Walk:
     ) -> None:
         codes, self._whose = _walkers(seeds)
         self._problem, self._units, self._clip, self._diversity = problem, units, clip, diversity
-        self._random = torch.Generator().manual_seed(seed)
+        self._random = seeded(seed)
         count, bands = len(codes), len(problem.bands)
         self._longest = length
         exact = torch.promote_types(codes.dtype, torch.float32)  # half a precision has no inverses

@@ -3,12 +3,13 @@
 from workbench.models.activations import Erf
 from workbench.models.biggan import BigGAN
 from workbench.models.biggan_deep import BigGANDeep
+from workbench.models.called import Called
 from workbench.models.checkpoints import load_state_dict, load_weights
-from workbench.models.classifier import Classifier
+from workbench.models.classifier import Classifier, as_classifier
 from workbench.models.devices import Batches, available_devices, resolve_device
 from workbench.models.errors import CheckpointError, LayerError, ModelError, WorkbenchError
 from workbench.models.features import LinearFeatures
-from workbench.models.generator import Generator, Samples
+from workbench.models.generator import Generator, Samples, as_generator
 from workbench.models.latent import LatentClassifier
 from workbench.models.layers import Layer, Layers
 from workbench.models.model import Model
@@ -19,6 +20,7 @@ __all__ = [
     "Batches",
     "BigGAN",
     "BigGANDeep",
+    "Called",
     "CheckpointError",
     "Classifier",
     "Empirical",
@@ -38,6 +40,8 @@ __all__ = [
     "TruncatedNormal",
     "Uniform",
     "WorkbenchError",
+    "as_classifier",
+    "as_generator",
     "available_devices",
     "load_state_dict",
     "load_weights",

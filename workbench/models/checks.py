@@ -7,22 +7,33 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from workbench.models.errors import ModelError, nearest_names
+
+
+def as_tensor(value: Any, *, name: str) -> Tensor:
+    """`value` as a tensor of real numbers.
+
+    Raises:
+        ModelError: it is none, and cannot be made one.
+    """
+    try:
+        tensor = torch.as_tensor(value)
+    except Exception as error:  # sequences and arrays of any kind are converted, and raise what they like
+        raise ModelError(f"{name} is {type(value).__name__}, which is no tensor or array: {error}") from error
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise ModelError(f"{name} has dtype {tensor.dtype}; real numbers were expected")
+    return tensor
 
 
 def as_batch(value: Any, shape: tuple[int, ...], *, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
     """`value` as a tensor (batch, *shape) on `device`; arrays and lists are converted.
 
     Raises:
-        ModelError: another shape, no numbers, or NaN or infinity in it.
+        ModelError: another shape, or no real numbers.
     """
-    try:
-        tensor = torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{name} is {type(value).__name__}, which is no tensor or array: {error}") from error
-    if tensor.is_complex() or tensor.dtype == torch.bool:
-        raise ModelError(f"{name} has dtype {tensor.dtype}; real numbers were expected")
+    tensor = as_tensor(value, name=name)
     if tuple(tensor.shape[1:]) != shape or tensor.ndim != len(shape) + 1:
         expected = "(batch, " + ", ".join(map(str, shape)) + ")"
         hint = ""
@@ -34,19 +45,32 @@ def as_batch(value: Any, shape: tuple[int, ...], *, name: str, device: torch.dev
     return tensor.to(device=device, dtype=dtype)
 
 
+def finite(tensor: Tensor, *, name: str) -> Tensor:
+    """`tensor`, where it holds no NaN or infinity; one inside a transform of torch.func is not looked at.
+
+    Raises:
+        ModelError: it does; says in which row first.
+    """
+    if is_functorch_wrapped_tensor(tensor) or bool(torch.isfinite(tensor).all()):
+        return tensor
+    row = int((~torch.isfinite(tensor)).flatten(1).any(1).nonzero()[0])
+    raise ModelError(
+        f"{name} holds NaN or infinity in row {row}, or a number too large for the network's precision "
+        f"({tensor.dtype}); every component must be finite"
+    )
+
+
 def as_single(
     value: Any, shape: tuple[int, ...], *, name: str, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
     """One point `value` of shape `shape` or (1, *shape), as a finite tensor of shape `shape`."""
-    tensor = torch.as_tensor(value)
+    tensor = as_tensor(value, name=name)
     if tuple(tensor.shape) == shape:
         tensor = tensor[None]
     tensor = as_batch(tensor, shape, name=name, device=device, dtype=dtype)
     if len(tensor) != 1:
         raise ModelError(f"{name} holds {len(tensor)} points, one was expected; choose one, as in {name}[0]")
-    if not torch.isfinite(tensor).all():
-        raise ModelError(f"{name} holds NaN or infinity; every component must be finite")
-    return tensor[0]
+    return finite(tensor, name=name)[0]
 
 
 def class_index(given: int | str, names: Sequence[str], *, of: str) -> int:

@@ -76,11 +76,11 @@ class Classifier(Model):
 
     def __call__(self, x: Any) -> Float[Tensor, "batch classes"]:
         """Scores for the inputs `x` (batch, *input_shape), differentiable in `x`."""
-        return self._forward(self._as_inputs(x))
+        return self._forward(checks.finite(self._as_inputs(x), name="x"))
 
     def scores(self, x: Any) -> Float[Tensor, "batch classes"]:
         """`self(x)` without gradients, in batches that fit the device's memory."""
-        x = self._as_inputs(x)
+        x = checks.finite(self._as_inputs(x), name="x")
         with torch.no_grad():
             return self.batches.map(self._forward, x)
 
@@ -140,3 +140,17 @@ class Classifier(Model):
 
     def _as_inputs(self, x: Any) -> Tensor:
         return checks.as_batch(x, self.input_shape, name="x", device=self.device, dtype=self.dtype)
+
+
+def as_classifier(model: Any) -> Classifier:
+    """`model`, where it is a `Classifier`.
+
+    Raises:
+        ModelError: it is something else.
+    """
+    if not isinstance(model, Classifier):
+        raise ModelError(
+            f"a {type(model).__name__} was given, expected a Classifier: wb.Classifier(module, input_shape=…) "
+            "around a network from images or signals to scores, or C.on(G) for the latents of a generator"
+        )
+    return model

@@ -37,7 +37,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ModelError(f"device={device!r} is no device; use 'auto' or one of {available}") from error
-    kinds = {name.split(":")[0] for name in available} | {"meta"}
+    kinds = {name.split(":")[0] for name in available}
     if resolved.type not in kinds or (
         resolved.index is not None and resolved.type == "cuda" and f"cuda:{resolved.index}" not in available
     ):
@@ -61,6 +61,20 @@ def batch_size_for(bytes_per_sample: int, device: torch.device) -> int:
     """How many samples of `bytes_per_sample` activations fit in one batch on `device`."""
     fitting = int(MEMORY_SHARE * free_memory(device) / max(bytes_per_sample, 1))
     return max(1, min(LARGEST_BATCH, fitting))
+
+
+def check_fits(what: str, count: int, numbers: int, device: torch.device) -> None:
+    """Raise ModelError where `count` things of so many single-precision numbers take more than the free memory.
+
+    Args:
+        what: the things, as in "latents were asked for".
+    """
+    needed, free = 4 * count * max(numbers, 1), free_memory(device)
+    if needed > free:
+        raise ModelError(
+            f"{count:,} {what} were asked for, which take {needed / 2**30:,.1f} GiB; {free / 2**30:,.1f} GiB are "
+            f"free on {device}. Ask for fewer at a time"
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -11,10 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from workbench.models import checks
+from workbench.models.devices import check_fits
 from workbench.models.errors import ModelError, nearest_names
 from workbench.models.layers import Layer
 from workbench.models.model import Model, OutputChoice
 from workbench.models.priors import Prior, resolve_prior
+from workbench.numerics.randomness import seeded
 
 #: A class by index or by name, or an embedding; one, or one a row.
 Condition = int | str | Tensor | Sequence[int] | None
@@ -121,7 +123,8 @@ class Generator(Model):
         """`n` draws of the prior, on the generator's device; the same for a seed on every device."""
         if n < 0:
             raise ModelError(f"{n} latents were asked for; expected 0 or more")
-        drawn = self.prior.sample(n, self.latent_shape, torch.Generator().manual_seed(seed))
+        check_fits("latents", n, self.latent_size, self.device)
+        drawn = self.prior.sample(n, self.latent_shape, seeded(seed))
         return drawn.to(device=self.device, dtype=self.dtype)
 
     def sample(self, n: int, *, seed: int = 0, condition: Condition = None) -> Samples:
@@ -129,10 +132,11 @@ class Generator(Model):
 
         With classes, `condition` chooses them; by default they are drawn at random.
         """
+        check_fits("samples", n, self.latent_size + torch.Size(self.output_shape).numel(), self.device)
         z = self.latents(n, seed=seed)
         classes = None
         if self.class_names is not None and self._bound is None and condition is None:
-            generator = torch.Generator().manual_seed(seed)
+            generator = seeded(seed)
             classes = torch.randint(len(self.class_names), (n,), generator=generator)
             condition = classes
         outputs = self.render(z, condition)
@@ -140,7 +144,7 @@ class Generator(Model):
 
     def render(self, z: Any, condition: Condition = None) -> Float[Tensor, "batch *output"]:
         """`self(z, condition)` without gradients, in batches that fit the device's memory."""
-        z = self._as_latents(z)
+        z = checks.finite(self._as_latents(z), name="z")
         given = self._conditions(condition, len(z))
         with torch.no_grad():
             return self.batches.map(self._forward, z, *given)
@@ -149,9 +153,9 @@ class Generator(Model):
         """Outputs for the latents `z` (batch, *latent_shape), differentiable in `z`.
 
         Raises:
-            ModelError: `z` has another shape.
+            ModelError: `z` has another shape, or is not finite.
         """
-        z = self._as_latents(z)
+        z = checks.finite(self._as_latents(z), name="z")
         return self._forward(z, *self._conditions(condition, len(z)))
 
     def until(self, layer: str | int | Layer, *, before: bool = False) -> Callable[..., Tensor]:
@@ -287,3 +291,17 @@ class Generator(Model):
         if not names:
             raise ModelError("class_names is empty; leave it out for a generator without classes")
         return names
+
+
+def as_generator(model: Any) -> Generator:
+    """`model`, where it is a `Generator`.
+
+    Raises:
+        ModelError: it is something else.
+    """
+    if not isinstance(model, Generator):
+        raise ModelError(
+            f"a {type(model).__name__} was given, expected a Generator: wb.Generator(module, latent_shape=…) "
+            "around a network from latents to images or signals"
+        )
+    return model

@@ -52,6 +52,11 @@ class Layers(Sequence[Layer]):
             return Layers(self._layers[key])
         if isinstance(key, Layer):
             key = key.name
+        if not self._layers:
+            raise LayerError(
+                f"layer {key!r} was asked for, but the network shows none: it is one module, or was exported. "
+                "Give the torch.nn.Module that it was made of"
+            )
         if isinstance(key, int):
             if not -len(self) <= key < len(self):
                 raise LayerError(f"layer {key} was asked for, but there are {len(self)} layers")
@@ -89,6 +94,7 @@ class _Call:
     inputs: tuple[tuple[int, int], ...]
     output: tuple[int, int] | None
     parent: str | None
+    alone: bool  # called with one tensor and nothing else, so that it can be called again in this way
 
 
 @dataclass
@@ -106,6 +112,10 @@ class _Tape:
     calls: list[_Call] = field(default_factory=list)
     stack: list[tuple[str, tuple[tuple[int, int], ...]]] = field(default_factory=list)
     alive: list[Any] = field(default_factory=list)
+
+
+def _tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    return [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
 
 
 def _called(name: str, count: int) -> str:
@@ -128,8 +138,8 @@ class LayerAccess:
         self._local = threading.local()
         for name, submodule in module.named_modules():
             if name:
-                submodule.register_forward_pre_hook(_Before(self, name))
-                submodule.register_forward_hook(_After(self, name))
+                submodule.register_forward_pre_hook(_Before(self, name), with_kwargs=True)
+                submodule.register_forward_hook(_After(self, name), with_kwargs=True)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"module": self.module}
@@ -140,19 +150,23 @@ class LayerAccess:
     def _tape(self) -> _Tape | None:
         return getattr(self._local, "tape", None)
 
-    def before(self, name: str, args: tuple[Any, ...]) -> None:
+    def before(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """What the hook before a layer does."""
         tape = self._tape()
         if tape is None:
             return
         if tape.stop_before is not None and tape.stop_before == _called(name, tape.counts.get(name, 0) + 1):
-            tape.recorded[tape.stop_before] = args[0]
+            given = _tensors(args, kwargs)
+            if not given:
+                raise LayerError(f"layer {tape.stop_before!r} takes no tensor; read its output instead")
+            tape.recorded[tape.stop_before] = given[0]
             raise _Stop
         if tape.trace:
-            tensors = tuple(_identity(a) for a in args if isinstance(a, Tensor))
-            tape.stack.append((name, tensors))
+            tape.stack.append((name, tuple(map(_identity, _tensors(args, kwargs)))))
 
-    def after(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    def after(
+        self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> Any:
         """What the hook behind a layer does; the output that takes its place, or None."""
         tape = self._tape()
         if tape is None:
@@ -160,7 +174,7 @@ class LayerAccess:
         count = tape.counts[name] = tape.counts.get(name, 0) + 1
         called = _called(name, count)
         if tape.trace:
-            self._note(tape, called, module, args, output)
+            self._note(tape, called, module, args, kwargs, output)
         replaced = None
         if called in tape.replace:
             replaced = output = tape.replace[called]
@@ -171,13 +185,21 @@ class LayerAccess:
             raise _Stop
         return replaced
 
-    def _note(self, tape: _Tape, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def _note(
+        self,
+        tape: _Tape,
+        name: str,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        output: Any,
+    ) -> None:
         _, inputs = tape.stack.pop()
         parent = tape.stack[-1][0] if tape.stack else None
-        tape.alive.extend([*args, output])  # an id must not be given to a second object
-        tape.calls.append(
-            _Call(name, module, inputs, _identity(output) if isinstance(output, Tensor) else None, parent)
-        )
+        tape.alive.extend([*args, *kwargs.values(), output])  # an id must not be given to a second object
+        made = _identity(output) if isinstance(output, Tensor) else None
+        alone = len(args) == len(inputs) == 1 and not kwargs
+        tape.calls.append(_Call(name, module, inputs, made, parent, alone))
         tape.order.append((name, type(module).__name__, output))
 
     def run(
@@ -192,7 +214,7 @@ class LayerAccess:
         return self._run(tape, args), tape.recorded
 
     def input_of(self, name: str, *args: Any) -> Tensor:
-        """The first argument of the layer `name` in a pass that stops there."""
+        """The first tensor that the layer `name` is called with, in a pass that stops there."""
         tape = _Tape(stop_before=name)
         self._run(tape, args)
         return tape.recorded[name]
@@ -235,13 +257,13 @@ class _Hook:
 
 
 class _Before(_Hook):
-    def __call__(self, _module: nn.Module, args: tuple[Any, ...]) -> None:
-        self.access.before(self.name, args)
+    def __call__(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.access.before(self.name, args, kwargs)
 
 
 class _After(_Hook):
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return self.access.after(self.name, module, args, output)
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        return self.access.after(self.name, module, args, kwargs, output)
 
 
 def _feeds(calls: list[_Call]) -> dict[str, tuple[str, ...]]:
@@ -265,7 +287,7 @@ def _chain(
     steps: list[tuple[str, nn.Module]] = []
     feeding = given
     for call in children:
-        if len(call.inputs) != 1 or call.output is None or call.inputs[0] != feeding or "#" in call.name:
+        if not call.alone or call.output is None or call.inputs[0] != feeding or "#" in call.name:
             return None
         inner = _chain(calls, call.name, call.inputs[0], call.output)
         steps.extend(inner or [(call.name, call.module)])

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.models.checks import check_finite_output, check_weights
+from workbench.models.called import Called
+from workbench.models.checks import as_tensor, check_finite_output, check_weights, finite
+from workbench.models.copies import frozen_copy
 from workbench.models.devices import Batches, batch_size_for, resolve_device
 from workbench.models.errors import LayerError, ModelError
 from workbench.models.layers import Layer, LayerAccess, Layers
@@ -18,30 +20,6 @@ from workbench.models.neurons import Neuron
 
 #: Chooses the tensor to show out of what a module returns: an index, a key, or a function.
 OutputChoice = int | str | Callable[[Any], Tensor] | None
-
-
-def frozen_copy(module: nn.Module, device: torch.device) -> nn.Module:
-    """A copy of `module` in eval mode, without gradients, with no in-place activations.
-
-    The weights share the memory of the original where the device is the same; the structure, the
-    mode and the buffers are the copy's own, so that the user's module is never changed.
-    """
-    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in module.parameters()}
-    for submodule in module.modules():  # weight_norm keeps a computed weight, which deepcopy refuses
-        for value in vars(submodule).values():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach()
-    try:
-        copied = copy.deepcopy(module, memo)
-    except Exception as error:
-        raise ModelError(
-            f"{type(module).__name__} could not be copied ({type(error).__name__}: {error}); the workbench "
-            "works on a copy so that yours is never changed. Make the module work with copy.deepcopy"
-        ) from error
-    for submodule in copied.modules():
-        if getattr(submodule, "inplace", None) is True:
-            submodule.inplace = False  # type: ignore[assignment] # it would overwrite the pre-activation
-    return copied.eval().requires_grad_(False).to(device)
 
 
 class Model:
@@ -72,7 +50,7 @@ class Model:
         self.device = resolve_device(device)
         self.module = frozen_copy(module, self.device)
         check_weights(self.module)
-        self.name = name or type(module).__name__
+        self.name = name or _class_name(self.module)
         floating = (p.dtype for p in self.module.parameters() if p.is_floating_point())
         self.dtype = next(floating, torch.get_default_dtype())
         self.output_choice = output
@@ -80,20 +58,35 @@ class Model:
         self._access = LayerAccess(self.module)
         self._wanted_batch_size = batch_size
         self._fingerprint: str | None = None
+        self._differentiable: bool | None = None
+        self._probed: tuple[Tensor, ...] = ()
+
+    def check_differentiable(self) -> None:
+        """Raise ModelError where the output has no derivative by the input, which most methods follow."""
+        if self._differentiable is None:
+            with torch.enable_grad():
+                given = [i.clone().requires_grad_() for i in self._probed if i.is_floating_point()]
+                rest = [i for i in self._probed if not i.is_floating_point()]
+                try:
+                    slopes = torch.autograd.grad(self._forward(*given, *rest).sum(), given, allow_unused=True)
+                    self._differentiable = any(slope is not None for slope in slopes)
+                except RuntimeError:
+                    self._differentiable = False
+        if not self._differentiable:
+            raise ModelError(
+                f"{self.name}'s output has no derivative by its input: its forward switches gradients off "
+                "(torch.no_grad, detach), is quantised, or leaves torch. Give the part that computes with "
+                "gradients, as in Called(network, lambda net, x: …)"
+            )
 
     def _probe(self, *inputs: Tensor) -> Tensor:
         """Run two samples once: learn the layers, the chain and the memory that a sample takes."""
-        try:
-            with torch.no_grad():
-                raw, order, chain, feeds = self._access.trace(*inputs)
-        except ModelError:
-            raise
-        except Exception as error:
-            shapes = " and ".join(str(tuple(i.shape)) for i in inputs)
-            raise ModelError(
-                f"{self.name} failed on an input of shape {shapes}: {type(error).__name__}: {error}. "
-                "Check the declared input shape against the network's first layer"
-            ) from error
+        self._probed = inputs
+        given = [i.clone() for i in inputs]
+        raw, order, chain, feeds = self._tried(self._access.trace, *given)
+        if any(i._version for i in given):  # it would change the caller's tensors, and no leaf can be changed
+            self.module.register_forward_pre_hook(_with_copies)
+            raw, order, chain, feeds = self._tried(self._access.trace, *inputs)
         output = self._choose(raw)
         batch = len(inputs[0])
         if output.ndim == 0 or output.shape[0] != batch:
@@ -102,6 +95,7 @@ class Model:
                 "the first dimension must be the batch"
             )
         check_finite_output(output, order)
+        self._check_rows(output, *inputs)
         layers = [
             Layer(name, kind, tuple(value.shape[1:]), feeds.get(name, ()))
             for name, kind, value in order
@@ -114,6 +108,36 @@ class Model:
         stored = sum(v.numel() * v.element_size() for _, _, v in order if isinstance(v, Tensor)) // batch
         self.batches = Batches(self._wanted_batch_size or batch_size_for(stored, self.device))
         return output
+
+    def _tried(self, run: Callable[..., Any], *inputs: Tensor) -> Any:
+        """What a pass gives, without gradients; where the network fails, a ModelError that says on what."""
+        try:
+            with torch.no_grad():
+                return run(*inputs)
+        except ModelError:
+            raise
+        except Exception as error:
+            shapes = " and ".join(str(tuple(i.shape)) for i in inputs)
+            raise ModelError(
+                f"{self.name} failed on an input of shape {shapes}: {type(error).__name__}: {error}. "
+                f"{_advice(error)}"
+            ) from error
+
+    def _check_rows(self, output: Tensor, *inputs: Tensor) -> None:
+        """Raise ModelError where a row of a batch comes out otherwise alone, or otherwise each time."""
+        alone = self._tried(self._forward, *(i[:1] for i in inputs))
+        if alone.shape == output[:1].shape and _close(alone, output[:1]):
+            return
+        if not _close(self._tried(self._forward, *inputs), output):
+            raise ModelError(
+                f"{self.name} gives another output for the same input each time, although it is in eval mode: it "
+                "draws noise in its forward. Fix that noise, or switch it off"
+            )
+        raise ModelError(
+            f"{self.name} makes something else of an input alone than of the same input among others: its rows "
+            "depend on each other, as where statistics are taken over the batch, or where squeeze() drops the "
+            "batch's dimension. Make each row its own"
+        )
 
     def _chain_holds(self, x: Tensor) -> bool:
         """Whether the second half of the chain needs nothing but its input, not even stored attributes."""
@@ -134,11 +158,23 @@ class Model:
 
     def in_precision(self, dtype: torch.dtype) -> Callable[..., Tensor]:
         """The network as a function of its inputs, with weights of another precision (copied, if it differs)."""
-        return self._forward if dtype == self.dtype else self.changeable(dtype)[1]
+        if dtype == self.dtype:
+            return self._forward
+        run = self.changeable(dtype)[1]
+        given = [i.to(dtype) if i.is_floating_point() else i for i in self._probed]
+        try:
+            with torch.no_grad():
+                run(*given)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{self.name} does not run in {dtype}, in which results are proved: {error}. A cast in its "
+                "forward, such as x.float(), may be why: use x.to(self.weight.dtype), or leave it out"
+            ) from error
+        return run
 
     def changeable(self, dtype: torch.dtype) -> tuple[nn.Module, Callable[..., Tensor]]:
         """A copy of the network whose parts may be replaced, and the function that runs it as it then is."""
-        module = copy.deepcopy(self.module).to(dtype)
+        module = copy.deepcopy(self.module).to(dtype).eval()  # torch.fx's modules are copied in training mode
         return module, lambda *inputs: self._choose(module(*inputs))
 
     def _resolve_layer(self, layer: str | int | Layer) -> Layer:
@@ -192,14 +228,15 @@ class Model:
         ends = [i for i, (name, _) in enumerate(self._chain) if name == wanted or name.startswith(wanted + ".")]
         return ends[-1] if ends else None
 
-    def _check_activation(self, layer: Layer, activation: Tensor, batch: int | None) -> Tensor:
+    def _check_activation(self, layer: Layer, activation: Any, batch: int | None) -> Tensor:
+        activation = as_tensor(activation, name="activation")
         if tuple(activation.shape[1:]) != layer.shape or (batch is not None and len(activation) != batch):
             rows = "batch" if batch is None else str(batch)
             raise LayerError(
                 f"the activation has shape {tuple(activation.shape)}, but layer {layer.name!r} gives "
                 f"({rows}, {', '.join(map(str, layer.shape))})"
             )
-        return activation.to(self.device)
+        return finite(activation.to(self.device, self.dtype), name="activation")
 
     def neuron(self, neuron: Neuron) -> Neuron:
         """`neuron`, checked against this network.
@@ -228,6 +265,20 @@ class Model:
         return sum(p.numel() for p in self.module.parameters())
 
 
+def _class_name(module: nn.Module) -> str:
+    return type(module.network if isinstance(module, Called) else module).__name__
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    """Whether two outputs are the same but for what the order of additions changes."""
+    apart = (one.float() - other.float()).abs()
+    return one.numel() == 0 or bool(apart.max() <= 0.01 * other.float().abs().max())
+
+
+def _with_copies(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
+
+
 def choose(raw: Any, choice: OutputChoice, *, name: str) -> Tensor:
     """The tensor that `choice` picks out of what a network returned.
 
@@ -249,6 +300,17 @@ def choose(raw: Any, choice: OutputChoice, *, name: str) -> Tensor:
             "output='key' or output=function"
         )
     return raw
+
+
+def _advice(error: Exception) -> str:
+    """What to do about a network that failed on its first input."""
+    text = str(error)
+    if "indices" in text and "Long" in text:
+        return (
+            "It takes whole numbers, such as words', where the workbench gives real ones and moves them little by "
+            "little; give it their embeddings, as in Called(network, lambda net, x: net(inputs_embeds=x).logits)"
+        )
+    return "Check the declared input shape against the network's first layer"
 
 
 def _describe(value: Any) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.numerics.jacobians import Linearisation, Passes
+from workbench.numerics.randomness import seeded
 from workbench.numerics.tangents import BatchedFunction
 from workbench.progress import Step
 
@@ -131,7 +132,7 @@ def _block_krylov(
     n = linear.latents
     block = min(n, rank + oversampling)
     total = 2 * block * (iterations + 1)
-    current = torch.randn(block, n, generator=torch.Generator().manual_seed(seed)).to(linear.point)
+    current = torch.randn(block, n, generator=seeded(seed)).to(linear.point)
     basis: list[Tensor] = []
     products: list[Tensor] = []  # rows of J^T J q for the rows q of the basis
     energy = done = 0.0
@@ -171,7 +172,7 @@ def _stochastic(linear: Linearisation, *, rows: int, seed: int) -> Generator[Ste
     linear.linearise()  # gives the output too, in the same pass
     outputs = linear.output.numel()
     rows = min(rows, outputs)
-    chosen = torch.randperm(outputs, generator=torch.Generator().manual_seed(seed))[:rows]
+    chosen = torch.randperm(outputs, generator=seeded(seed))[:rows]
     cotangents = torch.zeros(rows, outputs, device=linear.point.device, dtype=linear.point.dtype)
     cotangents[torch.arange(rows), chosen.to(cotangents.device)] = 1
     gradients = linear.pull(cotangents)

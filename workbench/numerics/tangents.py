@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import jvp, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 # torch's own forward-mode decompositions are scripted when they are first used, and warn of it
 warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
@@ -50,7 +51,8 @@ def linearised(
     Affine layers are applied without their offsets and elementwise ones are multiplied by their
     derivatives, all neighbouring factors at once, so that k tangents cost no more than a forward pass
     of k samples, and any number of threads may push at the same time. Whatever else is among the steps
-    goes through `torch.func.jvp`, one thread after another.
+    goes through `torch.func.jvp`, one thread after another, or where an operation has no rule for forward mode
+    (such as one that a user wrote with its backward alone) through reverse mode twice.
     """
     pushes: list[Push | Tensor] = []
     with torch.no_grad():
@@ -123,22 +125,36 @@ def _transposed(layer: nn.ConvTranspose2d, x: Tensor) -> Push:
 
 
 class _ForwardMode:
-    """The tangents of any function at one point, by `torch.func.jvp`."""
+    """The tangents of any function at one point, by `torch.func.jvp`, or else by two passes in reverse mode."""
 
     def __init__(self, step: BatchedFunction, x: Float[Tensor, "1 *input"]) -> None:
         self.step, self.x = step, x.detach()
-        self._vmapped = True
+        self._ways = [self._vmapped, self._forward, self._reverse]
 
     def __call__(self, tangents: Float[Tensor, "k *input"]) -> Float[Tensor, "k *output"]:
-        with _FORWARD_MODE, torch.no_grad():
-            if self._vmapped:
-                try:
-                    return vmap(self._one)(tangents)[:, 0]
-                except (RuntimeError, NotImplementedError, ValueError):
-                    self._vmapped = False  # some operations have no batching rule
-            copies = self.x.expand_as(tangents).contiguous()
-            return jvp(self.step, (copies,), (tangents,))[1]
+        while len(self._ways) > 1:
+            try:
+                # of torch's attention kernels only the plain one has a rule for forward mode
+                with _FORWARD_MODE, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+                    return self._ways[0](tangents)
+            except (RuntimeError, NotImplementedError, ValueError) as error:
+                if "out of memory" in str(error):
+                    raise
+                del self._ways[0]  # some operations have no batching rule, and some none for forward mode
+        return self._ways[0](tangents)
 
-    def _one(self, tangent: Tensor) -> Tensor:
+    def _vmapped(self, tangents: Tensor) -> Tensor:
         # the primal is not batched, so it is computed once for all tangents
-        return jvp(self.step, (self.x,), (tangent[None],))[1]
+        return vmap(lambda tangent: jvp(self.step, (self.x,), (tangent[None],))[1])(tangents)[:, 0]
+
+    def _forward(self, tangents: Tensor) -> Tensor:
+        return jvp(self.step, (self.x.expand_as(tangents).contiguous(),), (tangents,))[1]
+
+    def _reverse(self, tangents: Tensor) -> Tensor:
+        """J v as the derivative by u of the function u ↦ Jᵀ u, which is linear."""
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            copies = self.x.expand_as(tangents).contiguous().requires_grad_()
+            output = self.step(copies)
+            cotangents = torch.zeros_like(output, requires_grad=True)
+            pulled = torch.autograd.grad(output, copies, cotangents, create_graph=True)[0]
+            return torch.autograd.grad(pulled, cotangents, tangents)[0]

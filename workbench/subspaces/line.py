@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from workbench.models import Generator
+from workbench.models import Generator, as_generator
 from workbench.models.generator import Condition
 from workbench.results import Provenance, Result
 from workbench.subspaces.features import Features, Pixels, distances
@@ -232,7 +232,7 @@ def line(
     if not 0 <= axis < len(subspace.directions):
         raise ValueError(f"axis={axis}; the subspace has directions 0 to {len(subspace.directions) - 1}")
     phi = features or Pixels()
-    centre = generator.point(subspace.centre)
+    centre = as_generator(generator).point(subspace.centre)
     if target is None:
         target = target_change(generator, phi, scale=scale, share=share, condition=condition)
     return line_at(

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.models import Generator, ModelError
+from workbench.models import Generator, ModelError, as_generator
 from workbench.models.generator import Condition
 from workbench.numerics.spectra import Route, Spectrum, spectrum_steps
 from workbench.progress import Progress, Step, run
@@ -130,7 +130,7 @@ class Search:
         steps: int = 25,
     ) -> None:
         check_steps(steps)
-        self.generator = generator
+        self.generator = as_generator(generator)
         self.features = features or Pixels()
         self.seed, self.condition, self.route = seed, condition, route
         self.scale, self.share, self.steps = scale, share, steps

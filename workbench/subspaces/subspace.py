@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.models import Generator
+from workbench.models import Generator, as_generator
 from workbench.models.generator import Condition
+from workbench.numerics.randomness import seeded
 from workbench.numerics.spectra import Route, Spectrum, spectrum_steps
 from workbench.progress import Progress, Step, run
 from workbench.results import Provenance, Result
@@ -84,7 +85,7 @@ class Draws:
         weights[:listed] = spectrum.singular_values.double().cpu()
         self._listed = listed
         self._pool = DirectionPool(weights)
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = seeded(seed)
         self._drawn: list[tuple[int, Tensor, float]] = []
 
     def __getitem__(self, number: int) -> tuple[int, Float[Tensor, " n"], float]:
@@ -122,6 +123,7 @@ def subspace_steps(
     rank: int = 16,
 ) -> Steps[Step, None, Subspace]:
     """The steps of `subspace`, one a chunk of passes."""
+    as_generator(generator).check_differentiable()
     centre = generator.point(z)
     if not 1 <= dims <= centre.numel():
         raise ValueError(
