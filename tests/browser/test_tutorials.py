@@ -12,6 +12,11 @@ from tests.browser.harness import ROOT, NotebookPage
 TUTORIALS = sorted((ROOT / "notebooks" / "tutorials").glob("*.ipynb"))
 
 
+#: An output that is seen: a widget, or a figure.
+SEEN = ".jp-OutputArea-output:has(canvas, .jupyter-widgets, .js-plotly-plot)"
+
+
+@pytest.mark.pictures
 @pytest.mark.parametrize("notebook", TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_runs_and_draws(open_notebook: Callable[..., NotebookPage], notebook: Path) -> None:
     page = open_notebook(notebook, height=9000)
@@ -23,4 +28,8 @@ def test_a_tutorial_runs_and_draws(open_notebook: Callable[..., NotebookPage], n
         page.page.wait_for_function(
             "el => el.closest('[data-line]').dataset.line !== ''", arg=panels.nth(i).element_handle()
         )
+    cells = page.page.locator(".jp-Notebook .jp-Cell")
+    for i in range(cells.count()):
+        if (seen := cells.nth(i).locator(SEEN)).count():
+            page.picture(f"tutorial-{notebook.stem}-{i}", seen.last)
     page.screenshot(f"tutorial-{notebook.stem}", page.page.locator(".jp-Notebook"))

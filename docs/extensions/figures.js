@@ -1,0 +1,12 @@
+// Figures follow the page: its width, and its light or dark theme.
+const templates = __TEMPLATES__;
+
+function draw() {
+  const template = templates[document.documentElement.dataset.theme === "dark" ? "dark" : "light"];
+  for (const figure of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(figure, { template });
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  draw();
+  new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+});
