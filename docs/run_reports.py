@@ -74,7 +74,9 @@ def picture(page: Path, path: Path) -> None:
         if figure.count():
             figure.wait_for()
             figure.scroll_into_view_if_needed()
-            tab.evaluate("() => scrollBy(0, document.querySelector('.js-plotly-plot').getBoundingClientRect().top - 140)")
+            tab.evaluate(
+                "() => scrollBy(0, document.querySelector('.js-plotly-plot').getBoundingClientRect().top - 140)"
+            )
         tab.wait_for_timeout(500)
         tab.screenshot(path=path)
         browser.close()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib import import_module
@@ -13,31 +12,19 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.documentation import DOCS, build
 from tests.project import ROOT
 
 pytest.importorskip("myst_nb", reason="the documentation's packages are missing: pip install -e '.[docs]'")
 
 METHODS = ("subspaces", "boundaries", "inverse_sets", "embeddings", "flip_points")
-PAGES = sorted((ROOT / "docs" / "methods").glob("*-*.md"))
+PAGES = sorted((DOCS / "methods").glob("*-*.md"))
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages, built without running cells, reports or browser tests."""
-    out = tmp_path_factory.mktemp("docs")
-    nothing = out / "nothing"
-    settings = {"nb_execution_mode": "off", "pictures_folder": nothing, "reports_folder": nothing}
-    build = subprocess.run(
-        [
-            *(sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", out / "doctrees"),
-            *(f"-D{name}={value}" for name, value in settings.items()),
-            *(ROOT / "docs", out / "html"),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert build.returncode == 0, build.stderr
-    return out / "html"
+    """All pages; a warning is an error."""
+    return build(tmp_path_factory.mktemp("docs"), "-W", "--keep-going")
 
 
 class Page(HTMLParser):
@@ -116,8 +103,6 @@ def test_the_code_of_a_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_claims_are_those_that_were_measured(site: Path):
-    import csv
-
     for folder, page in (
         ("flip-points-paper", "flip-points"),
         ("generative-boundaries", "generative-boundaries"),

@@ -33,7 +33,19 @@ class Claims(SphinxDirective):
             f"({last['device']}, torch {last['versions']['torch']}). It is made again by"
         )
         command = nodes.literal_block(last["command"], last["command"], language="console")
-        return [nodes.paragraph(said, said), command, _table(rows)]
+        broken = [row for row in rows if row["holds"] != "True"]
+        kept = [row for row in rows if row["holds"] == "True"]
+        found: list[nodes.Node] = [nodes.paragraph(said, said), command]
+        if broken:
+            found += [nodes.rubric("", "What does not hold"), _table(broken)]
+        if kept:
+            opening = f'<details class="wb-claims-that-hold"><summary>The {len(kept)} claims that hold</summary>'
+            found += [
+                nodes.raw("", opening, format="html"),
+                _table(kept),
+                nodes.raw("", "</details>", format="html"),
+            ]
+        return found
 
 
 def _table(rows: list[dict[str, str]]) -> nodes.table:

@@ -7,6 +7,7 @@ function draw() {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
+  for (const figure of document.querySelectorAll(".js-plotly-plot")) if (!figure.layout.width) Plotly.Plots.resize(figure);
   draw();
   new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 });

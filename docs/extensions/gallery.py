@@ -12,6 +12,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from run_reports import parameters
 from workbench.reports import Report, catalogue
 
 
@@ -45,13 +46,21 @@ class Gallery(SphinxDirective):
         self.env.note_dependency(str(folder / "report.json"))
         lines = [f":::{{grid-item-card}} {report.title[:1].upper()}{report.title[1:]}"]
         if record is None:
-            return "\n".join([*lines, "", f"Not run here. `workbench report {report.name} --out FOLDER`", ":::", ""])
+            return "\n".join(
+                [*lines, "", f"Not run here. `workbench report {report.name} --out FOLDER`", ":::", ""]
+            )
         lines += [f":link: reports/{report.name}.html"]
         if (folder / "report.png").exists():
             page = Path(self.env.doc2path(self.env.docname)).parent
             lines += [f":img-bottom: {Path(os.path.relpath(folder / 'report.png', page)).as_posix()}"]
-        asked = ", ".join(f"{k} = {v!r}" for k, v in record["parameters"].items() if k != "folder")
-        lines += ["", f"{record['seconds']:.0f} s on {record['device']}. `{asked}`", ":::", ""]
+        asked = ", ".join(f"{name} = {value!r}" for name, value in parameters(report.name).items())
+        lines += [
+            "",
+            "{.wb-small}",
+            f"{asked or 'as it ships'} · {record['seconds']:.0f} s on {record['device']}",
+            ":::",
+            "",
+        ]
         return "\n".join(lines)
 
 

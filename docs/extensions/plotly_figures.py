@@ -25,9 +25,7 @@ def _write_scripts(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
-    templates = {
-        name: plotly_template(dark=name == "dark").to_plotly_json() for name in ("light", "dark")
-    }
+    templates = {name: plotly_template(dark=name == "dark").to_plotly_json() for name in ("light", "dark")}
     own = (Path(__file__).parent / "figures.js").read_text(encoding="utf-8")
     for name, text in (
         ("plotly.min.js", get_plotlyjs()),

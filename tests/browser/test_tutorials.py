@@ -12,8 +12,9 @@ from tests.browser.harness import ROOT, NotebookPage
 TUTORIALS = sorted((ROOT / "notebooks" / "tutorials").glob("*.ipynb"))
 
 
-#: An output that is seen: a widget, or a figure.
-SEEN = ".jp-OutputArea-output:has(canvas, .jupyter-widgets, .js-plotly-plot)"
+#: The outputs of a cell itself, not of a widget in it.
+OUTPUTS = ":scope > .jp-Cell-outputWrapper > .jp-OutputArea > .jp-OutputArea-child > .jp-OutputArea-output"
+DRAWN = "canvas, .jupyter-widgets, .plot-container"
 
 
 @pytest.mark.pictures
@@ -30,6 +31,7 @@ def test_a_tutorial_runs_and_draws(open_notebook: Callable[..., NotebookPage], n
         )
     cells = page.page.locator(".jp-Notebook .jp-Cell")
     for i in range(cells.count()):
-        if (seen := cells.nth(i).locator(SEEN)).count():
-            page.picture(f"tutorial-{notebook.stem}-{i}", seen.last)
+        drawn = cells.nth(i).locator(OUTPUTS).filter(has=page.page.locator(DRAWN))
+        if drawn.count():
+            page.picture(f"tutorial-{notebook.stem}-{i}", drawn.last)
     page.screenshot(f"tutorial-{notebook.stem}", page.page.locator(".jp-Notebook"))
