@@ -1,4 +1,4 @@
-"""The documentation: it builds without a warning, its links lead somewhere, its code runs, and it needs no network."""
+"""The documentation: it builds without a warning, its links lead somewhere, its code runs, all offline."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _MARKS = {"True": ("✓", "wb-holds"), "False": ("✗", "wb-fails")}
 
 
 class Claims(SphinxDirective):
-    """The table `claims.csv` of a folder in benchmarks/results, with how often claims hold and when that was measured."""
+    """The table `claims.csv` of a folder in benchmarks/results, and how often claims hold."""
 
     required_arguments = 1
 
@@ -40,12 +40,12 @@ class Claims(SphinxDirective):
             found += [nodes.rubric("", "What does not hold"), _table(broken)]
         if kept:
             opening = f'<details class="wb-claims-that-hold"><summary>The {len(kept)} claims that hold</summary>'
-            found += [
-                nodes.raw("", opening, format="html"),
-                _table(kept),
-                nodes.raw("", "</details>", format="html"),
-            ]
+            found += [_html(opening), _table(kept), _html("</details>")]
         return found
+
+
+def _html(text: str) -> nodes.raw:
+    return nodes.raw("", text, format="html")
 
 
 def _table(rows: list[dict[str, str]]) -> nodes.table:

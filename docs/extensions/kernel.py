@@ -1,4 +1,4 @@
-"""Imported first in the cells of a page: quiet, one thread, and Plotly figures as elements that need no network."""
+"""Imported first by the cells of a page: one thread, and Plotly figures as elements that need no network."""
 
 from __future__ import annotations
 

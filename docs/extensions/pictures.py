@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -31,7 +32,7 @@ class Picture(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec = {"alt": directives.unchanged_required}
+    option_spec: ClassVar = {"alt": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         """A figure with the picture of each theme."""
@@ -40,9 +41,10 @@ class Picture(SphinxDirective):
         paths = both_themes(folder, name)
         if not paths:
             missing = nodes.container(classes=["wb-missing"])
-            missing += self.parse_text_to_nodes(
-                f"The picture of {name} was not made with these pages: `make docs` makes it where Chromium is installed."
+            told = (
+                f"The picture {name} was not made with these pages: `make docs` makes it where there is Chromium."
             )
+            missing += self.parse_text_to_nodes(told)
             return [missing]
         figure = nodes.figure(classes=["wb-picture"])
         page = Path(self.env.doc2path(self.env.docname)).parent

@@ -20,8 +20,8 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 def as_page(notebook: Any, name: str, pictures: Path) -> Any:
     """The notebook with figures and widgets as a page can show them.
 
-    A stored Plotly figure becomes an element that plotly.js draws. A widget, and a figure that was not stored, becomes
-    the picture `tutorial-NAME-CELL`.
+    A stored Plotly figure becomes an element that plotly.js draws. A widget, and a figure that was not stored,
+    becomes the picture `tutorial-NAME-CELL`.
 
     Args:
         notebook: as nbformat reads it; it is changed.
