@@ -44,24 +44,17 @@ class Gallery(SphinxDirective):
     def _card(self, report: Report, folder: Path) -> str:
         record = _record(folder)
         self.env.note_dependency(str(folder / "report.json"))
-        lines = [f":::{{grid-item-card}} {report.title[:1].upper()}{report.title[1:]}"]
+        title = f":::{{grid-item-card}} {report.title[:1].upper()}{report.title[1:]}"
         if record is None:
-            return "\n".join(
-                [*lines, "", f"Not run here. `workbench report {report.name} --out FOLDER`", ":::", ""]
-            )
-        lines += [f":link: reports/{report.name}.html"]
+            told = f"Not run with these pages; `workbench report {report.name} --out FOLDER` runs it."
+            return "\n".join([title, "", told, ":::", ""])
+        options = [f":link: reports/{report.name}.html"]
         if (folder / "report.png").exists():
             page = Path(self.env.doc2path(self.env.docname)).parent
-            lines += [f":img-bottom: {Path(os.path.relpath(folder / 'report.png', page)).as_posix()}"]
+            options += [f":img-bottom: {Path(os.path.relpath(folder / 'report.png', page)).as_posix()}"]
         asked = ", ".join(f"{name} = {value!r}" for name, value in parameters(report.name).items())
-        lines += [
-            "",
-            "{.wb-small}",
-            f"{asked or 'as it ships'} · {record['seconds']:.0f} s on {record['device']}",
-            ":::",
-            "",
-        ]
-        return "\n".join(lines)
+        told = f"{asked or 'as it ships'} · {record['seconds']:.0f} s on {record['device']}"
+        return "\n".join([title, *options, "", "{.wb-small}", told, ":::", ""])
 
 
 def _copy_pages(app: Sphinx, error: Exception | None) -> None:

@@ -41,9 +41,7 @@ class Picture(SphinxDirective):
         paths = both_themes(folder, name)
         if not paths:
             missing = nodes.container(classes=["wb-missing"])
-            told = (
-                f"The picture {name} was not made with these pages: `make docs` makes it where there is Chromium."
-            )
+            told = f"The picture {name} was not made with these pages: `make docs` makes it, with Chromium."
             missing += self.parse_text_to_nodes(told)
             return [missing]
         figure = nodes.figure(classes=["wb-picture"])
