@@ -89,6 +89,7 @@ html_title = project
 html_static_path = ["_static"]
 html_css_files = ["workbench.css"]
 html_context = {"default_mode": "auto"}
+html_show_search_summary = False  # a page that is opened from a file cannot fetch the others
 html_copy_source = html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",

@@ -28,7 +28,6 @@ def notebook(open_notebook: Callable[..., NotebookPage]) -> NotebookPage:
     return opened
 
 
-@pytest.mark.pictures
 def test_tap_search_keep_and_undo(notebook: NotebookPage):
     notebook.kernel.run(
         "import torch; plot = panel.map.plot; positions = panel.map.found.positions\n"
@@ -42,7 +41,7 @@ def test_tap_search_keep_and_undo(notebook: NotebookPage):
     notebook.page.get_by_role("button", name="Keep", exact=True).click()
     notebook.until("list(plot.placed.data['name']) == [f'{panel.names[alone]} (new)']", True)
     notebook.settle(600)
-    notebook.picture("embedding-panel")
+    notebook.screenshot("embedding-panel")
     notebook.page.get_by_role("button", name="Undo", exact=True).click()
     notebook.until("panel.table.changed", [])
     notebook.page.get_by_text("Ways between latents and classes").click()

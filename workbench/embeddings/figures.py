@@ -17,7 +17,7 @@ from workbench.embeddings.claims import ORIGINAL, REAL
 from workbench.embeddings.class_map import ClassMap
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.ui.map_plot import MapPlot
-from workbench.ui.theme import PALETTE, plotly_template
+from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Trials whose lines are drawn one by one.
 _LINES = 20
+#: Of lines that read on light and dark paper: a panel's figure cannot know which it is on.
+_GRID = "rgba(128, 128, 128, 0.15)"
 
 
 def map_figure(
@@ -130,7 +132,14 @@ def history(trials: EmbeddingTrials | None, *, height: int = 240) -> go.Figure:
         figure.update_xaxes(title="step", row=1, col=column)
     figure.update_yaxes(range=[0, 1.02], row=1, col=1)
     figure.update_yaxes(rangemode="tozero", row=1, col=2)
-    figure.update_layout(template=plotly_template(), height=height, margin={"l": 44, "r": 12, "t": 28, "b": 40})
+    figure.update_layout(
+        template=plotly_template(),
+        height=height,
+        margin={"l": 44, "r": 12, "t": 28, "b": 40},
+        font={"color": NEUTRAL_AXIS},
+    )
+    figure.update_xaxes(gridcolor=_GRID)
+    figure.update_yaxes(gridcolor=_GRID)
     figure.update_annotations(font_size=12)
     return figure
 
