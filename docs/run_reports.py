@@ -11,9 +11,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
+from playwright.sync_api import sync_playwright
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tests.browser.harness import CHROMIUM_ARGS, find_chromium  # noqa: E402
 from workbench.reports import Report, catalogue, run  # noqa: E402
 
 SIZES = Path(__file__).with_name("reports.toml")
@@ -58,25 +62,20 @@ def main(folder: Path) -> None:
 
 
 def picture(page: Path, path: Path) -> None:
-    """Save how a page looks, where Chromium is installed."""
-    from playwright.sync_api import sync_playwright
-
+    """Save how a page looks at its first figure, where there is a Chromium."""
     with sync_playwright() as playwright:
-        names = [os.environ.get("WORKBENCH_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
-        found = next(filter(None, map(shutil.which, filter(None, names))), None)
-        if found is None:
+        try:
+            found = find_chromium(playwright.chromium.executable_path)
+        except pytest.fail.Exception:
             return
         root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium refuses its sandbox to root
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"] if root else [])
+        args = [*CHROMIUM_ARGS, *(["--no-sandbox"] if root else [])]
+        browser = playwright.chromium.launch(executable_path=found, args=args)
         tab = browser.new_page(viewport={"width": 1000, "height": 750})
         tab.goto(page.resolve().as_uri())
-        figure = tab.locator(".js-plotly-plot").first
-        if figure.count():
-            figure.wait_for()
-            figure.scroll_into_view_if_needed()
-            tab.evaluate(
-                "() => scrollBy(0, document.querySelector('.js-plotly-plot').getBoundingClientRect().top - 140)"
-            )
+        if tab.locator(".js-plotly-plot").count():
+            top = "document.querySelector('.js-plotly-plot').getBoundingClientRect().top"
+            tab.evaluate(f"() => scrollBy(0, {top} - 140)")
         tab.wait_for_timeout(500)
         tab.screenshot(path=path)
         browser.close()

@@ -47,17 +47,27 @@ def as_page(notebook: Any, name: str, pictures: Path) -> Any:
     return notebook
 
 
-def _write(app: Sphinx, config: object) -> None:
-    target = Path(app.srcdir) / "tutorials"
+def _copy(app: Sphinx, config: object) -> None:
+    """Sphinx reads what lies in its folder only."""
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        notebook = as_page(nbformat.read(path, as_version=4), path.stem, folder_of_pictures(app))
-        text = nbformat.writes(notebook)
-        copy = target / path.name
-        if not copy.exists() or copy.read_text(encoding="utf-8") != text:  # else Sphinx would read it again
+        copy, text = Path(app.srcdir) / "tutorials" / path.name, path.read_text(encoding="utf-8")
+        if not copy.exists() or copy.read_text(encoding="utf-8") != text:  # else it would be read again
             copy.write_text(text, encoding="utf-8")
 
 
+def _read(app: Sphinx, page: str, source: list[str]) -> None:
+    folder, _, name = page.partition("/")
+    if folder != "tutorials" or not (NOTEBOOKS / f"{name}.ipynb").exists():
+        return
+    pictures = folder_of_pictures(app)
+    notebook = nbformat.reads(source[0], as_version=4)
+    for place in range(len(notebook.cells)):
+        app.env.note_dependency(str(pictures / f"tutorial-{name}-{place}.png"))
+    source[0] = nbformat.writes(as_page(notebook, name, pictures))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Write the tutorials into the sources before these are read."""
-    app.connect("config-inited", _write)
+    """Bring the tutorials among the sources, and change them as they are read."""
+    app.connect("config-inited", _copy)
+    app.connect("source-read", _read)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
