@@ -8,9 +8,12 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 STAMP := $(VENV)/.installed
 PYTEST := $(PY) -m pytest
 TUTORIALS := $(wildcard notebooks/tutorials/*.ipynb)
+PICTURES := docs/_build/pictures
+# what a picture or a report shows: the code, the widgets, the notebooks
+SHOWN := $(shell find workbench widgets notebooks -name .ipynb_checkpoints -prune -o -type f \( -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.ipynb' \) -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab install test check lint types format unit nightly papers notebooks browser wheel chromium bench clean
+.PHONY: help lab install test check lint types format unit nightly papers notebooks browser wheel chromium bench docs reports clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -77,5 +80,17 @@ chromium:
 bench: install  ## measure speed, side by side with peers
 	$(PY) -m benchmarks.subspaces
 
+docs: install $(PICTURES)/.made $(if $(filter 0,$(REPORTS)),,reports)  ## the documentation, offline (REPORTS=0: without the reports)
+	$(PY) -m sphinx -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+reports: install
+	$(PY) docs/run_reports.py docs/_build/reports
+
+$(PICTURES)/.made: $(SHOWN) $(wildcard tests/browser/*.py)
+	@rm -rf $(PICTURES); mkdir -p $(PICTURES)
+	@WORKBENCH_SCREENSHOTS=$(CURDIR)/$(PICTURES) WORKBENCH_SCREENSHOT_SCALE=2 $(PYTEST) -q -m pictures tests/browser \
+	  && touch $@ || echo "Some pictures were not made; the pages say which. 'make docs' tries again."
+
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist docs/_build docs/reference/generated .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -27,6 +27,8 @@ from playwright.sync_api import Browser, Locator, Page, WebSocket
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = Path(os.environ.get("WORKBENCH_SCREENSHOTS") or Path(__file__).parent / "screenshots")
+#: Pixels of a screenshot by pixels of the page: 2 where pictures are made for the documentation.
+SCALE = float(os.environ.get("WORKBENCH_SCREENSHOT_SCALE") or 1)
 CHROMIUM_ARGS = [
     "--disable-gpu",
     "--disable-quic",
@@ -209,6 +211,15 @@ class NotebookPage:
         (locator or self.page).screenshot(path=path)
         return path
 
+    def picture(self, name: str, locator: Locator | None = None) -> None:
+        """Save a picture for the documentation in the light and the dark theme: `name` and `name`-dark."""
+        locator = locator or self.page.locator(".jp-OutputArea-output").last
+        self.screenshot(name, locator)
+        self.set_theme("JupyterLab Dark")
+        self.settle(700)
+        self.screenshot(f"{name}-dark", locator)
+        self.set_theme("JupyterLab Light")
+
     def settle(self, milliseconds: float = 250) -> None:
         """Let the browser draw, and messages that are on their way arrive."""
         self.page.wait_for_timeout(milliseconds)
@@ -319,7 +330,9 @@ class Lab:
         else:
             file = self.write(f"test-{secrets.token_hex(4)}", sources)
         page = browser.new_context(
-            viewport={"width": width, "height": height}, accept_downloads=True, **context
+            viewport={"width": width, "height": height},
+            accept_downloads=True,
+            **{"device_scale_factor": SCALE, **context},
         ).new_page()
         page.set_default_timeout(15_000)
         watch = Watch()

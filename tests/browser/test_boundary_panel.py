@@ -49,6 +49,7 @@ def go_to(notebook: NotebookPage, u: float, v: float) -> tuple[float, float]:
     return x, y
 
 
+@pytest.mark.pictures
 def test_scrub_the_threshold_click_hover_and_zoom(notebook: NotebookPage):
     scrubs_without_the_kernel_and_grows_the_tree_on_release(notebook)
     sets_the_query_by_a_click_in_the_plane(notebook)
@@ -90,7 +91,7 @@ def sets_the_query_by_a_click_in_the_plane(notebook: NotebookPage) -> None:
     assert notebook.kernel.value("panel.exploration.query.equal(panel.query)") is True
     go_to(notebook, 0.3, 0.7)
     rest(notebook)
-    notebook.screenshot("boundary-panel", notebook.page.locator(".jp-OutputArea-output").last)
+    notebook.picture("boundary-panel")
 
 
 def reads_the_layer_again_where_it_is_zoomed(notebook: NotebookPage) -> None:

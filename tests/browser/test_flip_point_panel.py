@@ -67,6 +67,7 @@ def test_the_flip_point_of_the_first_digit_and_the_distances_to_all_classes_are_
     assert notebook.kernel.value(f"bool(({shown}).points.equal(panel.one.nearest.points))") is True
 
 
+@pytest.mark.pictures
 def test_a_drawn_digit_becomes_the_query_and_what_is_painted_stays(notebook: NotebookPage):
     canvas = notebook.page.locator(".wb-canvas canvas:visible").first
     notebook.page.get_by_role("button", name="Clear", exact=True).first.click()
@@ -80,9 +81,10 @@ def test_a_drawn_digit_becomes_the_query_and_what_is_painted_stays(notebook: Not
     rest(notebook)
     kept = "bool((panel.one.nearest.points[0][~panel.mask].float() == panel.query[0][~panel.mask]).all())"
     assert notebook.kernel.value(kept) is True
-    notebook.screenshot("flip-point-panel", notebook.page.locator(".jp-OutputArea-output").last)
+    notebook.picture("flip-point-panel")
 
 
+@pytest.mark.pictures
 def test_a_lasso_shows_the_samples_inside_and_a_click_makes_one_the_query(notebook: NotebookPage):
     notebook.page.get_by_role("button", name="Flip points of all 59").click()
     notebook.until("panel.many.found is not None", True, timeout=90)
@@ -100,11 +102,7 @@ def test_a_lasso_shows_the_samples_inside_and_a_click_makes_one_the_query(notebo
         "from workbench.ui.plot import _corners\ncorners = _corners(panel.many.scatter._outlines[0])"
     )
     assert set(notebook.kernel.value("panel.many.selected")) <= set(notebook.kernel.value(inside))
-    panel = notebook.page.locator(".jp-OutputArea-output").last
-    notebook.screenshot("flip-point-panel-set", panel)
-    notebook.set_theme("JupyterLab Dark")
-    notebook.screenshot("flip-point-panel-set-dark", panel)
-    notebook.set_theme("JupyterLab Light")
+    notebook.picture("flip-point-panel-set")
     notebook.page.get_by_role("button", name="Show all").click()
     notebook.until("panel.many.selected", [])
     notebook.page.get_by_role("tab", name="Trust").click()

@@ -38,6 +38,7 @@ def sampled(notebook: NotebookPage) -> None:
     notebook.settle(500)
 
 
+@pytest.mark.pictures
 def test_click_a_neuron_drag_its_band_and_send_a_sample_on(open_notebook: Callable[..., NotebookPage]):
     notebook = open_notebook(SOURCES, width=1400, height=1500)
     page = notebook.page
@@ -62,7 +63,7 @@ def test_click_a_neuron_drag_its_band_and_send_a_sample_on(open_notebook: Callab
     page.mouse.click(sample["x"] + 30, sample["y"] + 30)
     notebook.until("panel.handover.sample and panel.handover.sample.name", "sample 0")
     notebook.settle(400)
-    notebook.screenshot("inverse-set-panel")
+    notebook.picture("inverse-set-panel")
     page.get_by_role("button", name="Subspace search").click()
     notebook.until("type(panel.handover.panel).__module__", "workbench.subspaces.panel")
     expect(page.locator("[data-line] [role=slider]")).to_be_visible(timeout=30_000)

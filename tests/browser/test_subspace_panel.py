@@ -77,6 +77,7 @@ def test_scrubbing_asks_the_kernel_nothing_and_release_brings_the_next_line(
     assert notebook.kernel.value(f"bool(({shown}).outputs.equal(panel.line.outputs))") is True
 
 
+@pytest.mark.pictures
 def test_another_direction_is_drawn_at_the_same_point_until_a_strong_one_comes(
     open_notebook: Callable[..., NotebookPage],
 ) -> None:
@@ -98,11 +99,7 @@ def test_another_direction_is_drawn_at_the_same_point_until_a_strong_one_comes(
     assert notebook.kernel.value("(len(panel.search.points), panel.search.current)") == (4, point)
     drag(notebook, 0.5, 0.86, release=False)  # README.md shows this
     notebook.settle(500)
-    panel = notebook.page.locator(".jp-OutputArea-output").last
-    notebook.screenshot("subspace-panel", panel)
-    notebook.set_theme("JupyterLab Dark")
-    notebook.screenshot("subspace-panel-dark", panel)
-    notebook.set_theme("JupyterLab Light")
+    notebook.picture("subspace-panel")
 
 
 def test_the_next_line_is_computed_while_the_present_one_stays_usable(

@@ -12,6 +12,12 @@ from tests.browser.harness import ROOT, NotebookPage
 TUTORIALS = sorted((ROOT / "notebooks" / "tutorials").glob("*.ipynb"))
 
 
+#: The outputs of a cell itself, not of a widget in it.
+OUTPUTS = ":scope > .jp-Cell-outputWrapper > .jp-OutputArea > .jp-OutputArea-child > .jp-OutputArea-output"
+DRAWN = "canvas, .jupyter-widgets, .plot-container"
+
+
+@pytest.mark.pictures
 @pytest.mark.parametrize("notebook", TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_runs_and_draws(open_notebook: Callable[..., NotebookPage], notebook: Path) -> None:
     page = open_notebook(notebook, height=9000)
@@ -23,4 +29,9 @@ def test_a_tutorial_runs_and_draws(open_notebook: Callable[..., NotebookPage], n
         page.page.wait_for_function(
             "el => el.closest('[data-line]').dataset.line !== ''", arg=panels.nth(i).element_handle()
         )
+    cells = page.page.locator(".jp-Notebook .jp-Cell")
+    for i in range(cells.count()):
+        drawn = cells.nth(i).locator(OUTPUTS).filter(has=page.page.locator(DRAWN))
+        if drawn.count():
+            page.picture(f"tutorial-{notebook.stem}-{i}", drawn.last)
     page.screenshot(f"tutorial-{notebook.stem}", page.page.locator(".jp-Notebook"))

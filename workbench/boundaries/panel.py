@@ -96,8 +96,8 @@ class Panel(Savable, widgets.VBox):
         names = sign_layers(model)
         if not names:
             raise BoundaryError(
-                f"{model.name} has no layer with boundaries: no activation such as a ReLU, and no layer that feeds "
-                "a function; there is nothing to draw"
+                f"{model.name} has no layer with boundaries: no activation such as a ReLU, and no layer that "
+                "feeds a function; there is nothing to draw"
             )
         chosen = names[min(1, len(names) - 1)] if layer is None else sign_layer(model, layer).name
         if interval is None:

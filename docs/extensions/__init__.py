@@ -1,0 +1,1 @@
+"""What the pages need beyond Sphinx: each module is one Sphinx extension."""
