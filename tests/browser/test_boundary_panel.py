@@ -80,8 +80,11 @@ def scrubs_without_the_kernel_and_grows_the_tree_on_release(notebook: NotebookPa
 
 def sets_the_query_by_a_click_in_the_plane(notebook: NotebookPage) -> None:
     x, y = go_to(notebook, 0.75, 0.25)
-    shown = "wb.ui.sprites.png(G.render(places[{0}][None])[0], (-1, 1)) == panel.plane.picture.value"
-    notebook.kernel.run("import workbench.ui.sprites\nfrom workbench.boundaries.panel_plane import _PLACES, _grid")
+    shown = "data_url(png(G.render(places[{0}][None])[0], (-1, 1))) in panel.plane.picture.value"
+    notebook.kernel.run(
+        "from workbench.ui.sprites import data_url, png\n"
+        "from workbench.boundaries.panel_plane import _PLACES, _grid"
+    )
     notebook.kernel.run("places = _grid(panel.plane.plane.extent, _PLACES)")
     near = f"any({shown.format('k')} for k in range(61 * 14, 61 * 17) if 44 <= k % 61 <= 47)"
     notebook.until(near, True)

@@ -27,7 +27,7 @@ from workbench.ui import parts
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot, Window
 from workbench.ui.sprites import data_url, frames, pack, png
-from workbench.ui.theme import NEUTRAL_AXIS, plotly_template
+from workbench.ui.theme import plotly_template
 
 #: Places a side that the cursor finds, and pictures a side of the background.
 _PLACES, _TILES = 61, 20
@@ -109,7 +109,7 @@ class PlaneView(widgets.VBox):
             value=self.whole, description="pictures", indent=False, layout=widgets.Layout(width="100px")
         )
         self.backdrop.observe(lambda _: self._draw(), names="value")
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(width=f"{_PICTURE}px", flex="none"))
+        self.picture = widgets.HTML(layout=widgets.Layout(flex="none"))
         more = "Click to make it the query." if self.whole else "The tree is projected to the plane."
         self._told = f"Move over the plane to see the picture there. {more} Drag to zoom in."
         self._hint = parts.live_only(
@@ -225,7 +225,8 @@ class PlaneView(widgets.VBox):
         self._draw()
 
     def _show_picture(self, data: bytes) -> None:
-        self.picture.value = data
+        address = data_url(data)
+        self.picture.value = f'<img alt="the picture under the cursor" width="{_PICTURE}" src="{address}">'
 
     def _draw(self) -> None:
         with self._drawing:
@@ -240,7 +241,7 @@ class PlaneView(widgets.VBox):
                 "width": _SIDE,
                 "height": _SIDE,
                 "margin": {"l": 44, "r": 8, "t": 8, "b": 64},
-                "font": {"color": NEUTRAL_AXIS, "size": 11},
+                "font": {"size": 11},
                 "xaxis": {"range": plane.extent[:2], "showgrid": False},
                 "yaxis": {"range": plane.extent[2:], "showgrid": False},
                 "legend": {"orientation": "h", "y": -0.07, "yanchor": "top", "x": 0},

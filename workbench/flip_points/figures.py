@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CORRECT, _MISTAKE = PALETTE[0], PALETTE[1]
-_FAINT = "rgba(128,128,128,0.18)"
 #: Beyond the palette's seven colours, classes differ by their marker too.
 _SYMBOLS = ("circle", "diamond", "square")
 
@@ -329,14 +328,13 @@ def subsets(trained: pd.DataFrame, arms: Sequence[str] = ("nearest", "random", "
 
 
 def _lay_out(figure: go.Figure, title: str, x: str, y: str, *, height: int) -> None:
-    """The house's template in the grey that reads on light and on dark paper."""
+    """The house's template, with titles."""
     figure.update_layout(
         template=plotly_template(),
         height=height,
         title={"text": title},
-        font={"color": NEUTRAL_AXIS},
-        xaxis={"title": x, "gridcolor": _FAINT},
-        yaxis={"title": y, "gridcolor": _FAINT},
+        xaxis={"title": x},
+        yaxis={"title": y},
     )
 
 

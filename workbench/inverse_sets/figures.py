@@ -19,7 +19,6 @@ from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
 _BINS = 48
 #: Bars that are this much higher than the next are cut: a ReLU is 0 on most pictures.
 _CUT = 2.5
-_FAINT = "rgba(128, 128, 128, 0.22)"
 
 
 def histogram(
@@ -97,11 +96,10 @@ def histogram(
         height=height,
         width=width,
         margin={"l": 48, "r": 12, "t": 16, "b": 44},
-        font={"color": NEUTRAL_AXIS, "size": 11},
-        xaxis={"title": plain(name), "gridcolor": _FAINT, "range": [low - room, high + room]},
+        font={"size": 11},
+        xaxis={"title": plain(name), "range": [low - room, high + room]},
         yaxis={
             "title": "% of pictures",
-            "gridcolor": _FAINT,
             "range": [0, top],
             "fixedrange": True,
         },
@@ -170,15 +168,14 @@ def coverage(found: InverseSet, *, height: int = 220) -> go.Figure:
         figure.update_xaxes(
             title=f"{plain(name)}: {held:.0%} of the parts hold a sample",
             range=[low, high],
-            gridcolor=_FAINT,
             row=1,
             col=place,
         )
-    figure.update_yaxes(title="samples", gridcolor=_FAINT, rangemode="tozero", col=1)
+    figure.update_yaxes(title="samples", rangemode="tozero", col=1)
     figure.update_layout(
         template=plotly_template(),
         height=height,
-        font={"color": NEUTRAL_AXIS, "size": 11},
+        font={"size": 11},
         margin={"l": 48, "r": 12, "t": 12, "b": 44},
     )
     return figure

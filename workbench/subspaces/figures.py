@@ -59,10 +59,10 @@ def singular_values(
         height=height,
         margin={"l": 44, "r": 8, "t": 26, "b": 34},
         title={"text": "Singular values", "font": {"size": 12}},
-        font={"color": NEUTRAL_AXIS, "size": 11},
+        font={"size": 11},
         bargap=0.15,
-        xaxis={"title": None, "gridcolor": "rgba(128,128,128,0.15)"},
-        yaxis={"title": None, "gridcolor": "rgba(128,128,128,0.15)", "rangemode": "tozero"},
+        xaxis={"title": None},
+        yaxis={"title": None, "rangemode": "tozero"},
         showlegend=False,
     )
     return figure

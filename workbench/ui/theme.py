@@ -17,7 +17,10 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B
 
 # A mid blue that reads on both papers: drawings that cannot know the theme (sparklines in a sheet) use it.
 NEUTRAL_LINE = "#3B86C6"
-NEUTRAL_AXIS = "#888888"
+# Text and axes of figures: 4.5 to one on white, 4.2 to one on JupyterLab's dark paper, which a figure cannot tell
+# from the light one.
+NEUTRAL_AXIS = "#777777"
+_GRID = "rgba(128, 128, 128, 0.2)"
 
 # Perceptually uniform and readable without colour; diverging maps have a neutral middle.
 SEQUENTIAL = "Viridis"
@@ -25,27 +28,21 @@ DIVERGING = "RdBu"
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
-_PAPER = {
-    False: {"paper": "rgba(0,0,0,0)", "ink": "#1f2328", "muted": "#656d76", "grid": "#e4e7eb"},
-    True: {"paper": "rgba(0,0,0,0)", "ink": "#e6e8eb", "muted": "#9aa4af", "grid": "#3a4048"},
-}
-
 
 def palette(count: int) -> list[str]:
     """Return ``count`` colours; beyond the length of the palette they repeat."""
     return [PALETTE[i % len(PALETTE)] for i in range(count)]
 
 
-def plotly_template(*, dark: bool = False) -> go.layout.Template:
-    """Return the Plotly template of the workbench: transparent paper, thin grid, the shared palette."""
+def plotly_template() -> go.layout.Template:
+    """Return the Plotly template of the workbench: transparent paper, light or dark, a thin grid, the palette."""
     import plotly.graph_objects as go
 
-    tone = _PAPER[dark]
     axis: dict[str, Any] = {
-        "gridcolor": tone["grid"],
-        "linecolor": tone["muted"],
-        "zerolinecolor": tone["grid"],
-        "tickcolor": tone["muted"],
+        "gridcolor": _GRID,
+        "linecolor": NEUTRAL_AXIS,
+        "zerolinecolor": _GRID,
+        "tickcolor": NEUTRAL_AXIS,
         "ticks": "outside",
         "ticklen": 4,
         "showline": True,
@@ -56,9 +53,9 @@ def plotly_template(*, dark: bool = False) -> go.layout.Template:
     return go.layout.Template(
         layout={
             "colorway": list(PALETTE),
-            "paper_bgcolor": tone["paper"],
-            "plot_bgcolor": tone["paper"],
-            "font": {"family": FONT, "size": 12, "color": tone["ink"]},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": FONT, "size": 12, "color": NEUTRAL_AXIS},
             "title": {"font": {"size": 14}, "x": 0, "xanchor": "left", "pad": {"l": 8}},
             "margin": {"l": 56, "r": 16, "t": 40, "b": 48},
             "xaxis": axis,

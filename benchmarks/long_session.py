@@ -1,0 +1,191 @@
+"""Hours of use in a real JupyterLab: does memory grow, do actions slow down, does a closed panel leave anything?
+
+`python -m benchmarks.long_session --actions 2000` opens `wb.open` in Chromium and goes on scrubbing, accepting,
+switching tabs and layers, selecting, cancelling, closing and opening again, and writes
+`benchmarks/results/long-session.json`: of every round the memory of kernel and page, and the seconds of each
+action. Round by round the same actions are done, so that the last quarter is measured beside the second one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.timing import write
+from tests.browser.harness import CHROMIUM_ARGS, Lab, NotebookPage, find_chromium
+
+CELLS = [
+    "import gc, os, psutil, torch, workbench as wb\n"
+    "from ipywidgets.widgets.widget import _instances\n"
+    "torch.set_num_threads(1)\n"
+    'G, C = wb.load("mnist-dcgan-2d", device="cpu"), wb.load("mnist-cnn", device="cpu")\n'
+    "alive = lambda: len(_instances)\n"
+    "rss = lambda: (gc.collect(), psutil.Process(os.getpid()).memory_info().rss)[1]\n"
+    "idle = lambda: not any(jobs.busy for panel in tabs.panels.values()\n"
+    "                       for jobs in vars(panel).values() if isinstance(jobs, wb.ui.jobs.Jobs))\n"
+    "import workbench.ui.jobs",
+    "tabs = wb.open(G, C)\ntabs",
+]
+TAB = {"subspaces": "Subspace search", "boundaries": "Boundaries", "flip_points": "Flip points"}
+
+
+class Use:
+    """Somebody at work: actions by name, each timed from the first key to the kernel's rest."""
+
+    def __init__(self, notebook: NotebookPage, seed: int) -> None:
+        self.notebook, self.page, self.choose = notebook, notebook.page, random.Random(seed)
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.seconds.values()))
+
+    def act(self, name: str, action: Callable[[], object]) -> None:
+        began = time.perf_counter()
+        action()
+        self.notebook.until("idle()", True, timeout=120)
+        self.seconds[name].append(time.perf_counter() - began)
+
+    def round(self) -> None:
+        """Some thirty actions, the same in every round but for what is chosen."""
+        self.tab("subspaces")
+        for _ in range(4):
+            self.act("scrub and accept", self.scrub)
+        self.act("step back", lambda: self.press("Step back"))
+        self.act("another direction", lambda: self.press("Another direction"))
+        self.act("new start", lambda: self.press("New start"))
+        self.act("cancel", self.cancel)
+        self.tab("boundaries")
+        self.act("another layer", self.layer)
+        for _ in range(3):
+            self.act("another query", self.query)
+            self.act("send to flip points", lambda: self.press("Flip points"))
+            self.tab("boundaries")
+        self.tab("subspaces")
+        for _ in range(4):
+            self.act("scrub and accept", self.scrub)
+
+    def tab(self, method: str) -> None:
+        self.act("switch tabs", lambda: self.page.get_by_role("tab", name=TAB[method]).click())
+
+    def press(self, name: str) -> None:
+        for button in self.page.get_by_role("button", name=name, exact=True).all():
+            if button.is_visible() and button.is_enabled():
+                button.click()
+                return
+
+    def scrub(self) -> None:
+        slider = self.page.locator("[data-line] [role=slider]:visible").first
+        slider.focus()
+        for _ in range(self.choose.randrange(2, 9)):
+            self.page.keyboard.press(self.choose.choice(("ArrowLeft", "ArrowRight", "PageUp", "PageDown")))
+        self.page.keyboard.press("Enter")
+
+    def cancel(self) -> None:
+        self.press("New start")
+        self.press("Cancel")
+
+    def query(self) -> None:
+        self.page.get_by_role("listbox", name="queries").first.focus()
+        for _ in range(self.choose.randrange(1, 5)):
+            self.page.keyboard.press(self.choose.choice(("ArrowRight", "ArrowDown")))
+        self.page.keyboard.press("Space")
+
+    def layer(self) -> None:
+        choice = self.page.locator("select:visible").first
+        names = choice.locator("option").all_inner_texts()
+        choice.select_option(label=self.choose.choice(names))
+
+    def reopen(self) -> None:
+        """Close all panels and run the cell again."""
+        self.notebook.kernel.run("tabs.close()")
+        self.notebook.run_all()
+
+
+def memory(notebook: NotebookPage, page: Page) -> dict[str, float]:
+    """MiB of the kernel and of the page's live JavaScript objects, both after collecting garbage; live widgets."""
+    client = page.context.new_cdp_session(page)
+    client.send("HeapProfiler.collectGarbage")
+    client.send("Performance.enable")
+    metrics = {m["name"]: m["value"] for m in client.send("Performance.getMetrics")["metrics"]}
+    client.detach()
+    return {
+        "kernel": notebook.kernel.value("rss()") / 2**20,
+        "page": metrics["JSHeapUsedSize"] / 2**20,
+        "nodes": metrics["Nodes"],
+        "widgets": notebook.kernel.value("alive()"),
+    }
+
+
+def quarters(values: list[float]) -> tuple[float, float]:
+    """Medians of the second and of the last quarter."""
+    size = max(1, len(values) // 4)
+    return statistics.median(values[size : 2 * size]), statistics.median(values[-size:])
+
+
+def session(actions: int, every: int, seed: int) -> dict[str, Any]:
+    """Use the panels until so many actions are done, opening them anew each `every` rounds."""
+    rounds: list[dict[str, float]] = []
+    left: list[int] = []
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        chromium = playwright.chromium.launch(
+            executable_path=find_chromium(playwright.chromium.executable_path),
+            args=[*CHROMIUM_ARGS, "--no-sandbox"],
+        )
+        lab = Lab(Path(folder))
+        try:
+            with lab.opened(chromium, CELLS, width=1400, height=1800) as notebook:
+                use = Use(notebook, seed)
+                notebook.kernel.run("tabs.close()")
+                before = notebook.kernel.value("alive()")
+                notebook.run_all()
+                while use.count < actions:
+                    use.round()
+                    rounds.append({"actions": use.count, **memory(notebook, notebook.page)})
+                    print(rounds[-1], flush=True)
+                    if len(rounds) % every == 0:
+                        use.act("close and open again", use.reopen)
+                        left.append(notebook.kernel.value("alive()"))
+                errors = list(notebook.watch.console_errors)
+        finally:
+            lab.close()
+            chromium.close()
+    medians = {name: quarters(values) for name, values in use.seconds.items() if len(values) >= 8}
+    return {
+        "settings": {"actions": actions, "every": every, "seed": seed},
+        "actions": {name: len(values) for name, values in use.seconds.items()},
+        "seconds, second and last quarter": medians,
+        "last over second quarter": {name: last / first for name, (first, last) in medians.items()},
+        "MiB, second and last quarter": {
+            name: quarters([r[name] for r in rounds]) for name in ("kernel", "page", "nodes", "widgets")
+        },
+        "live widgets": {"before any panel": before, "each time that they were opened anew": left},
+        "console errors": errors,
+        "rounds": rounds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--actions", type=int, default=2000)
+    parser.add_argument("--every", type=int, default=10, help="rounds after which panels are closed and opened")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    began = time.perf_counter()
+    found = session(options.actions, options.every, options.seed)
+    found["minutes"] = (time.perf_counter() - began) / 60
+    command = f"python -m benchmarks.long_session --actions {options.actions} --every {options.every}"
+    print(write("long-session", command, found))
+
+
+if __name__ == "__main__":
+    main()
