@@ -12,11 +12,10 @@ from workbench.exports.description import Export, Section, names_in, with_names
 
 #: What every notebook begins with.
 _SETUP = """\
-import torch
+{others}
 
 import workbench as wb
-from workbench.exports import {helpers}
-{imports}
+{ours}
 
 torch.set_num_threads({threads})  # as in the panel's kernel, so that the last digits are the same
 kept = Kept(folder, again=again)"""
@@ -25,7 +24,7 @@ This notebook was written by a panel of the Latent Workbench. It shows what was 
 came with it; `again = True` computes them anew, and they are computed, too, where they are not found."""
 _AGAIN = "compute anew instead of loading what the panel had"
 _FOLDER = 'with the results; "" for "results" beside this notebook'
-_INPUTS = "tensors that the computation begins with; where the file moved away, that beside this notebook"
+_INPUTS = "what the computation begins with"
 _DEVICE = 'where the networks run, "auto" for the fastest here'
 #: The file of `Export.inputs`.
 INPUTS = "inputs.safetensors"
@@ -77,9 +76,9 @@ def _parameters(export: Export, used: set[str], folder: Path) -> str:
 
 def _setup(export: Export) -> str:
     helpers = ["Kept", *(["load_inputs"] if export.tensors else []), *(["require"] if export.stands else [])]
-    return _SETUP.format(
-        helpers=", ".join(helpers), imports="\n".join(export.imports), threads=torch.get_num_threads()
-    )
+    lines = [*export.imports, "import torch", f"from workbench.exports import {', '.join(helpers)}"]
+    ours, others = (sorted(line for line in lines if (" workbench" in line) == own) for own in (True, False))
+    return _SETUP.format(others="\n".join(others), ours="\n".join(ours), threads=torch.get_num_threads())
 
 
 def _given(export: Export) -> str:

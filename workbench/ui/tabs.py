@@ -307,7 +307,7 @@ class Tabs(widgets.VBox):
         if self.generator is None or self.generator.class_names is None:
             self._about.layout.display = "none"
             return
-        told = f"The other tabs are about {self.generator.name}" if "embeddings" in self._names else ""
+        told = f"All tabs but Classes are about {self.generator.name}" if "embeddings" in self._names else ""
         self._about.value = parts.note(told or f"All tabs are about {self.generator.name}")
 
 
