@@ -29,7 +29,7 @@ def record(model: Network) -> dict[str, Any]:
     """
     bound, index = _bound(model)
     table = getattr(model, "class_embeddings", None)
-    zoo = _zoo_name(model)
+    zoo = model.origin or None
     shape = model.latent_shape if isinstance(model, Generator) else model.input_shape
     kind = "Generator" if isinstance(model, Generator) else "Classifier"
     of_class = "" if index is None else f".of_class({index})"
@@ -96,12 +96,6 @@ def _bound(model: Network) -> tuple[Tensor | None, int | None]:
         return bound, int(bound)
     same = (table == bound).all(1).nonzero()[:, 0]
     return bound, int(same[0]) if len(same) else None
-
-
-def _zoo_name(model: Network) -> str | None:
-    """The zoo's name of a network; whether its weights are still the zoo's is seen when it is loaded."""
-    name = model.name.partition(" of ")[0]
-    return name if name in [entry.name for entry in registry.entries()] else None
 
 
 def sha256_of(tensor: Tensor) -> str:
