@@ -1,4 +1,4 @@
-"""A report whose results lie in a store: resumed, changed, brought back, and what its record says of all that."""
+"""A report whose results lie in a store: resumed, changed, and what its record says of all that."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workbench.results import processor
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A report that fails at its last cell, ends, is asked for another power, and for the first one again."""
+    """A report that fails at its last cell, that is run to its end, and that is asked for another power."""
     folder = tmp_path_factory.mktemp("resume")
     last = 'if not (CALLS.parent / "mended").exists():\n    raise KeyError("mend me")'
     notebook = notebooks.write(
@@ -51,7 +51,6 @@ def runs(tmp_path_factory):
     (out / "mended").touch()
     keep()
     keep(base=3, shown=2)
-    keep(shown=4)
     return SimpleNamespace(states=states, steps=steps, out=out)
 
 
@@ -69,12 +68,11 @@ def test_a_changed_parameter_computes_only_what_it_touches(runs):
     assert ways == {"powers": "computed", "rows/row-0": "reused", "rows/row-1": "reused"}
 
 
-def test_parameters_that_come_back_find_their_results_on_the_shelf(runs):
-    back = runs.states[3]
-    assert back.run.status == "finished" and back.calls == []
-    assert back.entries == ["powers", "rows/row-0", "rows/row-1"]
+def test_what_the_parameter_replaced_waits_on_the_shelf_and_is_no_result_of_this_run(runs):
+    changed = runs.states[2]
+    assert changed.entries == ["powers", "rows/row-0", "rows/row-1"]
     assert [path.name.rpartition("-")[0] for path in (runs.out / "results" / ".shelf").iterdir()] == ["powers"]
-    assert not any(name.startswith(".") for name in back.record["files"])
+    assert not any(name.startswith(".") for name in changed.record["files"])
 
 
 def test_steps_from_within_a_cell_arrive_inside_those_of_the_report(runs):
