@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import workbench as wb
 from tests.models.networks import linear_generator
-from workbench.models import Batches
-from workbench.models.devices import batch_size_for, is_out_of_memory
+from workbench.models import Batches, ModelError
+from workbench.models.devices import batch_size_for, is_out_of_memory, resolve_device
 
 
 class FakeMemory:
