@@ -78,3 +78,9 @@ def test_saving_over_a_result_replaces_it_whole(saved: Path, monkeypatch: pytest
         result.save(saved)
     assert (saved / "result.safetensors").read_bytes() == before
     assert sorted(p.name for p in saved.iterdir()) == ["result.json", "result.safetensors"]
+
+
+def test_json_that_is_nested_without_end_is_damaged(saved: Path) -> None:
+    (saved / "result.json").write_text("[" * 100_000)
+    with pytest.raises(ResultError, match="is damaged"):
+        wb.load_result(saved)

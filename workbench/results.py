@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -225,8 +224,13 @@ def unpack(document: Mapping[str, Any], tensors: Mapping[str, Tensor], *, source
     try:
         stored, kind, values = document["format"], document["kind"], dict(document["values"])
         provenance = Provenance(**document["provenance"])
+<<<<<<< HEAD
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(f"the result in {source} is damaged ({type(error).__name__}: {error})") from error
+=======
+    except Exception as error:  # a damaged file makes its readers raise what they like, of JSON RecursionError
+        raise ResultError(f"the result in {folder} is damaged ({type(error).__name__}: {error})") from error
+>>>>>>> strangers
     if stored != FORMAT:
         raise ResultError(f"the result in {source} has format {stored}; this version reads {FORMAT}")
     cls = _class_of(str(kind))

@@ -96,3 +96,20 @@ def test_wb_load_puts_a_checkpoint_into_a_copy_of_the_users_module(tmp_path: Pat
     assert isinstance(G, wb.Generator)
     assert torch.equal(G.module[0].weight, linear_generator(seed=1)[0].weight)
     assert torch.equal(module[0].weight, before)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.2, 0.5, 0.9, 0.99])
+def test_a_checkpoint_that_is_cut_off_says_so(tmp_path: Path, zipped: bool, share: float) -> None:
+    path = tmp_path / "g.pt"
+    torch.save(linear_generator().state_dict(), path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(CheckpointError, match=r"cut off|damaged"):
+        load_state_dict(path)
+
+
+def test_a_dict_of_numbered_tensors_is_no_state_dict(tmp_path: Path) -> None:
+    torch.save({0: torch.zeros(2)}, tmp_path / "g.pt")
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        load_state_dict(tmp_path / "g.pt")

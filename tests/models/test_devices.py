@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import workbench as wb
 from tests.models.networks import linear_generator
-from workbench.models import Batches
-from workbench.models.devices import batch_size_for, is_out_of_memory
+from workbench.models import Batches, ModelError
+from workbench.models.devices import batch_size_for, is_out_of_memory, resolve_device
 
 
 class FakeMemory:
@@ -86,3 +86,16 @@ def test_the_first_batch_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch
 
 def test_ordinary_errors_are_no_memory_errors() -> None:
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize("n", [10**13, 10**30])
+def test_more_than_the_memory_holds_is_refused_before_it_is_tried(n: int) -> None:
+    G = wb.Generator(nn.Sequential(nn.Linear(4, 9), nn.Tanh()), latent_shape=(4,), device="cpu")
+    for call in (G.latents, G.sample):
+        with pytest.raises(ModelError, match="Ask for fewer"):
+            call(n)
+
+
+def test_the_meta_device_is_none_to_run_on() -> None:
+    with pytest.raises(ModelError, match="not on this machine"):
+        resolve_device("meta")
