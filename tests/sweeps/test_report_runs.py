@@ -88,7 +88,7 @@ def test_each_run_is_a_report_with_the_command_that_makes_it(sweeps):
         assert {"report.ipynb", "report.html", "report.json", "results"} <= {p.name for p in folder.iterdir()}
         command = json.loads((folder / "report.json").read_text())["command"]
         assert command.startswith(f"workbench report {sweeps.path}")
-        assert ("-psize=4" in command) == (name.startswith("size=4"))
+        assert ("-psize=3" in command) == name.startswith("size=3")
 
 
 def test_a_folder_holds_sweeps_of_one_report(sweeps):
