@@ -210,7 +210,7 @@ def load_result(folder: str | Path) -> Any:
     try:
         document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "result.safetensors")
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+    except Exception as error:  # a damaged file makes its readers raise what they like, of JSON RecursionError
         raise ResultError(f"the result in {folder} is damaged ({type(error).__name__}: {error})") from error
     return unpack(document, tensors, source=str(folder))
 
@@ -224,13 +224,8 @@ def unpack(document: Mapping[str, Any], tensors: Mapping[str, Tensor], *, source
     try:
         stored, kind, values = document["format"], document["kind"], dict(document["values"])
         provenance = Provenance(**document["provenance"])
-<<<<<<< HEAD
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(f"the result in {source} is damaged ({type(error).__name__}: {error})") from error
-=======
-    except Exception as error:  # a damaged file makes its readers raise what they like, of JSON RecursionError
-        raise ResultError(f"the result in {folder} is damaged ({type(error).__name__}: {error})") from error
->>>>>>> strangers
     if stored != FORMAT:
         raise ResultError(f"the result in {source} has format {stored}; this version reads {FORMAT}")
     cls = _class_of(str(kind))
