@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -237,15 +238,18 @@ def _progress(unit: str = "cell ") -> Iterator[Callable[[Step], None]]:
     began = time.monotonic()
     with Progress(*columns, told, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=1.0)
-        yield lambda step: bar.update(task, completed=step.share, description=_line(step, unit, began))
+
+        def tell(step: Step) -> None:
+            if step.left is None and step.share:
+                step = replace(step, left=(time.monotonic() - began) * (1 / step.share - 1))
+            bar.update(task, completed=step.share, description=_line(step, unit))
+
+        yield tell
 
 
-def _line(step: Step, unit: str, began: float) -> str:
+def _line(step: Step, unit: str = "cell ") -> str:
     """A step in words: the time that is left, the cell or part, and what it does."""
-    remaining = step.left
-    if remaining is None and step.share:
-        remaining = (time.monotonic() - began) * (1 / step.share - 1)
-    left = "" if remaining is None else f"about {timedelta(seconds=round(remaining))} to go · "
+    left = "" if step.left is None else f"about {timedelta(seconds=round(step.left))} to go · "
     told = [f"{unit}{min(step.done + bool(unit), step.total or 0)} of {step.total}: {step.text}"]
     inner = step.within
     while inner is not None:
