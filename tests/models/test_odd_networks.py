@@ -227,3 +227,11 @@ def test_a_method_says_what_kind_of_model_it_wants(given: str) -> None:
 def test_called_wants_a_network_and_a_function() -> None:
     with pytest.raises(ModelError, match=r"expected a torch\.nn\.Module and a function"):
         Called(plain(), "decode")
+
+
+@pytest.mark.parametrize("classes", [[], [0, 1, 2]])
+def test_classes_are_one_or_one_for_each_latent(classes: list[int]) -> None:
+    network = Called(plain(), lambda net, z, y: net(z) * (y + 1).reshape(-1, 1, 1, 1) / 3)
+    G = Generator(network, latent_shape=(6,), class_names=["a", "b", "c"])
+    with pytest.raises(ModelError, match="classes were given for 2 latents"):
+        G(G.latents(2), classes)

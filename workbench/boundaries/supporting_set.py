@@ -169,6 +169,7 @@ def supporting_set_steps(
         ("sparsity", sparsity, 0 <= sparsity < math.inf, "0 or more, such as 0.5"),
         ("most_steps", most_steps, most_steps >= 1, "at least one"),
         ("masks", masks, masks >= 1, "at least one for each step"),
+        ("rate", rate, 0 < rate < 1e30, "a positive number, such as 0.1"),
         ("temperature", temperature, 0 < temperature < math.inf, "a positive number, such as 0.1"),
         ("sides", sides, sides in ("active", "both"), "'active' or 'both'"),
     )

@@ -133,7 +133,7 @@ def maximize_steps(
         ("steps", steps, steps >= 1, "at least one"),
         ("latents", latents, latents >= 2, "at least two, a pair"),
         ("resample", resample, resample >= 1, "at least one"),
-        ("rate", learning, 0 <= learning < math.inf, rule),
+        ("rate", learning, 0 <= learning < 1e30, rule),
         ("noise", noise, 0 <= noise < math.inf, rule),
         ("weight_decay", weight_decay, 0 <= weight_decay < math.inf, rule),
         ("diversity_weight", weight, 0 <= weight < math.inf, rule),

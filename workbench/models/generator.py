@@ -238,7 +238,11 @@ class Generator(Model):
             if self.class_embeddings is None:
                 raise ModelError(f"{self.name} takes class indices; it was made without class_embeddings")
             width = self.class_embeddings.shape[1]
-            if given.shape[-1] != width or given.ndim > 2:
+            if (
+                given.ndim not in (1, 2)
+                or given.shape[-1] != width
+                or (given.ndim == 2 and len(given) not in (1, batch))
+            ):
                 raise ModelError(
                     f"the embedding has shape {tuple(given.shape)}, expected ({width},) or (batch, {width})"
                 )
@@ -246,7 +250,12 @@ class Generator(Model):
         if isinstance(given, (int, str)):
             indices = torch.full((batch,), self.class_index(given))
         else:
-            indices = torch.as_tensor(given).long().flatten().expand(batch)
+            indices = checks.as_tensor(given, name="condition").long().flatten()
+            if len(indices) not in (1, batch):
+                raise ModelError(
+                    f"{len(indices)} classes were given for {batch} latents; give one, or one for each"
+                )
+            indices = indices.expand(batch)
             for index in (int(indices.min()), int(indices.max())) if batch else ():
                 self.class_index(index)
         indices = indices.to(self.device)
