@@ -6,7 +6,7 @@ import plotly.io
 import torch
 from plotly.io.base_renderers import HtmlRenderer
 
-from workbench.reports.page import figure_element
+from workbench.reports.page_widgets import figure_element
 
 
 class _Element(HtmlRenderer):

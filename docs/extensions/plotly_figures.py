@@ -13,6 +13,8 @@ from workbench.ui.theme import plotly_template
 
 #: How `plotly.io.to_html` begins to draw.
 _DRAWS = "Plotly.newPlot"
+#: Text of figures by the theme of the page, which a page knows, unlike a notebook.
+_INK = {"light": "#1f2328", "dark": "#e6e8eb"}
 
 
 def _only_where_needed(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
@@ -25,7 +27,9 @@ def _write_scripts(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
-    templates = {name: plotly_template(dark=name == "dark").to_plotly_json() for name in ("light", "dark")}
+    templates = {
+        name: plotly_template().update(layout_font_color=ink).to_plotly_json() for name, ink in _INK.items()
+    }
     own = (Path(__file__).parent / "figures.js").read_text(encoding="utf-8")
     for name, text in (
         ("plotly.min.js", get_plotlyjs()),

@@ -10,7 +10,7 @@ from nbformat.v4 import new_markdown_cell
 from sphinx.application import Sphinx
 
 from extensions.pictures import both_themes, folder_of_pictures
-from workbench.reports.page import figure_element
+from workbench.reports.page_widgets import figure_element
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks" / "tutorials"
 _PLOTLY = "application/vnd.plotly.v1+json"

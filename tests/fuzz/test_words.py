@@ -20,7 +20,8 @@ from tests.fuzz import networks, values
 from tests.fuzz.outcomes import Refused, attempt
 from workbench import cli, reports
 from workbench.flip_points import figures as flip_figures
-from workbench.reports.page import figure_element, page
+from workbench.reports.page import page
+from workbench.reports.page_widgets import figure_element
 from workbench.ui import parts
 
 names = st.lists(values.words, min_size=3, max_size=3)

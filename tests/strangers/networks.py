@@ -53,7 +53,8 @@ class Stranger:
     def lines(self) -> int:
         """Of the adapter: what stands below its signature."""
         code = inspect.getsource(self.adapt).strip().splitlines()
-        return sum(bool(line.strip()) for line in code[1:])
+        signature = next(place for place, line in enumerate(code) if line.startswith("def "))
+        return sum(bool(line.strip()) for line in code[signature + 1 :])
 
 
 STRANGERS: list[Stranger] = []

@@ -258,7 +258,7 @@ class Panel(Savable, widgets.VBox):
         return self.report.export(folder, progress=progress)
 
     def _described(self) -> Export:
-        with self._showing:
+        with self.showing:
             rows = [(row.found, row.code) for row in self.rows if row.found is not None]
             activations = [(band, self.neurons.values(band.neuron)) for band in self.query]
         return describe(

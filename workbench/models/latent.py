@@ -105,4 +105,7 @@ class _Composed(nn.Module):
         given = [] if self._bound is None else [self._bound.expand(len(z), *self._bound.shape)]
         given = [g.to(z.dtype) if g.is_floating_point() else g for g in given]
         picture = choose(self.generator(z, *given), self._picture, name="the generator")
-        return choose(self.classifier(self._fit(picture).to(z.dtype)), self._score, name="the classifier")
+        fitted = self._fit(picture)
+        if fitted.dtype != z.dtype:
+            fitted = fitted.to(z.dtype)
+        return choose(self.classifier(fitted), self._score, name="the classifier")

@@ -21,6 +21,13 @@ from workbench.models.neurons import Neuron
 #: Chooses the tensor to show out of what a module returns: an index, a key, or a function.
 OutputChoice = int | str | Callable[[Any], Tensor] | None
 
+#: Of a network whose rows depend on each other.
+_TOGETHER = (
+    "{} makes something else of an input alone than of the same input among others: its rows depend on each "
+    "other, as where statistics are taken over the batch, or where squeeze() drops the batch's dimension. Make "
+    "each row its own"
+)
+
 
 class Model:
     """A network with named layers, run in eval mode on one device, in batches that fit.
@@ -125,7 +132,10 @@ class Model:
 
     def _check_rows(self, output: Tensor, *inputs: Tensor) -> None:
         """Raise ModelError where a row of a batch comes out otherwise alone, or otherwise each time."""
-        alone = self._tried(self._forward, *(i[:1] for i in inputs))
+        try:
+            alone = self._tried(self._forward, *(i[:1] for i in inputs))
+        except ModelError as error:
+            raise ModelError(f"{_TOGETHER.format(self.name)}; alone, {error}") from error
         if alone.shape == output[:1].shape and _close(alone, output[:1]):
             return
         if not _close(self._tried(self._forward, *inputs), output):
@@ -133,11 +143,7 @@ class Model:
                 f"{self.name} gives another output for the same input each time, although it is in eval mode: it "
                 "draws noise in its forward. Fix that noise, or switch it off"
             )
-        raise ModelError(
-            f"{self.name} makes something else of an input alone than of the same input among others: its rows "
-            "depend on each other, as where statistics are taken over the batch, or where squeeze() drops the "
-            "batch's dimension. Make each row its own"
-        )
+        raise ModelError(_TOGETHER.format(self.name))
 
     def _chain_holds(self, x: Tensor) -> bool:
         """Whether the second half of the chain needs nothing but its input, not even stored attributes."""

@@ -69,27 +69,11 @@ class PageWidgets:
             self._open.discard(model_id)
 
     def figure(self, figure: State, *, config: State | None = None) -> str:
-        """The HTML element of a Plotly figure, for a page that has plotly.js; Plotly escapes "<" in its data.
-
-        Its tool bar has no button that sends the figure to Plotly's cloud.
-
-        Args:
-            figure: as Plotly's JSON.
-            config: of plotly.js, such as `{"displayModeBar": False}`.
-        """
+        """The HTML element of a Plotly figure; see `figure_element`."""
         name = f"figure-{self.figures}"
         self.figures += 1
         self.webgl |= any(_WEBGL.search(str(trace.get("type", ""))) for trace in figure.get("data", ()))
-        return to_html(
-            dict(figure),
-            config={**(config or {}), "showSendToCloud": False, "displaylogo": False, "responsive": True},
-            full_html=False,
-            include_plotlyjs=False,
-            include_mathjax=False,
-            default_height="450px",
-            validate=False,
-            div_id=name,
-        )
+        return figure_element(figure, name, config=config)
 
     def element(self, model_id: str) -> str:
         """Where an anywidget is shown, be it empty; what it holds stands before its first element."""
@@ -217,6 +201,28 @@ class PageWidgets:
         self.maps += 1
         item = _json(_item(json.loads(bundle)))
         return f'<div class="wb-map"><script type="application/json">{item}</script></div>'
+
+
+def figure_element(figure: State, name: str, *, config: State | None = None) -> str:
+    """The HTML element of a Plotly figure, for a page that has plotly.js; Plotly escapes "<" in its data.
+
+    Its tool bar has no button that sends the figure to Plotly's cloud.
+
+    Args:
+        figure: as Plotly's JSON.
+        name: of the element.
+        config: of plotly.js, such as `{"displayModeBar": False}`.
+    """
+    return to_html(
+        dict(figure),
+        config={**(config or {}), "showSendToCloud": False, "displaylogo": False, "responsive": True},
+        full_html=False,
+        include_plotlyjs=False,
+        include_mathjax=False,
+        default_height="450px",
+        validate=False,
+        div_id=name,
+    )
 
 
 def _folds(parts: list[tuple[str, str, bool]]) -> str:
