@@ -50,12 +50,16 @@ format: install  ## put the code into the house's form
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
+# side by side, one thread each
+unit: export OMP_NUM_THREADS = 1
 unit: install
 	$(PYTEST) -n auto --dist loadfile -m "not browser and not wheel and not nightly" tests
 
-nightly: install  ## every network of other packages, and at least 5,000 cases of fuzz
+nightly: export OMP_NUM_THREADS = 1
+nightly: install  ## every network of other packages, at least 5,000 cases of fuzz, and what is too slow for each push
 	$(PIP) --editable '.[strangers]'
 	$(PYTEST) -n auto --dist load tests/strangers
+	$(PYTEST) -n auto --dist load -m nightly --ignore tests/strangers tests
 	WORKBENCH_FUZZ=nightly $(PYTEST) -n auto --dist load tests/fuzz
 
 papers: install  ## only the papers' claims
@@ -65,7 +69,7 @@ notebooks: install
 	$(PYTEST) --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=300 -p no:cacheprovider $(TUTORIALS)
 
 browser: install chromium
-	$(PYTEST) -m browser tests
+	$(PYTEST) -n auto --dist loadfile -m browser tests
 
 wheel: install chromium
 	$(PYTEST) -m wheel tests

@@ -93,6 +93,7 @@ def test_every_command_is_described(site: Path):
     assert names and all(f"workbench-{name}" in text for name in names)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_the_code_of_a_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(page.parent)

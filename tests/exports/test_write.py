@@ -32,6 +32,7 @@ def own() -> Any:
     panel.close()
 
 
+@pytest.mark.nightly
 def test_a_network_of_the_zoo_is_verified_by_running_its_report_again(tmp_path: Path):
     panel = wb.subspaces.Panel(wb.load("mnist-dcgan-2d", device="cpu"), seed=3, steps=5)
     assert panel.jobs.wait(60)

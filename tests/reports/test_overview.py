@@ -40,6 +40,7 @@ def test_every_method_has_its_section_with_live_widgets_and_saved_results(tmp_pa
     assert len(page.encode()) < 25e6
 
 
+@pytest.mark.nightly
 def test_what_does_not_apply_is_left_out_with_the_reason(tmp_path):
     networks = {
         "generator": "glyphs-biggan",
