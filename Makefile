@@ -56,7 +56,7 @@ unit: install
 	$(PYTEST) -n auto --dist loadfile -m "not browser and not wheel and not nightly" tests
 
 nightly: export OMP_NUM_THREADS = 1
-nightly: install  ## every network of other packages, at least 5,000 cases of fuzz, and what is too slow for each push
+nightly: install chromium  ## every network of other packages, at least 5,000 cases of fuzz, and what is too slow for each push
 	$(PIP) --editable '.[strangers]'
 	$(PYTEST) -n auto --dist load tests/strangers
 	$(PYTEST) -n auto --dist load -m nightly --ignore tests/strangers tests
@@ -69,7 +69,7 @@ notebooks: install
 	$(PYTEST) --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=300 -p no:cacheprovider $(TUTORIALS)
 
 browser: install chromium
-	$(PYTEST) -n auto --dist loadfile -m browser tests
+	$(PYTEST) -n auto --dist loadfile -m "browser and not nightly" tests
 
 wheel: install chromium
 	$(PYTEST) -m wheel tests

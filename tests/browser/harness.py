@@ -212,7 +212,12 @@ class NotebookPage:
         return path
 
     def picture(self, name: str, locator: Locator | None = None) -> None:
-        """Save a picture for the documentation in the light and the dark theme: `name` and `name`-dark."""
+        """Save a picture for the documentation in the light and the dark theme: `name` and `name`-dark.
+
+        Only where `WORKBENCH_SCREENSHOTS` says where to.
+        """
+        if "WORKBENCH_SCREENSHOTS" not in os.environ:
+            return
         locator = locator or self.page.locator(".jp-OutputArea-output").last
         self.screenshot(name, locator)
         self.set_theme("JupyterLab Dark")

@@ -9,7 +9,12 @@ import pytest
 
 from tests.browser.harness import ROOT, NotebookPage
 
-TUTORIALS = sorted((ROOT / "notebooks" / "tutorials").glob("*.ipynb"))
+#: `make notebooks` runs all of them in a kernel; in JupyterLab they take minutes.
+EACH_PUSH = ("bring-your-own-model",)
+TUTORIALS = [
+    pytest.param(path, id=path.stem, marks=[] if path.stem in EACH_PUSH else pytest.mark.nightly)
+    for path in sorted((ROOT / "notebooks" / "tutorials").glob("*.ipynb"))
+]
 
 
 #: The outputs of a cell itself, not of a widget in it.
@@ -18,7 +23,7 @@ DRAWN = "canvas, .jupyter-widgets, .plot-container"
 
 
 @pytest.mark.pictures
-@pytest.mark.parametrize("notebook", TUTORIALS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", TUTORIALS)
 def test_a_tutorial_runs_and_draws(open_notebook: Callable[..., NotebookPage], notebook: Path) -> None:
     page = open_notebook(notebook, height=9000)
     page.settle(4000)
