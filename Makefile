@@ -68,6 +68,7 @@ papers: install  ## only the papers' claims
 notebooks: install
 	$(PYTEST) --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=300 -p no:cacheprovider $(TUTORIALS)
 
+browser: export OMP_NUM_THREADS = 1
 browser: install chromium
 	$(PYTEST) -n auto --dist loadfile -m "browser and not nightly" tests
 

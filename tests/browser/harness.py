@@ -37,6 +37,9 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: What Plotly's widget says where a figure is drawn again before the browser, busy as it is, has drawn it first;
+#: `workbench.ui.Plot` then draws what it missed.
+DRAWN_TOO_EARLY = "Error setting state: Cannot read properties of undefined (reading 'length')"
 _OVERRIDES = {
     # Without these JupyterLab asks the network for news and updates.
     "@jupyterlab/apputils-extension:notification": {
@@ -124,10 +127,14 @@ class Watch:
     sent: list[str] = field(default_factory=list)  # types of the messages sent to kernels
 
     def attach(self, page: Page) -> None:
-        page.on("console", lambda m: self.console_errors.append(m.text) if m.type == "error" else None)
+        page.on("console", lambda m: self._said(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self.console_errors.append(str(error)))
         page.on("request", lambda request: self._request(request.url))
         page.on("websocket", self._websocket)
+
+    def _said(self, error: str) -> None:
+        if error != DRAWN_TOO_EARLY:
+            self.console_errors.append(error)
 
     def _request(self, url: str) -> None:
         parts = urlparse(url)
