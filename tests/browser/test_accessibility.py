@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 from tests.browser.harness import NotebookPage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.nightly]
 
 LOAD = (
     "import torch, workbench as wb\ntorch.set_num_threads(1)\n"
@@ -39,9 +39,7 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 CONTROLS = "button, input, select, textarea, [tabindex='0']"
 
 
-@pytest.mark.parametrize(
-    "method", [pytest.param(m, marks=[] if m == "subspaces" else pytest.mark.nightly) for m in PANELS]
-)
+@pytest.mark.parametrize("method", PANELS)
 def test_a_panel_is_for_everyone(method: str, open_notebook: Callable[..., NotebookPage]) -> None:
     load, panel, ready = PANELS[method]
     notebook = open_notebook([load, f"panel = {panel}\npanel"], width=1400, height=1800)

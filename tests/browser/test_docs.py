@@ -14,6 +14,8 @@ from tests.documentation import build
 
 pytest.importorskip("myst_nb", reason="the documentation's packages are missing: pip install -e '.[docs]'")
 
+pytestmark = [pytest.mark.browser, pytest.mark.nightly]
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
