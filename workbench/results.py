@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -251,6 +252,12 @@ def _class_of(kind: str) -> type[Result]:
     if kind not in Result._kinds:
         raise ResultError(f"unknown kind of result {kind!r}; known are {sorted(Result._kinds)}")
     return Result._kinds[kind]
+
+
+def sha256_of(tensor: Tensor) -> str:
+    """SHA-256 of a tensor's numbers, wherever they lie."""
+    flat = tensor.detach().cpu().resolve_conj().resolve_neg().to_dense().contiguous().flatten()
+    return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

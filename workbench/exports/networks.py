@@ -70,10 +70,7 @@ def _classes(symbol: str, model: Generator, inputs: dict[str, Tensor]) -> list[s
     bound = model.fixed
     if bound is None:
         return lines
-    index = int(bound) if not bound.is_floating_point() else None
-    if index is None and rows is not None:
-        same = (rows == bound).all(1).nonzero()[:, 0]
-        index = int(same[0]) if len(same) else None
+    index = model.fixed_index
     if index is None:
         inputs[f"{symbol}_class"] = bound
         lines.append(f'{symbol} = {symbol}.of_class(tensors["{symbol}_class"])  # an embedding')

@@ -115,6 +115,18 @@ class Generator(Model):
         return self._bound
 
     @property
+    def fixed_index(self) -> int | None:
+        """Index of the class that `of_class` fixed; None where none is, or an embedding that is no class's own."""
+        if self._bound is None:
+            return None
+        if not self._bound.is_floating_point():
+            return int(self._bound)
+        same = (
+            [] if self.class_embeddings is None else (self.class_embeddings == self._bound).all(1).nonzero()[:, 0]
+        )
+        return int(same[0]) if len(same) else None
+
+    @property
     def latent_size(self) -> int:
         """Number of scalars in one latent."""
         return torch.Size(self.latent_shape).numel()

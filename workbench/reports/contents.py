@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import workbench
 from workbench.models import Model
-from workbench.results import Result, versions
+from workbench.results import Result, sha256_of, versions
 
 #: Attributes of a model that no number depends on, or that its fingerprint or its module stand for.
 _LEFT_OUT = frozenset(
@@ -80,7 +80,7 @@ class Contents:
             case torch.device():
                 return
             case Tensor():
-                yield from (str(value.dtype), str(tuple(value.shape)), _bytes(value))
+                yield from (str(value.dtype), str(tuple(value.shape)), sha256_of(value))
             case np.ndarray() | np.generic() if not value.dtype.hasobject:
                 yield from (str(value.dtype), str(value.shape), hashlib.sha256(value.tobytes()).hexdigest())
             case Model():
@@ -157,12 +157,6 @@ class Contents:
                     for function in _functions(member):
                         yield name
                         yield from _code(function.__code__)
-
-
-def _bytes(tensor: Tensor) -> str:
-    """SHA-256 of a tensor's numbers, wherever they lie."""
-    flat = tensor.detach().cpu().resolve_conj().resolve_neg().to_dense().contiguous().flatten()
-    return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
 
 
 def _code(code: types.CodeType) -> Iterator[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from workbench.models import Classifier, Generator
+from workbench.results import sha256_of
 from workbench.sessions.state import SessionError
 from workbench.zoo import registry
 from workbench.zoo.registry import ZooError
@@ -27,7 +26,7 @@ def record(model: Network) -> dict[str, Any]:
     (the name that `wb.load` takes, or None), `class_index` (of the class that is fixed, or None), `input_shape`,
     and `made` (the Python that gives it again, as far as it is known).
     """
-    bound, index = _bound(model)
+    bound, index = (model.fixed, model.fixed_index) if isinstance(model, Generator) else (None, None)
     table = getattr(model, "class_embeddings", None)
     zoo = model.origin or None
     shape = model.latent_shape if isinstance(model, Generator) else model.input_shape
@@ -84,21 +83,3 @@ def load(known: Mapping[str, Any], *, role: str, session: str, device: str | tor
 def _described(known: Mapping[str, Any]) -> str:
     of_class = "" if known["class_index"] is None else f", class {known['class_index']}"
     return f"{known['name']} (weights {known['fingerprint'][:12]}…{of_class})"
-
-
-def _bound(model: Network) -> tuple[Tensor | None, int | None]:
-    """The class that is fixed, and its index where it is one of the generator's own."""
-    bound = model.fixed if isinstance(model, Generator) else None
-    if bound is None:
-        return None, None
-    table = model.class_embeddings if isinstance(model, Generator) else None
-    if table is None:
-        return bound, int(bound)
-    same = (table == bound).all(1).nonzero()[:, 0]
-    return bound, int(same[0]) if len(same) else None
-
-
-def sha256_of(tensor: Tensor) -> str:
-    """The hash of a tensor's bytes."""
-    data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    return hashlib.sha256(data).hexdigest()

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.models import Classifier, Generator, ModelError
-from workbench.sessions.models import sha256_of
+from workbench.results import sha256_of
 from workbench.sessions.session import Session
 from workbench.sessions.state import State
 
