@@ -121,9 +121,9 @@ class Generator(Model):
             return None
         if not self._bound.is_floating_point():
             return int(self._bound)
-        same = (
-            [] if self.class_embeddings is None else (self.class_embeddings == self._bound).all(1).nonzero()[:, 0]
-        )
+        if self.class_embeddings is None:
+            return None
+        same = (self.class_embeddings == self._bound).all(1).nonzero()[:, 0]
         return int(same[0]) if len(same) else None
 
     @property
