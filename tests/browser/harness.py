@@ -37,9 +37,6 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-#: What Plotly's widget says where a figure is drawn again before the browser, busy as it is, has drawn it first;
-#: `workbench.ui.Plot` then draws what it missed.
-DRAWN_TOO_EARLY = "Error setting state: Cannot read properties of undefined (reading 'length')"
 _OVERRIDES = {
     # Without these JupyterLab asks the network for news and updates.
     "@jupyterlab/apputils-extension:notification": {
@@ -76,6 +73,10 @@ def screenshot_path(name: str) -> Path:
     return SCREENSHOTS / f"{name}.png"
 
 
+class KernelError(AssertionError):
+    """Code that a test ran in the kernel failed there."""
+
+
 class Kernel:
     """The kernel behind a notebook, asked directly: Python code in, plain values out."""
 
@@ -101,7 +102,7 @@ class Kernel:
             if message["msg_type"] == "stream":
                 printed.append(content["text"])
             elif message["msg_type"] == "error":
-                raise AssertionError("\n".join([f"the kernel failed in {code!r}", *content["traceback"]]))
+                raise KernelError("\n".join([f"the kernel failed in {code!r}", *content["traceback"]]))
 
         def execute() -> None:
             self._client.execute_interactive(code, store_history=False, timeout=timeout, output_hook=hook)
@@ -127,14 +128,10 @@ class Watch:
     sent: list[str] = field(default_factory=list)  # types of the messages sent to kernels
 
     def attach(self, page: Page) -> None:
-        page.on("console", lambda m: self._said(m.text) if m.type == "error" else None)
+        page.on("console", lambda m: self.console_errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self.console_errors.append(str(error)))
         page.on("request", lambda request: self._request(request.url))
         page.on("websocket", self._websocket)
-
-    def _said(self, error: str) -> None:
-        if error != DRAWN_TOO_EARLY:
-            self.console_errors.append(error)
 
     def _request(self, url: str) -> None:
         parts = urlparse(url)
@@ -237,11 +234,17 @@ class NotebookPage:
         self.page.wait_for_timeout(milliseconds)
 
     def until(self, expression: str, expected: Any, timeout: float = 15) -> None:
-        """Wait until an expression in the kernel has this value."""
+        """Wait until an expression in the kernel has this value; one that fails has none yet."""
         end = time.monotonic() + timeout
-        while (value := self.kernel.value(expression)) != expected:
+        while (value := self._value(expression)) != expected:
             assert time.monotonic() < end, f"{expression} is {value!r}, not {expected!r}"
             self.page.wait_for_timeout(50)
+
+    def _value(self, expression: str) -> Any:
+        try:
+            return self.kernel.value(expression)
+        except KernelError as error:
+            return error
 
     def assert_clean(self) -> None:
         """No request may have left this machine, and nothing may have failed in the browser."""

@@ -65,15 +65,63 @@ def test_drawing_again_keeps_the_widget_and_forgets_the_selection(plot):
     assert got[-1] == [2, 3]
 
 
+def drawn(plot: Plot) -> None:
+    """What the browser says when it has drawn what the state holds now."""
+    widget = plot.children[0]
+    widget._js2py_traceDeltas = {"trace_deltas": [], "trace_edit_id": widget._last_trace_edit_id}
+
+
+@pytest.fixture
+def sent(plot, monkeypatch) -> list[set[str]]:
+    """The names in each message to the browser."""
+    messages: list[set[str]] = []
+    widget = plot.children[0]
+
+    def send_state(key: str | set[str] | None = None) -> None:
+        messages.append({key} if isinstance(key, str) else set(key or ()))
+
+    monkeypatch.setattr(widget, "send_state", send_state)
+    return messages
+
+
+NEXT = figure(([9, 9], [9, 9], [1, 2]), ([], [], []), ([], [], []))
+
+
+def test_a_browser_that_has_not_drawn_finds_the_next_figure_whole_in_the_state(plot, sent):
+    plot.draw(NEXT)
+    told = {"_widget_data", "_last_trace_edit_id"}
+    assert [message for message in sent if message & told] == [sent[-1]]
+    assert told <= sent[-1]
+
+
+def test_a_browser_that_has_drawn_is_told_what_changes(plot, sent):
+    def edits() -> int:
+        return sum("_py2js_update" in message for message in sent)
+
+    plot.draw(NEXT)
+    assert plot.children[0]._last_trace_edit_id == 1
+    drawn(plot)
+    assert edits() == 0
+    plot.draw(figure(([1, 1], [1, 1], [1, 2]), ([], [], []), ([], [], [])))
+    assert edits() == 2  # the edit, and None after it
+    plot.children[0]._view_count = 1
+    plot.children[0]._view_count = 0  # closed; another view has to draw first
+    plot.draw(NEXT)
+    assert edits() == 2
+
+
 @pytest.mark.parametrize("late", [True, False])
 def test_a_browser_that_missed_a_figure_while_it_drew_the_first_one_draws_again(plot, late):
     widget, shown = plot.children[0], []
-    if late:
-        plot.draw(figure(([9, 9], [9, 9], [1, 2]), ([], [], []), ([], [], [])))
     plot.observe(lambda change: shown.append(len(change["new"])), names="children")
-    for _ in range(2):
+    if late:
+        plot.draw(NEXT)
         widget._js2py_traceDeltas = {"trace_deltas": [], "trace_edit_id": 0}
+        assert not widget.drawn
+    drawn(plot)
+    drawn(plot)
     assert shown == ([0, 1] if late else [])
+    assert widget.drawn
 
 
 def test_a_click_tells_the_row(plot):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -13,6 +14,17 @@ import plotly.graph_objects as go
 
 #: Left, right, bottom and top of what the axes show.
 Window = tuple[float, float, float, float]
+
+
+class _Figure(go.FigureWidget):
+    """Sends no edits before the browser has drawn: Plotly's view fails on them, and reads the state when it draws."""
+
+    drawn = False
+
+    def notify_change(self, change: Any) -> None:
+        """As ipywidgets', but for Plotly's messages to a view that is not there yet."""
+        if self.drawn or not change["name"].startswith("_py2js_"):
+            super().notify_change(change)
 
 
 class Plot(widgets.Box):
@@ -31,8 +43,7 @@ class Plot(widgets.Box):
     def __init__(self, *, tools: bool = True, **traits: Any) -> None:
         super().__init__(**traits)
         self._config = {} if tools else {"displayModeBar": False}
-        self._widget: go.FigureWidget | None = None
-        self._rendered = False
+        self._widget: _Figure | None = None
         self._outlines: list[dict[str, Any]] = []
         self._select: Callable[[list[int]], object] = lambda rows: None
         self._click: Callable[[int], object] = lambda row: None
@@ -47,7 +58,7 @@ class Plot(widgets.Box):
             ValueError: another number of traces than before.
         """
         if self._widget is None:
-            self._widget = go.FigureWidget(figure)
+            self._widget = _Figure(figure)
             self._widget._config = {**self._widget._config, **self._config}
             self._listen(self._widget)
             self.children = [self._widget]
@@ -80,30 +91,39 @@ class Plot(widgets.Box):
             self._outlines = []
             self._widget.plotly_relayout({"selections": []})
 
-    def _redraw(self, widget: go.FigureWidget, figure: go.Figure) -> None:
+    def _redraw(self, widget: _Figure, figure: go.Figure) -> None:
         if len(figure.data) != len(widget.data):
             raise ValueError(f"this plot has {len(widget.data)} traces; every figure drawn in it needs as many")
         self.unselect()
-        with widget.batch_update():
-            for old, new in zip(widget.data, figure.data, strict=True):
-                unselected = {"selectedpoints": None} if "selectedpoints" in old else {}
-                old.update({**unselected, **new.to_plotly_json()}, overwrite=True)
-            widget.layout.update(figure.layout.to_plotly_json(), overwrite=True)
-        # Plotly tells of this by a message, which a browser that is still loading plotly.js does not hear: it
-        # draws the state then
-        widget._widget_data = deepcopy(widget._data)
-        widget._widget_layout = deepcopy(widget._layout_obj._props)
+        # A browser that draws meanwhile is to find the whole of the figure, or the whole of the one before.
+        with nullcontext() if widget.drawn else widget.hold_sync():
+            with widget.batch_update():
+                for old, new in zip(widget.data, figure.data, strict=True):
+                    unselected = {"selectedpoints": None} if "selectedpoints" in old else {}
+                    old.update({**unselected, **new.to_plotly_json()}, overwrite=True)
+                widget.layout.update(figure.layout.to_plotly_json(), overwrite=True)
+            # Plotly tells of this by an edit only: views that come later, and saved notebooks, have the state.
+            widget._widget_data = deepcopy(widget._data)
+            widget._widget_layout = deepcopy(widget._layout_obj._props)
 
     def _answered(self, change: Any) -> None:
-        """The browser has drawn; what it did not hear meanwhile it finds in the state when it draws again."""
-        if change["new"] and not self._rendered and self._widget is not None:
-            self._rendered = True
-            if change["new"]["trace_edit_id"] != self._widget._last_trace_edit_id:
-                self.children = []
-                self.children = [self._widget]
+        """The browser has drawn; if that was not the last figure, it draws again."""
+        if not change["new"] or self._widget is None or self._widget.drawn:
+            return
+        if change["new"]["trace_edit_id"] == self._widget._last_trace_edit_id:
+            self._widget.drawn = True
+        else:
+            self.children = []
+            self.children = [self._widget]
 
-    def _listen(self, widget: go.FigureWidget) -> None:
+    def _viewed(self, change: Any) -> None:
+        """No view is left: what shows this next has to draw first."""
+        if self._widget is not None and not change["new"]:
+            self._widget.drawn = False
+
+    def _listen(self, widget: _Figure) -> None:
         widget.observe(self._answered, names="_js2py_traceDeltas")
+        widget.observe(self._viewed, names="_view_count")
         # Selected points come by the trait that hovering uses, too, so that the next hover takes their place; the
         # outline of the selection comes by another one.
         widget.observe(self._laid_out, names="_js2py_relayout")
