@@ -14,10 +14,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import dask
 import torch
 from distributed import Client, LocalCluster
 
@@ -25,20 +26,22 @@ import workbench as wb
 from benchmarks.flip_points import network
 from benchmarks.timing import RESULTS, write
 from workbench.datasets import mnist
+from workbench.sweeps.cluster import SETTINGS
 from workbench.sweeps.tasks import carry_out
 
 SHARD = 128
 
 
-def started(workers: int) -> LocalCluster:
+def started(workers: int, settings: Mapping[str, Any] = SETTINGS) -> LocalCluster:
     """A cluster of single-threaded processes, as `wb.sweeps` starts one, but without encryption."""
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address=None,
-        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-    )
+    with dask.config.set(settings):
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        )
 
 
 def nothing(argument: int) -> None:
@@ -110,6 +113,18 @@ def scaling(classifier: wb.Classifier, images: int, rounds: int) -> Iterator[dic
             }
 
 
+def memory_settings(classifier: wb.Classifier, images: int) -> dict[str, Any]:
+    """One worker under Dask's own settings, which trim memory eagerly, beside one under the workbench's."""
+    x = mnist.load("train").tensor()[:images]
+    found = {}
+    for name, settings in {"Dask's": {}, "the workbench's": SETTINGS}.items():
+        with started(1, settings) as cluster, Client(cluster) as client:
+            sweep(classifier, x[:SHARD], client)
+            found[name] = sweep(classifier, x, client)["seconds of the workers' processes"]
+    milliseconds = {name: 1000 * seconds / images for name, seconds in found.items()}
+    return {"images": images, "milliseconds of the worker's process an image": milliseconds}
+
+
 def whole(classifier: wb.Classifier, count: int, folder: Path) -> dict[str, Any]:
     """The flip points of MNIST's first `count` training images, on two workers."""
     x: Any = "mnist/train" if count == 60_000 else mnist.load("train").tensor()[:count]
@@ -152,6 +167,8 @@ def main() -> None:
     for found in scaling(classifier, options.images, options.rounds):
         findings["scaling"] = found
         write("sweep-scaling", command, findings)
+    findings["settings of one worker"] = memory_settings(classifier, options.images)
+    write("sweep-scaling", command, findings)
     if options.whole is not None:
         findings["a data set"] = whole(classifier, options.count, options.whole)
         write("sweep-scaling", command, findings)

@@ -17,7 +17,7 @@ Window = tuple[float, float, float, float]
 
 
 class _Figure(go.FigureWidget):
-    """Sends no edits before the browser has drawn: Plotly's view fails on them, and reads the state when it draws."""
+    """Sends no edits before the browser has drawn: Plotly's view fails on them, and draws from the state."""
 
     drawn = False
 
