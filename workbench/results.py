@@ -31,6 +31,8 @@ FORMAT = 1
 _RECORDED = ("latent-workbench", "torch", "numpy", "scikit-learn", "openTSNE", "torchmetrics")
 #: The packages that a saved result may name; nothing else is ever imported for a file's sake.
 _METHODS = ("subspaces", "boundaries", "inverse_sets", "embeddings", "flip_points")
+#: By the annotation of a field, what it may be.
+_PLAIN = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
 
 class ResultError(ValueError):
@@ -239,7 +241,17 @@ def unpack(document: Mapping[str, Any], tensors: Mapping[str, Tensor], *, source
     ):
         raise ResultError(f"the result in {source} does not hold the fields of {kind}: {sorted(given)}")
     tupled = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    _check_plain(Provenance, vars(provenance), source)
+    _check_plain(cls, tupled, source)
     return cls(provenance=provenance, **tupled)
+
+
+def _check_plain(cls: type, values: Mapping[str, Any], source: str) -> None:
+    """Refuse a value of another type where a field says `int`, `float`, `str` or `bool`: lines of Python have them."""
+    for f in dataclasses.fields(cls):
+        expected, value = _PLAIN.get(str(f.type)), values.get(f.name, f.default)
+        if expected and not isinstance(value, expected):
+            raise ResultError(f"the result in {source} is damaged: {f.name} is {value!r:.80}, expected {f.type}")
 
 
 def _class_of(kind: str) -> type[Result]:

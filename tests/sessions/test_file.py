@@ -156,6 +156,27 @@ def test_a_newer_session_is_refused_and_stays_as_it_is(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER more AFTER INSERT ON about BEGIN DELETE FROM items; END",
+        "CREATE VIEW more AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
+    ],
+)
+def test_a_session_with_sql_of_its_own_is_refused_and_none_of_it_runs(path: Path, statement: str) -> None:
+    file = SessionFile(path)
+    file.put({("sample", "1"): State()})
+    file.close()
+    plain = sqlite3.connect(path)
+    plain.execute(statement)
+    plain.close()
+    before = path.read_bytes()
+    for write in (True, False):
+        with pytest.raises(SessionError, match=r"holds SQL of its own \((trigger|view) more\)"):
+            SessionFile(path, write=write)
+    assert path.read_bytes() == before
+
+
 def test_a_damaged_session_is_refused_and_stays_as_it_is(path: Path) -> None:
     file = SessionFile(path)
     file.put({("sample", str(i)): State(tensors={"picture": torch.rand(2000)}) for i in range(20)})

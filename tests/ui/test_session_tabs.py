@@ -239,6 +239,54 @@ def test_what_cannot_be_shown_any_more_is_said_and_set_aside(reopen):
     assert len(reopen().panels["subspaces"].search.points) == 2
 
 
+HOSTILE = "__import__('os').system('touch executed')"
+
+
+@pytest.mark.parametrize(
+    ("method", "hostile"),
+    [
+        ("flip_points", {"set_code": HOSTILE}),
+        ("flip_points", {"source": HOSTILE}),
+        ("boundaries", {"source": f"G.latents(1, seed=0)\n{HOSTILE}"}),
+        ("subspaces", {"draw": f"0)\n{HOSTILE}"}),
+    ],
+)
+def test_code_in_a_session_is_refused(reopen, method, hostile):
+    panel = reopen().show(method)
+    if method == "flip_points":
+        panel.many.find_all()
+        finish(panel.one.jobs, panel.many.jobs)
+    else:
+        finish(panel.jobs)
+    path = reopen().session.path
+    reopen().close()
+    with wb.Session(path) as session:
+        state = session.panel(method)
+        session.put({("panel", method): State({**state.settings, **hostile}, state.results, state.tensors)})
+    again = reopen()
+    assert "Not all that was saved of this panel can be shown" in again._places[method].children[0].value
+    shown = again.panels[method]
+    codes = [shown.one.code, shown.many.code] if method == "flip_points" else [shown.code]
+    assert not any("executed" in line.code for line in codes)
+
+
+def test_code_in_the_rows_of_a_session_is_refused(reopen):
+    panel = reopen().show("inverse_sets")
+    finish(panel.neurons.jobs)
+    panel.count.value = 12
+    panel.ask(Neuron("1", 0))
+    finish(panel.jobs)
+    path = reopen().session.path
+    reopen().close()
+    with wb.Session(path) as session:
+        state = session.panel("inverse_sets")
+        rows = [{**row, "code": HOSTILE} for row in state.settings["rows"]]
+        session.put(
+            {("panel", "inverse_sets"): State({**state.settings, "rows": rows}, state.results, state.tensors)}
+        )
+    assert rows and "executed" not in reopen().panels["inverse_sets"].code.code
+
+
 def test_opened_anew_in_the_same_kernel_the_former_tabs_say_that_they_save_no_more(path: Path):
     first = wb.open(*networks(), session=path)
     first.kept.notes.value = "first"

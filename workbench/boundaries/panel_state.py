@@ -8,6 +8,7 @@ import torch
 
 from workbench.boundaries.sign_layer import point_of
 from workbench.results import Result
+from workbench.sessions.expressions import expression
 from workbench.ui.saving import State
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def restore(panel: Panel, state: State) -> None:
 
     Raises:
         BoundaryError: the query or the layer does not fit this model.
+        SessionError: a line of Python is none of a panel's.
     """
+    source = expression(state.settings["source"])
     query = point_of(panel.model, state.tensors["query"])
     controls = (panel.region.layer, panel.region.sparsity)
     for control, name in zip(controls, ("layer", "sparsity"), strict=True):
@@ -47,6 +50,6 @@ def restore(panel: Panel, state: State) -> None:
     panel.jobs.halt()
     results = {name: result.to(panel.model.device) for name, result in state.results.items()}
     if results:
-        panel.resume(query, state.settings["source"], results["supporting_set"], results.get("exploration"))
+        panel.resume(query, source, results["supporting_set"], results.get("exploration"))
     else:
-        panel.ask(query, state.settings["source"])
+        panel.ask(query, source)

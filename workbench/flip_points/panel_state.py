@@ -8,6 +8,7 @@ import torch
 
 from workbench.flip_points.problem import FlipPointError
 from workbench.results import Result
+from workbench.sessions.expressions import expression
 from workbench.ui.saving import State
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def restore(panel: Panel, state: State) -> None:
 
     Raises:
         FlipPointError: the query does not fit, or (when all else is shown) the set is another one.
+        SessionError: a line of Python is none of a panel's.
     """
     one, many, settings = panel.one, panel.many, state.settings
     one.effort.value, many.effort.value = settings["effort"], settings["set_effort"]
@@ -49,9 +51,9 @@ def restore(panel: Panel, state: State) -> None:
     if "query" in state.tensors:
         mask = state.tensors.get("mask")
         found = state.results.get("nearest"), state.results.get("every")
-        one.resume(state.tensors["query"], settings["source"], mask, *found)
+        one.resume(state.tensors["query"], expression(settings["source"]), mask, *found)
     of_set = state.results.get("set")
     if of_set is not None:
         if not settings["around"] and not torch.equal(of_set.inputs.to(panel.x), panel.x):
             raise FlipPointError("its flip points of a whole set are those of other inputs")
-        many.take(of_set, around=settings["around"], code=settings["set_code"])
+        many.take(of_set, around=settings["around"], code=expression(settings["set_code"]))

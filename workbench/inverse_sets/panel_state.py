@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.inverse_sets.bands import Band
 from workbench.models import Classifier, Neuron
+from workbench.sessions.expressions import expression
 from workbench.ui.saving import State
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ def restore(panel: Panel, state: State) -> None:
 
     Raises:
         LayerError, InverseSetError: a neuron or band that this classifier does not have.
+        SessionError: a line of Python is none of a panel's.
     """
     settings = state.settings
+    told = [{**row, "code": expression(row["code"])} for row in settings["rows"]]
     bands = [_band(panel.classifier, plain) for plain in settings["bands"]]
     panel.jobs.halt()
     panel.resume(
@@ -48,7 +51,7 @@ def restore(panel: Panel, state: State) -> None:
         count=settings["count"],
         distance=settings["distance"],
         kept=settings["kept"],
-        rows=[(row, state.results[f"row {i}"]) for i, row in enumerate(settings["rows"])],
+        rows=[(row, state.results[f"row {i}"]) for i, row in enumerate(told)],
     )
     panel.neurons.layer.value = settings["layer"]
     panel.neurons.open_layers([settings["layer"], *(band.neuron.layer for band in bands)])

@@ -14,9 +14,9 @@ the number of the format as `user_version`. Three tables:
   bare tensors. `tensors` is a safetensors blob, `digest` the SHA-256 of document, a zero byte and blob, which is
   checked when the part is read.
 
-Nothing is pickled, and reading runs no code from the file. A rollback journal (`NAME-journal`) lies beside the
-file while a transaction is written; SQLite takes a cut-off one back when the file is next opened. `.NAME.lock`, an
-empty SQLite file, is locked while a process has the session open for writing.
+Nothing is pickled, and reading runs no code from the file: one with triggers or views is refused. A rollback
+journal (`NAME-journal`) lies beside the file while a transaction is written; SQLite takes a cut-off one back when the
+file is next opened. `.NAME.lock`, an empty SQLite file, is locked while a process has the session open for writing.
 """
 
 from __future__ import annotations
@@ -231,6 +231,7 @@ class SessionFile:
                 where, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
             )
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA trusted_schema = OFF")  # a file's own SQL may call nothing that acts
             if self.write:
                 # EXTRA also syncs the folder: what was committed outlives a power cut
                 connection.execute("PRAGMA journal_mode = DELETE")
@@ -248,10 +249,17 @@ class SessionFile:
             self._about("made", {"at": _now(), "versions": versions()})
 
     def _check(self) -> None:
-        """Have SQLite look at every page."""
+        """Refuse a file with SQL of its own, and have SQLite look at every page."""
         with self._reading():
+            schema = self._connection.execute("SELECT type, name FROM sqlite_schema").fetchall()
+            foreign = [f"{kind} {name}" for kind, name in schema if kind not in ("table", "index")]
+            if foreign:
+                raise SessionError(
+                    f"{self.path.name} holds SQL of its own ({', '.join(foreign)}), which would run as it is read; "
+                    "no session of the workbench does. It was left as it is: give another name"
+                )
             said = self._one("PRAGMA integrity_check(1)")[0]
-            names = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_schema")}
+            names = {name for _, name in schema}
         missing = {"about", "items", "parts"} - names
         if said != "ok" or missing:
             reason = " ".join(said.split()) if said != "ok" else f"it has no table {', '.join(sorted(missing))}"

@@ -28,4 +28,4 @@ def restore(panel: Panel, state: State) -> None:
     assert isinstance(path, Path)
     search = Search.resume(panel.generator, path, features=panel.search.features, condition=panel.search.condition)
     panel.jobs.halt()
-    panel.follow(search, draw=state.settings["draw"])
+    panel.follow(search, draw=int(state.settings["draw"]))

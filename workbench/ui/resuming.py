@@ -68,10 +68,10 @@ def resume(path: str | Path | Session, given: Beginning, *, seed: int | None) ->
         if encoder is None and found["encoder"] is not None:
             make = import_module("workbench.inverse_sets").Encoder
             encoder = make(found["encoder"], state.settings["encoder_layer"])
+        stored = int(state.settings.get("seed", 0))
     except BaseException:
         session.close()
         raise
-    stored = state.settings.get("seed", 0)
     return Beginning(
         found["generator"],  # type: ignore[arg-type] # the role says which of the two kinds
         found["classifier"],  # type: ignore[arg-type]
