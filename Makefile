@@ -13,7 +13,7 @@ PICTURES := docs/_build/pictures
 SHOWN := $(shell find workbench widgets notebooks -name .ipynb_checkpoints -prune -o -type f \( -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.ipynb' \) -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab install test check lint types format unit nightly papers notebooks browser wheel chromium bench docs reports clean
+.PHONY: help lab install test check lint types format unit nightly audit papers notebooks browser wheel chromium bench docs reports clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -61,6 +61,10 @@ nightly: install chromium  ## every network of other packages, at least 5,000 ca
 	$(PYTEST) -n auto --dist load tests/strangers
 	$(PYTEST) -n auto --dist load -m nightly --ignore tests/strangers tests
 	WORKBENCH_FUZZ=nightly $(PYTEST) -n auto --dist load tests/fuzz
+	@$(MAKE) --no-print-directory audit
+
+audit: install  ## the installed packages against the known vulnerabilities (pip-audit)
+	@$(PY) -m tests.audit
 
 papers: install  ## only the papers' claims
 	$(PYTEST) -m papers tests

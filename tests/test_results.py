@@ -65,6 +65,27 @@ def test_fields_that_are_missing_or_unknown_are_refused(saved: Path) -> None:
         wb.load_result(saved)
 
 
+CODE = "0); __import__('os').system('touch executed')"
+
+
+@pytest.mark.parametrize("change", [{"seed": CODE}, {"seed": 1.5}, {"model": 3}, {"partial": "no"}])
+def test_a_provenance_holds_numbers_and_texts_where_it_says_so(saved: Path, change: dict[str, object]) -> None:
+    provenance = json.loads((saved / "result.json").read_text())["provenance"]
+    edit(saved, provenance={**provenance, **change})
+    with pytest.raises(ResultError, match=rf"{next(iter(change))} is .*, expected (int|str|bool)"):
+        wb.load_result(saved)
+
+
+def test_a_field_that_lines_of_python_name_holds_no_code(saved: Path) -> None:
+    values = json.loads((saved / "result.json").read_text())["values"]
+    numbers = [name for name, value in values.items() if isinstance(value, int | float)]
+    assert numbers
+    for name in numbers:
+        edit(saved, values={**values, name: CODE})
+        with pytest.raises(ResultError, match=f"{name} is .*, expected"):
+            wb.load_result(saved)
+
+
 def test_saving_over_a_result_replaces_it_whole(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = wb.load_result(saved)
     before = (saved / "result.safetensors").read_bytes()

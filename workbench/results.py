@@ -32,7 +32,7 @@ _RECORDED = ("latent-workbench", "torch", "numpy", "scikit-learn", "openTSNE", "
 #: The packages that a saved result may name; nothing else is ever imported for a file's sake.
 _METHODS = ("subspaces", "boundaries", "inverse_sets", "embeddings", "flip_points")
 #: By the annotation of a field, what it may be.
-_PLAIN = {"int": int, "float": (int, float), "str": str, "bool": bool}
+_PLAIN: Mapping[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
 
 class ResultError(ValueError):
@@ -247,7 +247,7 @@ def unpack(document: Mapping[str, Any], tensors: Mapping[str, Tensor], *, source
 
 
 def _check_plain(cls: type, values: Mapping[str, Any], source: str) -> None:
-    """Refuse a value of another type where a field says `int`, `float`, `str` or `bool`: lines of Python have them."""
+    """Refuse another type where a field says `int`, `float`, `str` or `bool`: lines of Python hold these."""
     for f in dataclasses.fields(cls):
         expected, value = _PLAIN.get(str(f.type)), values.get(f.name, f.default)
         if expected and not isinstance(value, expected):

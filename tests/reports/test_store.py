@@ -216,6 +216,20 @@ def test_a_name_cannot_leave_the_folder(store, computer, name):
     assert computer.asked == []
 
 
+def test_a_key_of_a_foreign_folder_cannot_leave_it(store, computer, tmp_path):
+    opened = store()
+    opened.result("squares", computer.function(), X)
+    outside = opened.path.parent / "mine"
+    (outside / "work").mkdir(parents=True)
+    note = opened.path / "squares" / module.INPUTS
+    climbing = "/../../../mine"  # from the shelf, by way of a folder whose name ends with the key
+    note.write_text(json.dumps({**json.loads(note.read_text()), "key": climbing}))
+    opened.result("squares", computer.function(), X + 1)
+    assert (outside / "work").is_dir() and [path.name for path in outside.iterdir()] == ["work"]
+    (shelved,) = (opened.path / module.SHELF).iterdir()
+    assert shelved.name == "squares-"
+
+
 def test_what_is_no_result_is_refused(store, computer):
     with pytest.raises(StoreError, match=r"returned a list, .* use store.folder"):
         store().result("sorted", sorted, [2, 1])

@@ -37,6 +37,7 @@ SHELF = ".shelf"
 _PART = ".part-"
 #: Arguments that change nothing of what a function returns.
 _TELLS = frozenset({"progress", "report"})
+_KEY = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
 #: Characters of a key in the name of a folder on the shelf.
 _SHORT = 20
@@ -234,12 +235,16 @@ def entries(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def read_inputs(place: Path) -> dict[str, Any]:
-    """What an entry says that it was made from; empty where there is none, or it cannot be read."""
+    """What an entry says that it was made from; empty where there is none, or it cannot be read.
+
+    Its key becomes the name of a folder, so one that is no SHA-256 counts as unreadable.
+    """
     try:
         found = json.loads((place / INPUTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and found.get("format") == FORMAT else {}
+    known = isinstance(found, dict) and found.get("format") == FORMAT
+    return found if known and _KEY.fullmatch(str(found.get("key"))) else {}
 
 
 def asked(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Lines of Python that a session holds: people copy them and exported reports run them, so each is looked at first."""
+"""Lines of Python that a session holds: people copy them and exported reports run them."""
 
 from __future__ import annotations
 

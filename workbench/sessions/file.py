@@ -15,8 +15,9 @@ the number of the format as `user_version`. Three tables:
   checked when the part is read.
 
 Nothing is pickled, and reading runs no code from the file: one with triggers or views is refused. A rollback
-journal (`NAME-journal`) lies beside the file while a transaction is written; SQLite takes a cut-off one back when the
-file is next opened. `.NAME.lock`, an empty SQLite file, is locked while a process has the session open for writing.
+journal (`NAME-journal`) lies beside the file while a transaction is written; SQLite takes a cut-off one back when
+the file is next opened. `.NAME.lock`, an empty SQLite file, is locked while a process has the session open for
+writing.
 """
 
 from __future__ import annotations
@@ -255,8 +256,8 @@ class SessionFile:
             foreign = [f"{kind} {name}" for kind, name in schema if kind not in ("table", "index")]
             if foreign:
                 raise SessionError(
-                    f"{self.path.name} holds SQL of its own ({', '.join(foreign)}), which would run as it is read; "
-                    "no session of the workbench does. It was left as it is: give another name"
+                    f"{self.path.name} holds SQL of its own ({', '.join(foreign)}), which would run when it is "
+                    "read; no session of the workbench does. It was left as it is: give another name"
                 )
             said = self._one("PRAGMA integrity_check(1)")[0]
             names = {name for _, name in schema}
