@@ -85,6 +85,18 @@ def test_every_public_name_of_a_method_is_described(site: Path, method: str):
     assert set(import_module(f"workbench.{method}").__all__) <= described
 
 
+def test_every_statement_about_security_names_tests_that_exist():
+    text = (DOCS / "guides" / "security.md").read_text(encoding="utf-8")
+    introduction, *statements = [part for part in text.split("\n\n") if not part.startswith("#")]
+    assert statements and "::" not in introduction
+    for statement in statements:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", statement)
+        assert named, statement
+        for file, test in named:
+            written = (ROOT / file).read_text(encoding="utf-8") if (ROOT / file).is_file() else ""
+            assert f"\ndef {test}(" in written, f"{file} has no {test}"
+
+
 def test_every_command_is_described(site: Path):
     from workbench.cli import app
 

@@ -83,6 +83,18 @@ def test_each_module_and_each_widgets_pictures_are_there_once():
     assert "cdn" not in policy(text) and "unsafe-eval" not in policy(text)
 
 
+def test_the_policy_lets_a_page_ask_nobody_and_compile_only_where_it_must():
+    sources = {
+        source
+        for directive in re.search(r'content="([^"]*)"', policy(page(notebook(strip()), RECORD)))[1].split("; ")
+        for source in directive.split()[1:]
+    }
+    assert sources == {"'none'", "'unsafe-inline'", "data:", "blob:"}
+    own = new_output("display_data", data={"text/html": "<script>1</script>"})
+    compiling = page(new_notebook(cells=[new_code_cell("", outputs=[own])]), RECORD)
+    assert "'unsafe-eval'" in policy(compiling) and "http:" not in policy(compiling) and "https:" not in policy(compiling)
+
+
 def test_without_saved_state_the_picture_is_shown_with_fewer_bytes():
     shown = strip()
     given = shown._repr_mimebundle_()[0]["image/png"]

@@ -9,6 +9,7 @@ import distributed
 import psutil
 import pytest
 import torch
+from distributed.security import Security
 
 from workbench.sweeps import SweepError, SweepWarning, cluster
 
@@ -57,6 +58,16 @@ def test_a_local_cluster_is_for_this_machine_alone_and_gives_each_worker_its_gpu
         listening = {c.laddr.ip for p in processes for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
         assert listening == {"127.0.0.1"}
     assert not list(tmp_path.iterdir())
+
+
+def test_a_client_without_the_keys_is_turned_away():
+    with cluster.connected(workers=1, scheduler=None, tasks=1) as client:
+        address = client.scheduler.address
+        strangers = ((address, Security.temporary()), (address.replace("tls://", "tcp://"), None))
+        for where, keys in strangers:
+            with pytest.raises(OSError):
+                distributed.Client(where, security=keys, timeout=2)
+        assert client.submit(abs, -1).result() == 1  # who has the keys is heard
 
 
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):

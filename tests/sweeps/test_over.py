@@ -56,6 +56,12 @@ def test_the_merged_result_is_that_of_a_single_run_bit_by_bit(scheduler, tmp_pat
     assert len((tmp_path / "out" / "table.csv").read_text().splitlines()) == 1 + len(single)
 
 
+def test_a_sweep_leaves_no_pickle_on_the_disk(scheduler, tmp_path):
+    wb.sweeps.over("flip_points.closest", classifier(), queries(20), tmp_path / "out", scheduler=scheduler, **FAST)
+    kinds = {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert kinds == {".json", ".safetensors", ".csv", ".log"}
+
+
 def test_a_worker_that_is_killed_loses_nothing_and_what_is_stored_is_not_repeated(tmp_path):
     C, x, out = classifier(seconds=0.002), queries(60), tmp_path / "out"
     killed: list[int] = []
