@@ -91,8 +91,8 @@ def test_the_policy_lets_a_page_ask_nobody_and_compile_only_where_it_must():
     }
     assert sources == {"'none'", "'unsafe-inline'", "data:", "blob:"}
     own = new_output("display_data", data={"text/html": "<script>1</script>"})
-    compiling = page(new_notebook(cells=[new_code_cell("", outputs=[own])]), RECORD)
-    assert "'unsafe-eval'" in policy(compiling) and "http:" not in policy(compiling) and "https:" not in policy(compiling)
+    compiling = policy(page(new_notebook(cells=[new_code_cell("", outputs=[own])]), RECORD))
+    assert "'unsafe-eval'" in compiling and not re.search("https?:", compiling)
 
 
 def test_without_saved_state_the_picture_is_shown_with_fewer_bytes():
