@@ -40,7 +40,7 @@ def panel() -> Iterator[Panel]:
 
 
 def finish(panel: Panel) -> None:
-    for jobs in (panel.neurons.jobs, panel.jobs):
+    for jobs in (panel.neurons.jobs, panel.jobs, panel.drawing):
         assert jobs.wait(60)
         assert jobs.error is None, jobs.error
 
