@@ -246,6 +246,7 @@ def test_a_panel_of_signals(x):
     panel.many.find_all()
     finish(panel)
     panel.many.select([0, 1])
+    finish(panel)
     assert panel.one.trio.count == 3 and panel.many.selection_means.count == 3
     panel.close()
 

@@ -137,6 +137,7 @@ def test_rows_that_are_kept_stand_beside_the_next_band(panel):
     assert [row.codes.tolist() for row in again(panel)["rows"]] == [row.found.codes.tolist() for row in panel.rows]
     assert len(panel.plot._widget.layout.shapes) == 2
     panel.rows[0].children[0].children[0].children[1].click()
+    finish(panel)
     assert len(panel.rows) == 1 and len(panel.plot._widget.layout.shapes) == 1
     assert panel.code.code.startswith("found = ")
 

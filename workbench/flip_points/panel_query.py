@@ -182,7 +182,7 @@ class QueryView(widgets.VBox):
 
         def show(seen: _Seen) -> None:
             if self.every is every:
-                self._put(seen)
+                self._display(seen)
 
         if len(rows):
             self.drawing.draw(lambda: self._look(every, int(rows[0])), show)
@@ -235,13 +235,13 @@ class QueryView(widgets.VBox):
             self._draw_bars(int(nearest.targets[0]))
 
     def _show(self, found: FlipPoints, row: int) -> None:
-        self._put(self._look(found, row))
+        self._display(self._look(found, row))
 
     def _look(self, found: FlipPoints, row: int) -> _Seen:
         there = bool(found.found[row])
         return _Seen(found, row, way(self.classifier, found, row) if there else None, self._facts_of(found, row))
 
-    def _put(self, seen: _Seen) -> None:
+    def _display(self, seen: _Seen) -> None:
         with self._showing:
             found, row, target = seen.found, seen.row, int(seen.found.targets[seen.row])
             self.shown, self.way = (found, row), seen.way

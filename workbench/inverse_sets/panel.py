@@ -463,7 +463,7 @@ class Panel(Savable, widgets.VBox):
         self._redraw_histogram()
 
     def _redraw_histogram(self) -> None:
-        self.drawing.draw(lambda: None, lambda _: self._draw_histogram())
+        self.drawing.draw(lambda: None, lambda _: self._draw_histogram(), label="Histogram")
 
     def _draw_histogram(self) -> None:
         with self.showing:

@@ -268,14 +268,14 @@ class Drawing(Jobs):
         super().__init__()
         self._tell = tell
 
-    def draw(self, work: Callable[[], T], show: Callable[[T], object]) -> None:
+    def draw(self, work: Callable[[], T], show: Callable[[T], object], *, label: str = "Pictures") -> None:
         """Call `work` in the worker, and `show` with what it gave unless something else was asked for meanwhile."""
 
         def steps() -> Generator[Step, None, T]:
             yield Step(0, 1, "pictures")
             return work()
 
-        self.submit(steps, show, label="Pictures")
+        self.submit(steps, show, label=label)
 
     def _finish(self, text: str, *, share: float = 1, failed: bool = False) -> None:
         super()._finish(text, share=share, failed=failed)
