@@ -98,7 +98,9 @@ def computations(monkeypatch: pytest.MonkeyPatch) -> Computations:
         make(self, *arguments)
         found.jobs.append(self)
 
-    def submitted(self: Jobs, make_steps: Callable[[], Generator[Step, None, Any]], *rest: Any, **named: Any) -> None:
+    def submitted(
+        self: Jobs, make_steps: Callable[[], Generator[Step, None, Any]], *rest: Any, **named: Any
+    ) -> None:
         def begin() -> Generator[Step, None, Any]:
             found.begun[id(self), named["label"]] += 1
             return make_steps()

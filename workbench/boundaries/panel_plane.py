@@ -230,7 +230,9 @@ class PlaneView(widgets.VBox):
         for part in places.split(_TILES):
             yield Step(len(rows), _TILES, "pictures")
             rows.append(self._pictures(plane.points(part)))
-        sheet = pack(frames(torch.cat(rows), self._pictures.value_range, max_side=32), max_columns=_TILES, format="png")
+        sheet = pack(
+            frames(torch.cat(rows), self._pictures.value_range, max_side=32), max_columns=_TILES, format="png"
+        )
         return data_url(sheet.data, sheet.mime)
 
     def _arrived(self, reading: Reading | None) -> None:

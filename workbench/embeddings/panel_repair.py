@@ -328,9 +328,7 @@ class RepairView(widgets.VBox):
         if not self._setting and self.trials is not None and self.trial.index is not None:
             self.drawing.draw(self._draw, self._put)
 
-    def _facts_of(
-        self, index: int, trials: EmbeddingTrials | None, pictures: dict[str, Tensor]
-    ) -> dict[str, str]:
+    def _facts_of(self, index: int, trials: EmbeddingTrials | None, pictures: dict[str, Tensor]) -> dict[str, str]:
         """Diversity and probability before and after, under the latents that are shown."""
         rows = {"": "mean pixel difference of two pictures"}
         low, high = self._generator.value_range

@@ -362,9 +362,7 @@ class Panel(Savable, widgets.VBox):
         def steps() -> Steps[Step, None, InverseSet]:
             nonlocal row
             row = self._begin(bands, wanted, code)
-            return (
-                yield from sample_steps(self.generator, bands, wanted, **arguments, **self._settings)
-            )
+            return (yield from sample_steps(self.generator, bands, wanted, **arguments, **self._settings))
 
         self.jobs.submit(
             steps,

@@ -269,7 +269,7 @@ class Drawing(Jobs):
         self._tell = tell
 
     def draw(self, work: Callable[[], T], show: Callable[[T], object], *, label: str = "Pictures") -> None:
-        """Call `work` in the worker, and `show` with what it gave unless something else was asked for meanwhile."""
+        """Call `work` in the worker, and `show` with what it gave unless other work came meanwhile."""
 
         def steps() -> Generator[Step, None, T]:
             yield Step(0, 1, "pictures")
