@@ -226,7 +226,7 @@ class PlaneView(widgets.VBox):
         x0, x1, y0, y1 = plane.extent
         half = (x1 - x0) / _TILES / 2, (y1 - y0) / _TILES / 2
         places = _grid((x0 + half[0], x1 - half[0], y0 + half[1], y1 - half[1]), _TILES)
-        rows = []
+        rows: list[Tensor] = []
         for part in places.split(_TILES):
             yield Step(len(rows), _TILES, "pictures")
             rows.append(self._pictures(plane.points(part)))

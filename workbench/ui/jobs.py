@@ -26,7 +26,7 @@ _DRAW_EVERY = 0.3
 class _Request:
     label: str
     make_steps: Callable[[], Generator[Step, None, Any]]
-    on_done: Callable[[Any], None]
+    on_done: Callable[[Any], object]
     background: bool
     on_step: Callable[[Any], None] | None
 
@@ -74,7 +74,7 @@ class Jobs(widgets.HBox):
     def submit(
         self,
         make_steps: Callable[[], Generator[Step, None, Any]],
-        on_done: Callable[[Any], None],
+        on_done: Callable[[Any], object],
         *,
         label: str,
         background: bool = False,
