@@ -42,7 +42,7 @@ def panel(generator) -> Iterator[wb.boundaries.Panel]:
 
 
 def finish(panel: wb.boundaries.Panel) -> None:
-    for jobs in (panel.jobs, panel.plane.jobs, panel.layers.jobs):
+    for jobs in (panel.jobs, panel.plane.jobs, panel.layers.jobs, panel.plane.peek):
         assert jobs.wait(60)
         assert jobs.error is None, jobs.error
 
@@ -274,7 +274,7 @@ class TestPlane:
         from workbench.ui.sprites import data_url, png
 
         browser_points(flat, "plotly_hover", 77)
-        assert flat.plane._peek.wait(10)
+        assert flat.plane.peek.wait(10)
         place = grid(flat)[77]
         assert data_url(png(flat.model.render(place[None])[0], (-1, 1))) in flat.plane.picture.value
 

@@ -26,7 +26,7 @@ def notebook(open_notebook: Callable[..., NotebookPage]) -> NotebookPage:
 
 def rest(notebook: NotebookPage) -> None:
     """Wait until the workers are done and the page has drawn."""
-    for jobs in ("panel.jobs", "panel.plane.jobs", "panel.plane._peek"):
+    for jobs in ("panel.jobs", "panel.plane.jobs", "panel.plane.peek"):
         notebook.until(f"{jobs}._thread is None", True, timeout=60)
     before = -1
     while before != (before := notebook.watch.comm_messages()):  # the page answers what it has drawn

@@ -28,12 +28,13 @@ def panel() -> Iterator[Panel]:
         trials=2,
         steps=6,
     )
+    finish(made)
     yield made
     made.close()
 
 
 def finish(panel: Panel) -> None:
-    for jobs in (panel.jobs, panel.ways.jobs):
+    for jobs in (panel.jobs, panel.ways.jobs, panel.repair.drawing, panel.map.moving):
         assert jobs.wait(60)
         assert jobs.error is None, jobs.error
 
@@ -109,8 +110,10 @@ def test_what_is_kept_is_what_is_repaired_next(panel):
     found = search(panel)
     assert torch.equal(found.original, kept)
     panel.ask("ant")
+    finish(panel)
     assert panel.repair.after.count == 0
     panel.ask("cat")
+    finish(panel)
     assert panel.repair.after.count == 24
 
 

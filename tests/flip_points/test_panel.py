@@ -38,7 +38,7 @@ def panel(classifier, x) -> Iterator[wb.flip_points.Panel]:
 
 
 def finish(panel: wb.flip_points.Panel) -> None:
-    for jobs in (panel.one.jobs, panel.many.jobs):
+    for jobs in (panel.one.jobs, panel.many.jobs, panel.one.drawing, panel.many.drawing):
         assert jobs.wait(60)
         assert jobs.error is None, jobs.error
 
@@ -85,6 +85,7 @@ def test_the_shown_code_gives_what_is_shown(panel):
     shown = run(panel.one.code.code, panel)
     assert float(shown.distances) == pytest.approx(float(panel.one.nearest.distances), rel=1e-6)
     panel.one.show_class(int(panel.one.every.targets[2]))
+    finish(panel)
     shown = run(panel.one.code.code, panel)
     assert torch.equal(shown.points, panel.one.every.points[2:3]) or float(shown.distances) == pytest.approx(
         float(panel.one.every.distances[2]), rel=1e-6
@@ -115,6 +116,7 @@ def test_a_bar_shows_the_flip_toward_its_class(panel):
     place = [row[0] for row in bars.customdata].index(target)
     point = {"xs": [0], "ys": [0], "point_indexes": [place], "trace_indexes": [0]}
     panel.one.bars.children[0]._js2py_pointsCallback = {"event_type": "plotly_click", "points": point}
+    finish(panel)
     assert panel.one.strip.line["id"].endswith(f"to {target}")
 
 
@@ -244,6 +246,7 @@ def test_a_panel_of_signals(x):
     panel.many.find_all()
     finish(panel)
     panel.many.select([0, 1])
+    finish(panel)
     assert panel.one.trio.count == 3 and panel.many.selection_means.count == 3
     panel.close()
 

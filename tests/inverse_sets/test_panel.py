@@ -40,7 +40,7 @@ def panel() -> Iterator[Panel]:
 
 
 def finish(panel: Panel) -> None:
-    for jobs in (panel.neurons.jobs, panel.jobs):
+    for jobs in (panel.neurons.jobs, panel.jobs, panel.drawing):
         assert jobs.wait(60)
         assert jobs.error is None, jobs.error
 
@@ -137,6 +137,7 @@ def test_rows_that_are_kept_stand_beside_the_next_band(panel):
     assert [row.codes.tolist() for row in again(panel)["rows"]] == [row.found.codes.tolist() for row in panel.rows]
     assert len(panel.plot._widget.layout.shapes) == 2
     panel.rows[0].children[0].children[0].children[1].click()
+    finish(panel)
     assert len(panel.rows) == 1 and len(panel.plot._widget.layout.shapes) == 1
     assert panel.code.code.startswith("found = ")
 

@@ -186,7 +186,7 @@ def arrangement(
     return run(steps, progress)
 
 
-def region(
+def region_steps(
     model: AnyModel,
     supporting_set: SupportingSet,
     plane: Plane,
@@ -194,22 +194,13 @@ def region(
     resolution: int = 256,
     most_cells: int = 200_000,
     condition: Condition = None,
-) -> Region:
-    """The part of a plane in which all kept units of a supporting set have the query's signs.
-
-    Only what hangs together with the query's place in the plane counts; nothing, where that lies outside.
-
-    Args:
-        model, plane, resolution, most_cells, condition: as for `arrangement`.
-
-    Raises:
-        BoundaryError: a plane of another space.
-    """
+) -> Steps[Step, None, Region]:
+    """The steps of `region`, one a layer that the plane is cut along and one a few of the kept units."""
     at = known_layer(model, supporting_set.layer, condition=condition)
     evaluate = _Evaluator(at, plane, supporting_set.units.cpu())
     query = plane.coordinates(supporting_set.query[None])[0].numpy()
     signs = supporting_set.signs.double().cpu().numpy()
-    cells, reason = run(_affine_cells(evaluate, most_cells), lambda _: None)
+    cells, reason = yield from _affine_cells(evaluate, most_cells)
     if cells is None:
         evaluate.as_it_is()
         cells = evaluate.squares_around(query, signs, resolution)
@@ -222,8 +213,37 @@ def region(
             cells.cut(values, keep=signs[some], rounding=evaluate.rounding[-1])
             cells.tidy()
             done = some.stop
+            yield Step(min(done, len(signs)), len(signs), "kept boundaries")
     own = cells.part_with(query)
     return Region(tuple(own.outline()), float(own.areas().sum()), not reason)
+
+
+def region(
+    model: AnyModel,
+    supporting_set: SupportingSet,
+    plane: Plane,
+    *,
+    resolution: int = 256,
+    most_cells: int = 200_000,
+    condition: Condition = None,
+    progress: Progress | None = None,
+) -> Region:
+    """The part of a plane in which all kept units of a supporting set have the query's signs.
+
+    Only what hangs together with the query's place in the plane counts; nothing, where that lies outside.
+
+    Args:
+        model, plane, resolution, most_cells, condition: as for `arrangement`.
+        progress: told each step; returning False cancels.
+
+    Raises:
+        BoundaryError: a plane of another space.
+        Cancelled: `progress` returned False.
+    """
+    steps = region_steps(
+        model, supporting_set, plane, resolution=resolution, most_cells=most_cells, condition=condition
+    )
+    return run(steps, progress)
 
 
 class _Evaluator:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.boundaries import figures
-from workbench.boundaries.arrangement import Arrangement, Region, arrangement_steps, region
+from workbench.boundaries.arrangement import Arrangement, Region, arrangement_steps, region_steps
 from workbench.boundaries.explore import Exploration
 from workbench.boundaries.plane import Plane
 from workbench.boundaries.sign_layer import AnyModel, dimensions
@@ -24,7 +24,7 @@ from workbench.boundaries.supporting_set import SupportingSet
 from workbench.models.pictures import Pictures
 from workbench.progress import Step
 from workbench.ui import parts
-from workbench.ui.jobs import Jobs
+from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.plot import Plot, Window
 from workbench.ui.sprites import data_url, frames, pack, png
 from workbench.ui.theme import plotly_template
@@ -89,15 +89,19 @@ class PlaneView(widgets.VBox):
         self._set: SupportingSet | None = None
         self._tree: Exploration | None = None
         self.reading: Reading | None = None
-        self._drawing = threading.Lock()  # trees, readings and zooms come from three threads
+        self._drawing = threading.Lock()  # trees, readings and pictures come from three threads
+        self._another = False  # the plane that was chosen has yet to be laid through the samples
         self._build()
         if self.whole:
-            self._use(Plane.of(model))
+            self.plane = Plane.of(model)
+            self._home = self.plane.extent
+            self._draw()
 
     # -- what it looks like --------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.jobs, self._peek = Jobs(), Jobs()
+        self.jobs = Jobs()
+        self.peek = Drawing(self.jobs.say)
         self.plot = Plot()
         self.plot.on_zoom(self._zoomed)
         self.plot.on_hover(self._hovered)
@@ -131,7 +135,6 @@ class PlaneView(widgets.VBox):
         if self.plane is None:
             return
         self.plane = self.plane.zoomed(self._home if window is None else window)
-        self._draw()
         self._request()
 
     def _hovered(self, row: int) -> None:
@@ -139,12 +142,10 @@ class PlaneView(widgets.VBox):
         if plane is None:
             return
         place = _grid(plane.extent, _PLACES)[row]
-
-        def steps() -> Steps[Step, None, bytes]:
-            yield Step(0, 1, "picture")
-            return png(self._pictures(plane.points(place[None]))[0], self._pictures.value_range)
-
-        self._peek.submit(steps, self._show_picture, label="Picture")
+        self.peek.draw(
+            lambda: png(self._pictures(plane.points(place[None]))[0], self._pictures.value_range),
+            self._show_picture,
+        )
 
     def _clicked(self, row: int) -> None:
         if self.whole and self.plane is not None:
@@ -159,8 +160,9 @@ class PlaneView(widgets.VBox):
     def show(self, found: SupportingSet) -> None:
         """Draw the boundaries of another supporting set."""
         self._set, self._tree, self.reading = found, None, None
-        self._show_picture(png(self._pictures(found.query[None])[0], self._pictures.value_range))
-        self._draw()
+        self.peek.draw(
+            lambda: png(self._pictures(found.query[None])[0], self._pictures.value_range), self._show_picture
+        )
         self._request()
 
     def show_tree(self, tree: Exploration, *, done: bool) -> None:
@@ -172,9 +174,11 @@ class PlaneView(widgets.VBox):
             self._draw()
 
     def _choose_plane(self) -> None:
-        tree = self._tree
-        if tree is None or len(tree.samples) < 2:
-            return
+        self._another = True
+        self._request()
+
+    def _through(self, tree: Exploration) -> Plane:
+        """The plane that was chosen, as far as the samples reach."""
         moves = (tree.samples - tree.query).double().cpu().flatten(1)
         if self.through.value == SPREAD:
             pair = torch.linalg.svd(moves, full_matrices=False).Vh[:2]
@@ -184,17 +188,24 @@ class PlaneView(widgets.VBox):
             pair = torch.stack([first, rest[rest.norm(dim=1).argmax()]])
         plane = Plane.spanned(tree.query, pair.reshape(2, *tree.query.shape), 1.0)
         reach = 1.25 * float(plane.coordinates(tree.samples).abs().max())
-        self._use(plane.zoomed((-reach, reach, -reach, reach)))
-
-    def _use(self, plane: Plane) -> None:
-        self.plane, self._home, self.reading = plane, plane.extent, None
-        self._draw()
-        self._request()
+        return plane.zoomed((-reach, reach, -reach, reach))
 
     def _request(self) -> None:
-        plane, found = self.plane, self._set
-        if plane is not None and found is not None:
-            self.jobs.submit(lambda: self._read(plane, found), self._arrived, label="Plane")
+        if self._set is not None and (self.plane is not None or self._another):
+            self.jobs.submit(self._look, self._arrived, label="Plane")
+
+    def _look(self) -> Steps[Step, None, Reading | None]:
+        """Draw the plane as it is, then read the layer in it."""
+        yield Step(0, 1, "plane")
+        found, tree = self._set, self._tree
+        if self._another and tree is not None and len(tree.samples) > 1:
+            self._another = False
+            self.plane, self.reading = self._through(tree), None
+            self._home = self.plane.extent
+        self._draw()
+        if self.plane is None or found is None:
+            return None
+        return (yield from self._read(self.plane, found))
 
     def _read(self, plane: Plane, found: SupportingSet) -> Steps[Step, None, Reading]:
         options: dict[str, Any] = {"most_cells": MOST_CELLS, "resolution": RESOLUTION}
@@ -205,21 +216,28 @@ class PlaneView(widgets.VBox):
             kept = replace(every, segments=every.segments[own], unit=every.unit[own])
         else:
             kept = yield from arrangement_steps(self.model, found.layer, plane, units=found.units, **options)
-        inside = region(self.model, found, plane, **options)
-        yield Step(1, 1, "region")
-        return Reading(plane, every, kept, inside, self._sheet(plane))
+        inside = yield from region_steps(self.model, found, plane, **options)
+        return Reading(plane, every, kept, inside, (yield from self._sheet(plane)))
 
-    def _sheet(self, plane: Plane) -> str:
+    def _sheet(self, plane: Plane) -> Steps[Step, None, str]:
+        """The pictures of the background, a row of them a step."""
         if len(self._pictures.shape) != 3:
             return ""
         x0, x1, y0, y1 = plane.extent
         half = (x1 - x0) / _TILES / 2, (y1 - y0) / _TILES / 2
         places = _grid((x0 + half[0], x1 - half[0], y0 + half[1], y1 - half[1]), _TILES)
-        shown = self._pictures(plane.points(places))
-        sheet = pack(frames(shown, self._pictures.value_range, max_side=32), max_columns=_TILES, format="png")
+        rows: list[Tensor] = []
+        for part in places.split(_TILES):
+            yield Step(len(rows), _TILES, "pictures")
+            rows.append(self._pictures(plane.points(part)))
+        sheet = pack(
+            frames(torch.cat(rows), self._pictures.value_range, max_side=32), max_columns=_TILES, format="png"
+        )
         return data_url(sheet.data, sheet.mime)
 
-    def _arrived(self, reading: Reading) -> None:
+    def _arrived(self, reading: Reading | None) -> None:
+        if reading is None:
+            return
         self.reading = reading
         self._hint.value = f"{self._told} {reading.missing}"
         self._draw()
@@ -286,8 +304,7 @@ class PlaneView(widgets.VBox):
         """Stop the workers and close every widget of the view."""
         if hasattr(self, "plot"):
             self.jobs.close()
-            parts.close_all(self._peek)
-            self._peek.close()
+            self.peek.close()
             parts.close_all(self)
         super().close()
 

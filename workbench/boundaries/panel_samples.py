@@ -93,6 +93,7 @@ class SamplesView(widgets.VBox):
         self._set: SupportingSet | None = None
         self._showing = threading.RLock()  # the tree comes from the worker, the choice of a kind does not
         self._drawn: list[Tensor] = []  # pictures of the tree as it grows
+        self._query_picture: Tensor | None = None
         self._count = 0  # of them in the grid
         self._build(step, interval, samples, height)
 
@@ -208,7 +209,7 @@ class SamplesView(widgets.VBox):
             self._take_away(text)
 
     def _take_away(self, text: str) -> None:
-        self.exploration, self._drawn, self._count = None, [], 0
+        self.exploration, self._drawn, self._count, self._query_picture = None, [], 0, None
         self.kinds, self.missing = {}, {}
         self.grid.clear()
         self.statistics.clear()
@@ -221,30 +222,37 @@ class SamplesView(widgets.VBox):
 
     def _growing(self, step: Growth) -> None:
         if step.so_far is not None:
-            with self._showing:
-                self._show_tree(step.so_far(), done=False)
+            self._show_tree(step.so_far(), done=False)
 
     def _show_tree(self, tree: Exploration, *, done: bool) -> None:
-        self.exploration = tree
-        before = sum(map(len, self._drawn))
-        if len(tree.samples) > before:
-            self._drawn.append(self.pictures(tree.samples[before:]))
-        if self.kind.value == OURS and len(tree.samples) > self._count:
-            fresh = torch.cat(self._drawn)[self._count :]
-            values = self._values(tree.samples[self._count :], tree.query)
-            self.grid.append(fresh, values, value_range=self.pictures.value_range)
-            self._count = len(tree.samples)
-        self.facts.value = parts.table(self._facts_of(tree))
+        """Show the tree as it stands, unless it was taken away meanwhile; pictures are drawn without the lock."""
+        drawn = self._drawn
+        before = sum(map(len, drawn))
+        fresh = [self.pictures(tree.samples[before:])] if len(tree.samples) > before else []
+        if self._query_picture is None:
+            self._query_picture = self.pictures(tree.query[None])[0]
+        with self._showing:
+            if drawn is not self._drawn:
+                return
+            drawn += fresh
+            self.exploration = tree
+            if self.kind.value == OURS and len(tree.samples) > self._count:
+                pictures = torch.cat(drawn)[self._count :]
+                values = self._values(tree.samples[self._count :], tree.query)
+                self.grid.append(pictures, values, value_range=self.pictures.value_range)
+                self._count = len(tree.samples)
+            self.facts.value = parts.table(self._facts_of(tree))
+            if done and len(tree.samples):
+                self.kinds = {OURS: Shown.of(tree.samples, self.pictures, torch.cat(drawn))}
+                self._show_statistics()
+            elif done:
+                self.grid.empty_text = f"{tree.reason[:1].upper()}{tree.reason[1:]}."
         self._grown(tree, done)
 
     def _finished(self, tree: Exploration) -> None:
-        with self._showing:
-            self._show_tree(tree, done=True)
-            if not len(tree.samples):
-                self.grid.empty_text = f"{tree.reason[:1].upper()}{tree.reason[1:]}."
-                return
-            self.kinds = {OURS: Shown.of(tree.samples, self.pictures, torch.cat(self._drawn))}
-            self._show_statistics()
+        self._show_tree(tree, done=True)
+        if self.exploration is not tree or not len(tree.samples):
+            return
 
         def steps() -> Steps[Step, None, None]:
             for name, make in BASELINES.items():
@@ -296,12 +304,12 @@ class SamplesView(widgets.VBox):
 
     def _show_statistics(self) -> None:
         tree, shown = self.exploration, self.kinds.get(self.kind.value)
-        if tree is None or shown is None:
+        if tree is None or shown is None or self._query_picture is None:
             return
         self._line.value = ""
         # one scale for all kinds, so that they can be compared
         most = max(float(one.deviation.max()) for one in self.kinds.values())
-        three = statistics(self.pictures(tree.query[None])[0], shown, self.pictures.value_range, most)
+        three = statistics(self._query_picture, shown, self.pictures.value_range, most)
         labels = ["query", "mean", f"deviation {float(shown.deviation.mean()):.4f}"]
         self.statistics.show(three, labels=labels)
 

@@ -16,7 +16,7 @@ from workbench.models import Generator
 from workbench.progress import Step
 from workbench.ui import parts
 from workbench.ui.class_map import ClassMapView
-from workbench.ui.jobs import Jobs
+from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.map_plot import MapPlot
 from workbench.ui.sample_grid import SampleGrid
 
@@ -55,6 +55,7 @@ class MapView(widgets.VBox):
         self.thumbnails: Tensor | None = None
         self._chosen: list[int] = []
         self.jobs = Jobs()
+        self.moving, self.looking = Drawing(self.jobs.say), Drawing(self.jobs.say)
         self.grid = SampleGrid(name="lassoed classes", multiple=False, tile=40, height=110)
         self.grid.on_select(lambda places: self._ask(self._chosen[places[-1]]) if places else None)
         self._frame = widgets.Box(
@@ -70,13 +71,21 @@ class MapView(widgets.VBox):
 
     def moved(self) -> None:
         """Show where the edited classes have gone."""
-        if self.found is None or self.plot is None:
+        found, plot = self.found, self.plot
+        if found is None or plot is None:
             return
-        changed = self._table.changed
-        rows = self._table.matrix[changed]
-        z = self._generator.latents(1, seed=self._seed)
-        drawn = [self._generator.render(z, row)[0].cpu() for row in rows]
-        self.plot.place(place(self.found, rows), of=changed, thumbnails=torch.stack(drawn) if drawn else None)
+
+        def draw() -> tuple[list[int], Tensor, list[Tensor]]:
+            changed = self._table.changed
+            rows = self._table.matrix[changed]
+            z = self._generator.latents(1, seed=self._seed)
+            return changed, place(found, rows), [self._generator.render(z, row)[0].cpu() for row in rows]
+
+        def show(moved: tuple[list[int], Tensor, list[Tensor]]) -> None:
+            changed, places, drawn = moved
+            plot.place(places, of=changed, thumbnails=torch.stack(drawn) if drawn else None)
+
+        self.moving.draw(draw, show)
 
     def highlight(self, class_index: int) -> None:
         """Ring a class and bring it into view."""
@@ -112,22 +121,29 @@ class MapView(widgets.VBox):
             yield Step(start, classes, "samples")
 
     def _selected(self, indices: Sequence[int]) -> None:
-        self._chosen = [] if len(indices) < 2 else list(indices)
-        if not self._chosen:
+        chosen = self._chosen = [] if len(indices) < 2 else list(indices)
+
+        def draw() -> Tensor:
+            z = self._generator.latents(1, seed=self._seed)
+            rows = self._table.matrix[chosen]
+            return self._generator.render(z.expand(len(rows), *self._generator.latent_shape), rows)
+
+        def show(images: Tensor) -> None:
+            if self._chosen is chosen and chosen:
+                names = [self._names[i] for i in chosen]
+                self.grid.show(images, value_range=self._generator.value_range, labels=names)
+                self._lassoed.children = [self.grid]
+
+        if chosen:
+            self.looking.draw(draw, show)
+        else:
             self._lassoed.children = []
-            return
-        z = self._generator.latents(1, seed=self._seed)
-        rows = self._table.matrix[self._chosen]
-        images = self._generator.render(z.expand(len(rows), *self._generator.latent_shape), rows)
-        self.grid.show(
-            images, value_range=self._generator.value_range, labels=[self._names[i] for i in self._chosen]
-        )
-        self._lassoed.children = [self.grid]
 
     def close(self) -> None:
-        """Stop the worker and close every widget of the view."""
+        """Stop the workers and close every widget of the view."""
         if hasattr(self, "_frame"):
-            self.jobs.close()
+            for jobs in (self.jobs, self.moving, self.looking):
+                jobs.close()
             self._lassoed.children = [self.grid]
             parts.close_all(self)
         super().close()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from collections.abc import Generator as Steps
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,12 +24,23 @@ from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
 from workbench.progress import Step
 from workbench.ui import parts
-from workbench.ui.jobs import Jobs
+from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
 
 #: Pictures of a class that are compared, under the same latents before and after.
 SHOWN = 24
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What is shown of a class: the embeddings before and after, by these names, their pictures, and the facts."""
+
+    class_index: int
+    trials: EmbeddingTrials | None
+    rows: dict[str, Tensor]
+    pictures: dict[str, Tensor]
+    facts: str
 
 
 class RepairView(widgets.VBox):
@@ -72,7 +85,9 @@ class RepairView(widgets.VBox):
         self.asked: dict[str, int] = {}
         self.matrix = table.original
         self.z = generator.latents(SHOWN, seed=seed)
-        self._drawn: dict[str, Tensor] = {}  # the pictures in sight, before and after
+        self._drawn: _Drawn | None = None  # what is in sight, None while another class is drawn
+        self._setting = False  # the trials that can be chosen are being set
+        self.drawing = Drawing(jobs.say)
         self._showing = threading.RLock()
         self._build(trials, steps)
 
@@ -146,25 +161,13 @@ class RepairView(widgets.VBox):
     # -- what the user does --------------------------------------------------------------------
 
     def ask(self, class_index: int) -> None:
-        """Make a class the one to repair."""
+        """Make a class the one to repair; its pictures are drawn behind the panel."""
         self._jobs.cancel(keep=False)
         with self._showing:
-            self.class_index, self.trials = class_index, None
-            self.trial.options = []
-            self.after.clear()
-            self.plot.draw(figures.history(None))
-            value_range = self._generator.value_range
-            self._drawn = {}
-            self._draw("before", self.before, self._table.original[class_index])
-            if class_index in self._table.changed:
-                self._draw("after", self.after, self._table.matrix[class_index])
-            real = self._real(class_index)
-            if real is None or not len(real):
-                self.real.clear()
-            else:
-                self.real.show(real[:SHOWN], value_range=value_range)
-            self._show_facts()
+            self.class_index, self.trials, self._drawn = class_index, None, None
+            self._set_trials([])
             self._enable()
+        self.drawing.draw(self._draw_class, self._put)
 
     def search(self) -> None:
         """Run the chosen variant for the class."""
@@ -242,23 +245,67 @@ class RepairView(widgets.VBox):
         """The pictures of an embedding under the latents that are shown."""
         return self._generator.render(self.z, row)
 
-    def _draw(self, name: str, grid: SampleGrid, row: Float[Tensor, " width"]) -> None:
-        """Show the pictures of an embedding in a grid."""
-        self._drawn[name] = self.pictures(row)
-        grid.show(self._drawn[name], value_range=self._generator.value_range)
+    def _set_trials(self, names: list[str], best: int = 0) -> None:
+        self._setting = True
+        try:
+            self.trial.options = names
+            if names:
+                self.trial.index = best
+        finally:
+            self._setting = False
+
+    def _draw_class(self) -> _Drawn:
+        """Take away what is shown of another class, and draw this one."""
+        with self._showing:
+            if self._drawn is None:
+                self.before.clear()
+                self.after.clear()
+                self.plot.draw(figures.history(None))
+            real = self._real(self.class_index)
+            if real is None or not len(real):
+                self.real.clear()
+            else:
+                self.real.show(real[:SHOWN], value_range=self._generator.value_range)
+        return self._draw()
+
+    def _draw(self) -> _Drawn:
+        """Draw what there is now; called in a worker, and without the lock, which others wait for."""
+        with self._showing:
+            index, trials, known = self.class_index, self.trials, self._drawn
+            rows = {"before": self._table.original[index]}
+            if trials is not None:
+                rows["after"] = self._chosen()
+            elif index in self._table.changed:
+                rows["after"] = self._table.matrix[index]
+        pictures = {}
+        for name, row in rows.items():
+            same = known is not None and name in known.rows and torch.equal(known.rows[name], row)
+            pictures[name] = known.pictures[name] if known is not None and same else self.pictures(row)
+        return _Drawn(index, trials, rows, pictures, parts.table(self._facts_of(index, trials, pictures)))
+
+    def _put(self, drawn: _Drawn) -> None:
+        """Show what was drawn, unless another class or other trials are looked at by now."""
+        with self._showing:
+            if drawn.class_index != self.class_index or drawn.trials is not self.trials:
+                return
+            before, self._drawn = self._drawn, drawn
+            for name, grid in (("before", self.before), ("after", self.after)):
+                pictures = drawn.pictures.get(name)
+                if pictures is not None and (before is None or before.pictures.get(name) is not pictures):
+                    grid.show(pictures, value_range=self._generator.value_range)
+            self.facts.value = drawn.facts
 
     def _step(self, step: Step) -> None:
         if isinstance(step, Maximised) and step.so_far is not None:
             self._show(step.so_far())
 
     def _finished(self, trials: EmbeddingTrials) -> None:
+        self._show(trials)
         with self._showing:
-            self._show(trials)
-            names = [f"trial {i + 1}{' (best)' if i == trials.best else ''}" for i in range(len(trials))]
-            self.trial.options = names if len(trials) > 1 else []
-            if len(trials) > 1:
-                self.trial.index = trials.best
-            self._enable()
+            if self.trials is trials:
+                names = [f"trial {i + 1}{' (best)' if i == trials.best else ''}" for i in range(len(trials))]
+                self._set_trials(names if len(trials) > 1 else [], trials.best)
+                self._enable()
         self._searched()
 
     def resume(self, trials: EmbeddingTrials, trial: int | None) -> None:
@@ -272,30 +319,27 @@ class RepairView(widgets.VBox):
             if trials.class_index != self.class_index:
                 return
             self.trials = trials
-            self.trial.options = []  # those of an earlier search may be others, and more
-            self._draw("after", self.after, trials.embedding)
+            self._set_trials([])  # those of an earlier search may be others, and more
             if len(trials.probability):
                 self.plot.draw(figures.history(trials))
-            self._show_facts()
+        self._put(self._draw())
 
     def _show_trial(self) -> None:
-        with self._showing:
-            if self.trials is not None and self.trial.index is not None:
-                self._draw("after", self.after, self._chosen())
-                self._show_facts()
+        if not self._setting and self.trials is not None and self.trial.index is not None:
+            self.drawing.draw(self._draw, self._put)
 
-    def _show_facts(self) -> None:
+    def _facts_of(self, index: int, trials: EmbeddingTrials | None, pictures: dict[str, Tensor]) -> dict[str, str]:
         """Diversity and probability before and after, under the latents that are shown."""
         rows = {"": "mean pixel difference of two pictures"}
         low, high = self._generator.value_range
-        for name, images in self._drawn.items():
+        for name, images in pictures.items():
             text = f"{pixel_difference(images.cpu()) / (high - low):.4f}"
-            if self._classifier is not None and self.trials is not None and self.trials.target >= 0:
+            if self._classifier is not None and trials is not None and trials.target >= 0:
                 given = pictures_for(self._classifier, self._generator, resize="nearest")(images)
-                sure = self._classifier.probabilities(given)[:, self.trials.target]
+                sure = self._classifier.probabilities(given)[:, trials.target]
                 text += f", read with probability {float(sure.mean()):.2f}"
             rows[name] = text
-        real = self._real(self.class_index)
+        real = self._real(index)
         if real is not None and len(real) > 1:
             rows["real"] = f"{pixel_difference(real.cpu()) / (high - low):.4f}"
-        self.facts.value = parts.table(rows)
+        return rows

@@ -281,8 +281,9 @@ def _first_hit(rows: Rows, estimate: Tensor, direction: Tensor, height: Height) 
 
 def crossing(
     rows: Rows, v: Float[Tensor, "rows d"], height: Height, *, at_query: Float[Tensor, " rows"], steps: int
-) -> Float[Tensor, "rows d"]:
-    """The point nearest to the query on the way to `v` that was seen to be a hit (`v` itself at worst).
+) -> Iterator[Float[Tensor, "rows d"]]:
+    """Yields, after each step, the point nearest to the query on the way to `v` that was seen to be a hit (`v`
+    itself at worst).
 
     Args:
         at_query: the function's values there.
@@ -297,11 +298,11 @@ def crossing(
         far, near = torch.where(hit[:, None], at, far), torch.where(hit[:, None], near, at)
         h_near = torch.where(hit, h_near / 2, h)
         h_far = torch.where(hit, h, h_far / 2)
-    return rows.origin + far * (v - rows.origin)
+        yield rows.origin + far * (v - rows.origin)
 
 
-def landed(rows: Rows, v: Float[Tensor, "rows d"], *, steps: int) -> Float[Tensor, "rows d"]:
-    """A hit on the way from the query to `v` or somewhat beyond it: with enough steps, the boundary itself.
+def landed(rows: Rows, v: Float[Tensor, "rows d"], *, steps: int) -> Iterator[Float[Tensor, "rows d"]]:
+    """Yields hits on the way from the query to `v` or somewhat beyond it: with enough steps, the boundary itself.
 
     `v` itself where there is none.
     """
@@ -309,13 +310,13 @@ def landed(rows: Rows, v: Float[Tensor, "rows d"], *, steps: int) -> Float[Tenso
     for share in (2.0, 1.3, 1.1, 1.02, 1.0):
         at = rows.clip(rows.origin + share * (v - rows.origin))
         hit = torch.where((rows.value(at, leaving) <= 0)[:, None], at, hit)
-    return crossing(rows, hit, leaving, at_query=rows.value(rows.origin, leaving), steps=steps)
+    yield from crossing(rows, hit, leaving, at_query=rows.value(rows.origin, leaving), steps=steps)
 
 
 def cutting_planes(
     rows: Rows, v: Float[Tensor, "rows d"], height: Height, *, steps: int, cuts: int, radius: float = 0.2
-) -> tuple[Float[Tensor, " rows"], Float[Tensor, "rows d"]]:
-    """Stage 2, from points near the boundary: estimated distances of it, and the points there.
+) -> Iterator[tuple[Float[Tensor, " rows"], Float[Tensor, "rows d"]]]:
+    """Stage 2, from points near the boundary: yields, after each step, estimated distances of it, and the points.
 
     A linearisation that a new value refutes (the function is not convex there) is dropped. The distance
     of the boundary itself is estimated from a point near it by one Newton step along the ray from the query.
@@ -366,7 +367,7 @@ def cutting_planes(
         normals[every, slot], age[every, slot] = gradient, k
         offsets[every, slot] = (gradient * tried).sum(1) - h
         lam[every, slot] = 0
-    return best, point
+        yield best, point
 
 
 def turned(

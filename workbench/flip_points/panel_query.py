@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
@@ -23,12 +25,22 @@ from workbench.ui import parts
 from workbench.ui.canvas import Canvas
 from workbench.ui.code_line import CodeLine
 from workbench.ui.film_strip import FilmStrip
-from workbench.ui.jobs import Jobs
+from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
 
 #: Width of the column beside the film strip, in CSS pixels.
 _ASIDE = 320
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A row of flip points, the way to it where there is one, and its facts: all that takes the network."""
+
+    found: FlipPoints
+    row: int
+    way: Way | None
+    facts: dict[str, str]
 
 
 class QueryView(widgets.VBox):
@@ -68,12 +80,14 @@ class QueryView(widgets.VBox):
         self.shown: tuple[FlipPoints, int] | None = None
         self.way: Way | None = None
         self.source = ""
+        self._showing = threading.Lock()  # the worker shows what it found, the other what was chosen
         self._build(effort, height)
 
     # -- what it looks like --------------------------------------------------------------------
 
     def _build(self, effort: Effort, height: int) -> None:
         self.jobs = Jobs()
+        self.drawing = Drawing(self.jobs.say)
         self.code = CodeLine()
         self.strip = FilmStrip(
             height=height,
@@ -160,11 +174,18 @@ class QueryView(widgets.VBox):
             self.cover.show(picture, value_range=self._pictures.value_range)
 
     def show_class(self, target: int) -> None:
-        """Show the flip point toward one class."""
-        if self.every is not None:
-            rows = (self.every.targets == target).nonzero()[:, 0]
-            if len(rows):
-                self._show(self.every, int(rows[0]))
+        """Show the flip point toward one class; the way there is drawn behind the panel."""
+        every = self.every
+        if every is None:
+            return
+        rows = (every.targets == target).nonzero()[:, 0]
+
+        def show(seen: _Seen) -> None:
+            if self.every is every:
+                self._display(seen)
+
+        if len(rows):
+            self.drawing.draw(lambda: self._look(every, int(rows[0])), show)
 
     def _drawn(self) -> None:
         drawn = torch.as_tensor(self.pen.image).reshape(1, *self.classifier.input_shape)
@@ -214,22 +235,26 @@ class QueryView(widgets.VBox):
             self._draw_bars(int(nearest.targets[0]))
 
     def _show(self, found: FlipPoints, row: int) -> None:
-        target = int(found.targets[row])
-        self.shown, self.way = (found, row), None
-        if bool(found.found[row]):
-            self._show_way(found, row)
-        else:
-            self.strip.clear()
-            self.strip.empty_text = found.reasons[row].capitalize() + "."
-            self.trio.clear()
-        self._facts.value = parts.table(self._facts_of(found, row))
-        self._draw_bars(target)
-        self.code.code = self.line(str(target) if found.targeted else "")
+        self._display(self._look(found, row))
 
-    def _show_way(self, found: FlipPoints, row: int) -> None:
-        self.way = way(self.classifier, found, row)
-        figures.show_way(self.strip, self.way, line_id=f"{self.source} to {self.way.target}")
-        figures.show_flip(self.trio, self.way)
+    def _look(self, found: FlipPoints, row: int) -> _Seen:
+        there = bool(found.found[row])
+        return _Seen(found, row, way(self.classifier, found, row) if there else None, self._facts_of(found, row))
+
+    def _display(self, seen: _Seen) -> None:
+        with self._showing:
+            found, row, target = seen.found, seen.row, int(seen.found.targets[seen.row])
+            self.shown, self.way = (found, row), seen.way
+            if seen.way is not None:
+                figures.show_way(self.strip, seen.way, line_id=f"{self.source} to {seen.way.target}")
+                figures.show_flip(self.trio, seen.way)
+            else:
+                self.strip.clear()
+                self.strip.empty_text = found.reasons[row].capitalize() + "."
+                self.trio.clear()
+            self._facts.value = parts.table(seen.facts)
+            self._draw_bars(target)
+            self.code.code = self.line(str(target) if found.targeted else "")
 
     def _facts_of(self, found: FlipPoints, row: int) -> dict[str, str]:
         i, j = int(found.labels[row]), int(found.targets[row])
@@ -265,8 +290,9 @@ class QueryView(widgets.VBox):
         return parts.call("wb.flip_points.closest", *arguments, effort=self.effort.value, **self._settings)
 
     def close(self) -> None:
-        """Stop the worker and close every widget of the view."""
+        """Stop the workers and close every widget of the view."""
         if hasattr(self, "jobs"):
             self.jobs.close()
+            self.drawing.close()
             parts.close_all(self)
         super().close()

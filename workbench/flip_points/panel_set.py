@@ -21,7 +21,7 @@ from workbench.models import Classifier
 from workbench.models.pictures import Pictures
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
-from workbench.ui.jobs import Jobs
+from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
 from workbench.ui.theme import diverging, with_difference
@@ -85,6 +85,7 @@ class SetView(widgets.VBox):
 
     def _build(self) -> None:
         self.jobs, self.code = Jobs(), CodeLine(layout={"display": "none"})
+        self.drawing = Drawing(self.jobs.say)
         count = f"all {len(self.x):,}" if len(self.x) > 1 else "this one"
         self.analyse = parts.button(f"Flip points of {count}", "Find the flip point of every input of the set")
         self.analyse.on_click(lambda _: self.find_all())
@@ -270,22 +271,29 @@ class SetView(widgets.VBox):
         )
 
     def _show_selection(self) -> None:
-        if self.found is None or not self.selected:
+        found, selected = self.found, self.selected
+        if found is None or not selected:
             self._selection.value = ""
             self.selection_means.layout.display = "none"
             return
-        found = self.found[torch.tensor(self.selected)]
-        found = found[found.found]
+        some = found[torch.tensor(selected)]
+        some = some[some.found]
         what = "boundary points" if self.around_query else "inputs"
-        self._selection.value = f"{len(self.selected)} of {len(self.found)} {what} selected, with their mean:"
-        self.selection_means.layout.display = None if len(found) else "none"
-        if not len(found):
-            return
-        queries, flips = self._pictures(found.inputs[found.query]), self._pictures(found.points)
-        means = torch.stack([queries.mean(0), flips.mean(0)])
-        three, value_range = with_difference(means, self._pictures.value_range)
-        labels = ["queries", "flip points", "difference"]
-        self.selection_means.show(three, value_range=value_range, labels=labels)
+        self._selection.value = f"{len(selected)} of {len(found)} {what} selected, with their mean:"
+        self.selection_means.layout.display = None if len(some) else "none"
+
+        def draw() -> Tensor:
+            means = [self._pictures(points).mean(0) for points in (some.inputs[some.query], some.points)]
+            return torch.stack(means)
+
+        def show(means: Tensor) -> None:
+            if self.selected is selected:
+                three, value_range = with_difference(means, self._pictures.value_range)
+                labels = ["queries", "flip points", "difference"]
+                self.selection_means.show(three, value_range=value_range, labels=labels)
+
+        if len(some):
+            self.drawing.draw(draw, show)
 
     def _facts_of(self, found: Trust) -> dict[str, str]:
         facts = {"inputs": str(found)}
@@ -321,8 +329,9 @@ class SetView(widgets.VBox):
             self._ask(row)
 
     def close(self) -> None:
-        """Stop the worker and close every widget of the view."""
+        """Stop the workers and close every widget of the view."""
         if hasattr(self, "jobs"):
             self.jobs.close()
+            self.drawing.close()
             parts.close_all(self)
         super().close()

@@ -232,7 +232,7 @@ def _stages(
             steps = newton(some, point.to(final.origin), constraints, steps=exact)
             ended = yield from _last(steps, "double precision")
         else:
-            ended = landed(some, hit[again], steps=120)
+            ended = yield from _last(landed(some, hit[again], steps=120), "landing")
         solved = solved.index_copy(0, again, ended)
         if not question.targeted:
             final.targets = _met(final, solved)
@@ -273,9 +273,10 @@ def _nearest(
         many, scouted, first = many[chosen], scouted[chosen], first[chosen]
     reached, hit = yield from _last(search(many, leaving, toward, steps=settings.search, heat=settings.heat))
     hit = torch.where((scouted < reached)[:, None], first, hit)
-    start = crossing(many, hit, leaving, at_query=at_query.repeat_interleave(kept), steps=5)
-    estimates, points = cutting_planes(many, start, leaving, steps=settings.planes, cuts=settings.cuts)
-    yield "cutting planes"
+    near_hits = crossing(many, hit, leaving, at_query=at_query.repeat_interleave(kept), steps=5)
+    start = yield from _last(near_hits)
+    planes = cutting_planes(many, start, leaving, steps=settings.planes, cuts=settings.cuts)
+    estimates, points = yield from _last(planes, "cutting planes")
     found = points.view(n, kept, -1)
     best, point = _least(estimates.view(n, kept), found)
     length = torch.where(torch.minimum(scouted, reached).isinf(), torch.inf, (start - many.origin).norm(dim=1))
@@ -284,28 +285,27 @@ def _nearest(
         again, start = turned(rows, point, count=settings.restarts, generator=generator)
         _, hit = yield from _last(search(again, leaving, leaving, steps=settings.again, heat=2.0, start=start))
         known = at_query.repeat_interleave(settings.restarts)
-        best, point, more = _restarted(settings, again, hit, known, best, point)
+        best, point, more = yield from _restarted(settings, again, hit, known, best, point)
         found = torch.cat([found, more], 1)
-        yield "restarts"
     if settings.mixtures:
         again, start = mixed(rows, found, point, leaving, count=settings.mixtures, generator=generator)
         known = at_query.repeat_interleave(settings.mixtures)
-        best, point, _ = _restarted(settings, again, start, known, best, point)
-        yield "restarts"
-    fresh, where = cutting_planes(rows, point, leaving, steps=2 * settings.planes, cuts=settings.cuts, radius=0.05)
-    yield "cutting planes"
+        best, point, _ = yield from _restarted(settings, again, start, known, best, point)
+    planes = cutting_planes(rows, point, leaving, steps=2 * settings.planes, cuts=settings.cuts, radius=0.05)
+    fresh, where = yield from _last(planes, "cutting planes")
     point = torch.where((fresh < best)[:, None], where, point)
-    end = landed(rows, point, steps=20)  # to compare lengths with
+    end = yield from _last(landed(rows, point, steps=20), "landing")  # to compare lengths with
     nearer = ((end - rows.origin).norm(dim=1) < near) & (rows.value(end, leaving) <= 0)
     return point, torch.where(nearer[:, None], end, sure)
 
 
 def _restarted(
     settings: Settings, again: Rows, hit: Tensor, at_query: Tensor, best: Tensor, point: Tensor
-) -> tuple[Tensor, Tensor, Float[Tensor, "rows restarts d"]]:
+) -> Steps[str, None, tuple[Tensor, Tensor, Float[Tensor, "rows restarts d"]]]:
     """Cutting planes from the hits of several restarts a row: the new best, its points, and all found."""
-    start = crossing(again, hit, leaving, at_query=at_query, steps=5)
-    estimates, points = cutting_planes(again, start, leaving, steps=settings.planes, cuts=settings.cuts)
+    start = yield from _last(crossing(again, hit, leaving, at_query=at_query, steps=5), "restarts")
+    planes = cutting_planes(again, start, leaving, steps=settings.planes, cuts=settings.cuts)
+    estimates, points = yield from _last(planes, "restarts")
     points = points.view(len(best), -1, points.shape[1])
     fresh, where = _least(estimates.view(len(best), -1), points)
     return torch.minimum(fresh, best), torch.where((fresh < best)[:, None], where, point), points
@@ -327,9 +327,9 @@ def _from_afar(
     start = rows.clip(rows.origin + 2 * radius * direction / direction.norm(dim=1, keepdim=True))
     _, hit = yield from _last(search(rows, leaving, toward, steps=settings.aimed, heat=1.0, start=start))
     at_query = rows.value(rows.origin, leaving)
-    hit = crossing(rows, hit, leaving, at_query=at_query, steps=5)
-    _, point = cutting_planes(rows, hit, leaving, steps=2 * settings.planes, cuts=settings.cuts)
-    yield "cutting planes"
+    hit = yield from _last(crossing(rows, hit, leaving, at_query=at_query, steps=5))
+    planes = cutting_planes(rows, hit, leaving, steps=2 * settings.planes, cuts=settings.cuts)
+    _, point = yield from _last(planes, "cutting planes")
     return point
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator as Steps
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from workbench.progress import Progress, Step
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.handover import Handover, Sample
-from workbench.ui.jobs import Jobs
+from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.saving import Savable, State
 
@@ -73,6 +74,7 @@ class Panel(Savable, widgets.VBox):
         query: the bands that are asked for, none at the beginning; `at` is the index of the one that is looked at.
         rows: the rows, the oldest first; the last one follows the query unless it is kept.
         kept: whether the last row stays as it is, so that a new query gets a new one.
+        asked: whether the query is another than that of the last row, and its own row is still to come.
         found: the samples of the last row, or None.
         handover: sends a sample to other methods; its `route` may take it elsewhere.
 
@@ -114,6 +116,8 @@ class Panel(Savable, widgets.VBox):
         self.showing = threading.RLock()  # the worker and the one who drags change the same
         self.jobs, self.code, self.handover = Jobs(), CodeLine(), Handover()
         self.jobs.on_busy = self._busy
+        self.drawing = Drawing(self.jobs.say)
+        self.asked = False
         layers = [band.neuron.layer for band in self.query] or [last]
         self.neurons = NeuronView(
             classifier, self._pictures, layers=layers, ask=self.ask, read=self._draw_histogram
@@ -123,12 +127,15 @@ class Panel(Savable, widgets.VBox):
         if self.query:
             self._changed()
 
-    def _pictures(self) -> Float[Tensor, "m *input"]:
-        """What neurons are browsed with, in the classifier's range."""
+    def _pictures(self) -> Steps[Step, None, Float[Tensor, "m *input"]]:
+        """What neurons are browsed with, in the classifier's range; drawn batch after batch."""
         if self._images is not None:
             return self._images.to(self.classifier.device, self.classifier.dtype)
-        latents = self.generator.latents(_DRAWN, seed=self.seed)
-        return self.generator.batches.map(lambda rows: self._fit(self.generator.render(rows)), latents)
+        drawn: list[Tensor] = []
+        for rows in self.generator.latents(_DRAWN, seed=self.seed).split(self.generator.batches.size):
+            yield Step(sum(map(len, drawn)), _DRAWN, "pictures")
+            drawn.append(self._fit(self.generator.render(rows)))
+        return torch.cat(drawn)
 
     # -- what it looks like --------------------------------------------------------------------
 
@@ -346,28 +353,41 @@ class Panel(Savable, widgets.VBox):
         with self.showing:
             if not self.query:
                 return
-            bands = list(self.query)
-            options = self._options()
-            steps = sample_steps(self.generator, bands, self.count.value, **self._arguments(), **self._settings)
-            if not self.kept and self.rows:
-                self._forget(self.rows.pop())
-            row = self._row(
-                " and ".join(f"{band.label} from {band.low:g} to {band.high:g}" for band in bands),
-                self.count.value,
-                _line(bands, options),
-                several=len(bands) > 1,
-            )
-            self.rows.append(row)
-            self.kept = False
+            bands, wanted = list(self.query), self.count.value
+            arguments, code = self._arguments(), _line(bands, self._options())
+            self.asked = True
             self._show_query()
-            self._arrange()
-        self.on_settled()
+        row: RowView | None = None
+
+        def steps() -> Steps[Step, None, InverseSet]:
+            nonlocal row
+            row = self._begin(bands, wanted, code)
+            return (yield from sample_steps(self.generator, bands, wanted, **arguments, **self._settings))
+
         self.jobs.submit(
-            lambda: steps,
+            steps,
             lambda found: self._show(row, found, done=True),
             label=" and ".join(band.label for band in bands),
             on_step=lambda step: self._step(row, step),
         )
+        self.on_settled()
+
+    def _begin(self, bands: Sequence[Band], wanted: int, code: str) -> RowView:
+        """The row of a query that is about to be sampled, in place of the last one unless that is kept."""
+        with self.showing:
+            if not self.kept and self.rows:
+                self._forget(self.rows.pop())
+            row = self._row(
+                " and ".join(f"{band.label} from {band.low:g} to {band.high:g}" for band in bands),
+                wanted,
+                code,
+                several=len(bands) > 1,
+            )
+            self.rows.append(row)
+            self.kept = self.asked = False
+            self._arrange()
+        self.on_settled()
+        return row
 
     def _row(self, title: str, wanted: int, code: str, *, several: bool) -> RowView:
         return RowView(
@@ -396,23 +416,24 @@ class Panel(Savable, widgets.VBox):
         place = {"encoder": self.encoder} if where == _ENCODER else {"distance": where}
         return {"n": self.count.value, **place, "seed": self.seed, **differing}
 
-    def _step(self, row: RowView, step: Step) -> None:
+    def _step(self, row: RowView | None, step: Step) -> None:
         if isinstance(step, Sampled) and step.so_far is not None:
             self._show(row, step.so_far(), done=False)
 
-    def _show(self, row: RowView, found: InverseSet, *, done: bool) -> None:
+    def _show(self, row: RowView | None, found: InverseSet, *, done: bool) -> None:
         with self.showing:
-            if row not in self.rows:
+            if row is None or row not in self.rows:
                 return
             row.show(found, done=done)
             if done and row is self.rows[-1]:  # not before: a band may be dragged while samples are found
-                self._draw_histogram()
+                self._redraw_histogram()
         if done:
             self.on_settled()
 
     def _busy(self, busy: bool) -> None:
         self.keep.disabled = busy or self.kept
         if not busy:
+            self.asked = False
             for row in self.rows:
                 row.stopped(self.jobs.text)
 
@@ -437,7 +458,10 @@ class Panel(Savable, widgets.VBox):
             finally:
                 self._writing = False
             self.neurons.mark(self._looked_at)
-            self._draw_histogram()
+        self._redraw_histogram()
+
+    def _redraw_histogram(self) -> None:
+        self.drawing.draw(lambda: None, lambda _: self._draw_histogram(), label="Histogram")
 
     def _draw_histogram(self) -> None:
         with self.showing:
@@ -488,7 +512,7 @@ class Panel(Savable, widgets.VBox):
             self.rows.remove(row)
             self._forget(row)
             self._arrange()
-            self._draw_histogram()
+        self._redraw_histogram()
         self.on_settled()
 
     def _forget(self, row: RowView) -> None:
@@ -557,6 +581,7 @@ class Panel(Savable, widgets.VBox):
         """Stop the workers and close every widget of the panel."""
         if hasattr(self, "plot"):
             self.jobs.close()
+            self.drawing.close()
             self.neurons.close()
             self.handover.close()
             self.report.close()

@@ -29,7 +29,7 @@ class NeuronView(widgets.VBox):
 
     Args:
         classifier: that has the neurons.
-        pictures: gives (n, *input) in its value range; called in the worker, once.
+        pictures: the steps that give (n, *input) in its value range; they go in the worker, once.
         layers: to begin with: the first is shown, and all are read.
         ask: called with the neuron that was chosen.
         read: called when the activations of a layer are there.
@@ -41,7 +41,7 @@ class NeuronView(widgets.VBox):
     def __init__(
         self,
         classifier: Classifier,
-        pictures: Callable[[], Float[Tensor, "n *input"]],
+        pictures: Callable[[], Steps[Step, None, Float[Tensor, "n *input"]]],
         *,
         layers: Sequence[str],
         ask: Callable[[Neuron], object],
@@ -150,8 +150,7 @@ class NeuronView(widgets.VBox):
 
         def steps() -> Steps[Step, None, dict[str, Activity]]:
             if self._pictures is None:
-                yield Step(0, None, "pictures")
-                self._pictures = self._draw()
+                self._pictures = yield from self._draw()
             return (yield from activity_steps(self._classifier, self._pictures, missing))
 
         self.jobs.submit(steps, self._arrived, label=f"Layer {layers[0]}")

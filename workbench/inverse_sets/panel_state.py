@@ -17,7 +17,7 @@ def state_of(panel: Panel) -> State:
     """The query and the controls, and each row that has samples."""
     with panel.showing:
         rows = [row for row in panel.rows if row.found is not None]
-        sampling = bool(panel.rows) and panel.rows[-1].found is None
+        sampling = panel.asked or (bool(panel.rows) and panel.rows[-1].found is None)
         settings = {
             "layer": panel.neurons.layer.value,
             "bands": [_plain(band) for band in panel.query],

@@ -7,12 +7,14 @@ import time
 import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets as widgets
 
 from workbench.progress import Cancelled, Step, stop
 from workbench.ui import parts
+
+T = TypeVar("T")
 
 #: Progress is shown at most this often: more would only fill the channel to the browser.
 _SHOW_EVERY = 0.05
@@ -24,7 +26,7 @@ _DRAW_EVERY = 0.3
 class _Request:
     label: str
     make_steps: Callable[[], Generator[Step, None, Any]]
-    on_done: Callable[[Any], None]
+    on_done: Callable[[Any], object]
     background: bool
     on_step: Callable[[Any], None] | None
 
@@ -72,7 +74,7 @@ class Jobs(widgets.HBox):
     def submit(
         self,
         make_steps: Callable[[], Generator[Step, None, Any]],
-        on_done: Callable[[Any], None],
+        on_done: Callable[[Any], object],
         *,
         label: str,
         background: bool = False,
@@ -251,3 +253,36 @@ class Jobs(widgets.HBox):
         self._cancel.disabled = True
         self.say(text)
         self.on_busy(False)
+
+
+class Drawing(Jobs):
+    """Pictures that follow what one chooses or points at: drawn behind the panel, and of a storm the last ones.
+
+    Nothing of it is shown beside the panel's own progress.
+
+    Args:
+        tell: called with a line of text where drawing failed.
+    """
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def draw(self, work: Callable[[], T], show: Callable[[T], object], *, label: str = "Pictures") -> None:
+        """Call `work` in the worker, and `show` with what it gave unless other work came meanwhile."""
+
+        def steps() -> Generator[Step, None, T]:
+            yield Step(0, 1, "pictures")
+            return work()
+
+        self.submit(steps, show, label=label)
+
+    def _finish(self, text: str, *, share: float = 1, failed: bool = False) -> None:
+        super()._finish(text, share=share, failed=failed)
+        if failed:
+            self._tell(text)
+
+    def close(self) -> None:
+        """Stop the worker and close the widgets, which stand in no other."""
+        parts.close_all(self)
+        super().close()
