@@ -67,7 +67,7 @@ actions = st.builds(
 def in_sight(widget: widgets.Widget) -> Iterator[widgets.Widget]:
     """The widget and all inside it that the page shows."""
     layout = getattr(widget, "layout", None)
-    if layout is not None and layout.display == "none":
+    if isinstance(layout, widgets.Layout) and layout.display == "none":
         return
     yield widget
     for child in getattr(widget, "children", ()):
@@ -83,7 +83,8 @@ def do(panel: widgets.Widget, action: Action) -> str:
     name = getattr(widget, "description", "") or getattr(widget, "name", "") or type(widget).__name__
     if message is None:
         return f"{name}: nothing to do"
-    if action.wrong and "state" in message:
+    # what Plotly sends itself is Plotly's to check
+    if action.wrong and "state" in message and not isinstance(widget, go.FigureWidget):
         message = {"method": "update", "state": dict.fromkeys(message["state"], action.wrong[0])}
     widget._handle_msg({"content": {"data": message}, "buffers": []})
     return f"{name}: {str(message.get('state', message))[:200]}"
