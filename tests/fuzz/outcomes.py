@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,14 @@ def attempt(call: Callable[[], Any]) -> Any:
             raise
         refused += 1
         return Refused(error)
+
+
+def in_words(error: str) -> None:
+    """Assert that the traceback of a job is one that the workbench raised on purpose, and says why."""
+    raised = Path(re.findall(r'File "(.+?)", line', error)[-1])
+    kind, _, said = error[error.rindex("\n", 0, -1) :].partition(": ") if "\n" in error else ("", "", "")
+    assert raised.is_relative_to(ROOT / "workbench") and len(said) > 20, error
+    assert kind.strip() not in ("RuntimeError", "AssertionError", "KeyError", "IndexError"), error
 
 
 def finite(*tensors: torch.Tensor) -> None:

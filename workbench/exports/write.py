@@ -60,7 +60,7 @@ def _claimed(name: str, folder: str | Path) -> Path:
     """A folder that holds nothing, made where it is not there."""
     named = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     places = (
-        [Path(folder).expanduser()]
+        [_named(folder)]
         if str(folder).strip()
         else [Path(REPORTS, f"{named}{f'-{copy}' if copy > 1 else ''}") for copy in range(1, 100)]
     )
@@ -71,6 +71,15 @@ def _claimed(name: str, folder: str | Path) -> Path:
         if free is None:
             raise ExportError(f"{places[0]} holds something already; give a new or an empty folder")
         free.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExportError(f"{places[0]} cannot be written: {error.strerror}; give another folder") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        why = getattr(error, "strerror", None) or str(error)
+        raise ExportError(f"{places[0]} cannot be written: {why}; give another folder") from error
     return free
+
+
+def _named(folder: str | Path) -> Path:
+    """The folder of that name; `~someone` that is nobody's home is a name like any other."""
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:
+        return Path(folder)

@@ -321,7 +321,7 @@ class SetView(widgets.VBox):
             self._row_chosen(places[-1])
 
     def _table_row_chosen(self, change: Mapping[str, Any]) -> None:
-        if change["new"]:
+        if change["new"] and self.found is not None and 0 <= change["new"][-1] < len(self.found):
             self._row_chosen(change["new"][-1])
 
     def _row_chosen(self, row: int) -> None:

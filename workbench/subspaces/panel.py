@@ -274,11 +274,11 @@ class Panel(Savable, widgets.VBox):
     def _accepted(self, accepted: Accepted) -> None:
         if accepted.line == "replay" or self.line is None:
             return
-        point, draw = (int(n) for n in accepted.line.split("/"))
-        line = self._ahead.get((point, draw))
-        if line is None:
+        known = {f"{point}/{draw}": (point, draw) for point, draw in self._ahead}.get(accepted.line)
+        line = None if known is None else self._ahead[known]
+        if known is None or line is None or accepted.index >= len(line.positions):
             return
-
+        point, draw = known
         t = float(line.positions[accepted.index])
 
         def steps() -> Steps[Step, None, tuple[int, int, Line]]:

@@ -27,7 +27,10 @@ def _from_browser(name: str) -> Callable[[Any, Canvas], bytes]:
     def take(data: Any, canvas: Canvas) -> bytes:
         # A stroke may be under way while show() changes the size: what does not fit the picture is late.
         present: bytes = getattr(canvas, name)
-        return bytes(data) if len(data) == len(present) else present
+        if not isinstance(data, (bytes, bytearray, memoryview)) or memoryview(data).nbytes != len(present):
+            return present
+        fits = name == "painted" or np.isfinite(np.frombuffer(data, "<f4")).all()
+        return bytes(data) if fits else present
 
     return take
 

@@ -33,6 +33,18 @@ class Accepted:
     t: float
 
 
+def _acceptance(data: Any, strip: FilmStrip) -> dict[str, Any]:
+    """What the browser sent, if it is an acceptance, and of a frame that the line has; else the present one."""
+    try:
+        plain = {"line": str(data["line"]), "index": int(data["index"]), "t": float(data["t"])}
+        count = strip.line["count"] if strip.line.get("id") == plain["line"] else math.inf
+        if 0 <= plain["index"] < count and math.isfinite(plain["t"]):
+            return {**plain, "serial": data.get("serial", 0)}
+    except (TypeError, KeyError, ValueError, OverflowError):
+        pass
+    return strip.accepted
+
+
 #: Frames in the still picture of a strip, and their longer side in pixels.
 _STILLS, _STILL = 9, 84
 
@@ -63,7 +75,7 @@ class FilmStrip(Pictured, anywidget.AnyWidget):
     uid = t.Unicode(help="joins the views of this model in one page").tag(sync=True)
 
     # From the browser: {"line": id, "index": i, "t": position, "serial": n}.
-    accepted = t.Dict().tag(sync=True)
+    accepted = t.Dict().tag(sync=True, from_json=_acceptance)
 
     def __init__(self, height: int = 256, **traits: Any) -> None:
         super().__init__(height=height, uid=uuid.uuid4().hex, **traits)

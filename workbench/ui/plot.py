@@ -145,7 +145,8 @@ class Plot(widgets.Box):
             self._span(*sorted(float(self._outlines[-1][name]) for name in ("x0", "x1")))
         rows: list[int] = []
         for trace in self._widget.data:
-            if self._outlines and trace.customdata is not None:
+            # the bars of named things have no places that could lie inside
+            if self._outlines and trace.customdata is not None and trace.type.startswith("scatter"):
                 points = np.stack([np.asarray(trace.x, float), np.asarray(trace.y, float)], 1)
                 held = np.any([_inside(points, _corners(o)) for o in self._outlines], 0)
                 rows.extend(int(trace.customdata[k][0]) for k in np.flatnonzero(held))
@@ -154,8 +155,9 @@ class Plot(widgets.Box):
 
 def _tell(callback: Callable[[int], object], trace: Any, points: Any) -> None:
     """Call with the row of the first of the points that the browser names, if they have rows."""
-    if points.point_inds and trace.customdata is not None:
-        callback(int(trace.customdata[points.point_inds[0]][0]))
+    rows = trace.customdata
+    if points.point_inds and rows is not None and 0 <= points.point_inds[0] < len(rows):  # else it has gone
+        callback(int(rows[points.point_inds[0]][0]))
 
 
 def _corners(outline: dict[str, Any]) -> np.ndarray:

@@ -29,6 +29,27 @@ _SMALL_SHEET = 64
 _STILLS, _IN_A_ROW, _STILL = 60, 12, 56
 
 
+def _selection(data: Any, grid: SampleGrid) -> list[int]:
+    """Of the samples that the browser names, those that are there: others may have gone meanwhile."""
+    if not isinstance(data, list):
+        return grid.selected
+    return [i for i in data if type(i) is int and 0 <= i < grid.count]
+
+
+def _activation(data: Any, grid: SampleGrid) -> dict[str, Any]:
+    """The sample that the browser opened, if it is there; else the present one."""
+    index = data.get("index") if isinstance(data, dict) else None
+    return data if type(index) is int and 0 <= index < grid.count else grid.activated
+
+
+def _sorting(data: Any, grid: SampleGrid) -> dict[str, Any]:
+    """The order that the browser asks for, if there is such a value; else the present one."""
+    by = data.get("by") if isinstance(data, dict) else None
+    if not isinstance(by, str) or (by and by not in grid.values):
+        return grid.sort
+    return {"by": by, "descending": bool(data.get("descending"))}
+
+
 class SampleGrid(Pictured, anywidget.AnyWidget):
     """Samples as tiles on one canvas: thousands scroll without lag, values show on hover, sort and select.
 
@@ -66,11 +87,15 @@ class SampleGrid(Pictured, anywidget.AnyWidget):
     only = t.List(t.Int(), None, allow_none=True, help="samples in sight, in order; None: all").tag(sync=True)
 
     # Both ways.
-    selected = t.List(t.Int(), help="indices of the selected samples, ascending").tag(sync=True)
-    sort = t.Dict({"by": "", "descending": False}, help="by: name of a value, or '' for order").tag(sync=True)
+    selected = t.List(t.Int(), help="indices of the selected samples, ascending").tag(
+        sync=True, from_json=_selection
+    )
+    sort = t.Dict({"by": "", "descending": False}, help="by: name of a value, or '' for order").tag(
+        sync=True, from_json=_sorting
+    )
 
     # From the browser: {"index": i, "serial": n} at a double click or Enter; in a strip at every click.
-    activated = t.Dict().tag(sync=True)
+    activated = t.Dict().tag(sync=True, from_json=_activation)
 
     def __init__(
         self, *, arrangement: Literal["grid", "strip"] = "grid", multiple: bool | None = None, **traits: Any
