@@ -1,4 +1,4 @@
-"""Hands on a panel, without a browser: what a browser may send to the widgets that are in sight, right or wrong."""
+"""Hands on a panel, without a browser: what a browser may send to the widgets in sight, right or wrong."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class Action:
     patient: bool
 
 
-_WORDS = st.one_of(values.words, st.just("long " * 2000), st.sampled_from(["0.3", "zero", "a/b", "~", ".", "${HOME}"]))
+_WORDS = st.one_of(
+    values.words, st.just("long " * 2000), st.sampled_from(["0.3", "zero", "a/b", "~", ".", "${HOME}"])
+)
 #: As a browser draws them: mostly right, and now and then at once upon one another.
 actions = st.builds(
     Action,
@@ -171,13 +173,26 @@ def _click(figure: go.FigureWidget, action: Action) -> dict[str, Any]:
     return _update(
         _js2py_pointsCallback={
             "event_type": events[action.patient],
-            "points": {"trace_indexes": [trace], "point_indexes": [max(0, action.option)], "xs": [0.0], "ys": [0.0]},
+            "points": {
+                "trace_indexes": [trace],
+                "point_indexes": [max(0, action.option)],
+                "xs": [0.0],
+                "ys": [0.0],
+            },
         }
     )
 
 
 def _lasso(figure: go.FigureWidget, action: Action) -> dict[str, Any]:
-    box = {"type": "rect", "xref": "x", "yref": "y", "x0": -action.number, "x1": action.number, "y0": -9, "y1": 9.0}
+    box = {
+        "type": "rect",
+        "xref": "x",
+        "yref": "y",
+        "x0": -action.number,
+        "x1": action.number,
+        "y0": -9,
+        "y1": 9.0,
+    }
     path = {"type": "path", "xref": "x", "yref": "y", "path": "M-9,-9L9,-9L9,9L-9,9Z"}
     shapes: list[Any] = [[], [box], [path], [box, path]]
     return _update(

@@ -166,6 +166,42 @@ def test_a_result_with_other_values_is_loaded_or_refused(saved, names, value, ki
         assert isinstance(loaded, (Refused, wb.subspaces.Subspace))
 
 
+@pytest.fixture(scope="module")
+def session() -> bytes:
+    """The file of a session with a panel, a result, a sample and notes."""
+    with folder() as path:
+        tabs = wb.open(networks.generator(), session=path / "a.workbench")
+        tabs.panels["subspaces"].jobs.wait(60)
+        tabs.keep()
+        tabs.session.keep(wb.subspaces.subspace(networks.generator(), torch.ones(4) / 2, dims=2))
+        tabs.session.note("By hand.")
+        tabs.close()
+        return (path / "a.workbench").read_bytes()
+
+
+@given(damages())
+def test_a_damaged_session_is_opened_or_refused_and_left_as_it_was(session, damage):
+    data = damage(session)
+    with folder() as path:
+        file = path / "a.workbench"
+        file.write_bytes(data)
+        opened = attempt(lambda: wb.Session(file, write=False))
+        if not isinstance(opened, Refused):
+            items = attempt(opened.items)
+            for item in [] if isinstance(items, Refused) else items:
+                attempt(lambda item=item: opened.load(item))
+            opened.close()
+        assert file.read_bytes() == data
+        tabs = attempt(lambda: wb.open(networks.generator(), session=file))
+        if isinstance(tabs, Refused):
+            # what is no session, or one that cannot be read, is not written to
+            assert file.read_bytes()[100:] == data[100:]
+            return
+        for panel in tabs.panels.values():
+            assert panel.jobs.wait(60)
+        tabs.close()
+
+
 @given(values.words, st.sampled_from(["config.json", "pytorch_model.bin", "G_ema.pth"]), damages())
 def test_a_folder_of_weights_is_loaded_or_refused(text, name, damage):
     with folder() as path:

@@ -165,3 +165,11 @@ def test_a_mode_that_does_not_fit_is_named():
 def test_a_mask_of_another_kind_is_refused(mask):
     with pytest.raises(ValueError, match=r"boolean of the image's height and width \(28, 28\), got"):
         Canvas(mode="mask").mask = mask
+
+
+@pytest.mark.parametrize("wrong", [None, "0" * 16, [0] * 16, np.full((2, 2), np.nan, "<f4").tobytes(), b"0"])
+def test_what_is_no_picture_leaves_the_present_one(wrong):
+    canvas = Canvas(shape=(2, 2))
+    canvas.show(drawn(2, 2), value_range=(-1, 1))
+    canvas.set_state({"pixels": wrong, "edits": 1})
+    np.testing.assert_array_equal(canvas.image, drawn(2, 2))

@@ -102,3 +102,18 @@ def test_frames_larger_than_the_screen_needs_are_reduced():
     strip = FilmStrip(height=128)
     strip.show(np.zeros((3, 3, 600, 300)))
     assert (strip.line["width"], strip.line["height"]) == (128, 256)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, [], "0", {"line": "a", "index": 5, "t": 0}, {"line": "a", "index": -1, "t": 0}, {"line": "a", "index": 1},
+     {"line": "b", "index": 0, "t": float("nan")}, {"line": "a", "index": None, "t": "0"}],
+)  # fmt: skip
+def test_a_frame_that_there_is_not_is_never_accepted(wrong):
+    strip = FilmStrip()
+    strip.show(IMAGES, line_id="a")
+    seen = []
+    strip.on_accept(seen.append)
+    strip.set_state({"accepted": wrong})
+    strip.set_state({"accepted": {"line": "a", "index": 4, "t": 1, "serial": 2}})
+    assert seen == [Accepted("a", 4, 1.0)]

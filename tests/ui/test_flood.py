@@ -15,6 +15,8 @@ from workbench.metrics import pixel_difference
 
 __all__ = ["computations"]
 
+pytestmark = pytest.mark.nightly
+
 EVENTS = 10_000
 #: Sends event number i, as the browser would.
 Send = Callable[[int], object]

@@ -168,3 +168,15 @@ def test_a_box_tells_the_span_that_it_covers(plot):
     browser_selects(plot, LASSO, BOX)
     browser_selects(plot)
     assert got == [(-1, 4)]
+
+
+def test_a_lasso_around_bars_of_named_things_holds_none_and_a_point_that_has_gone_is_not_clicked():
+    plot = Plot()
+    plot.draw(go.Figure(go.Bar(x=["cat", "dog"], y=[1, 2], customdata=[[0], [1]])))
+    held, clicked = [], []
+    plot.on_select(held.append)
+    plot.on_click(clicked.append)
+    browser_selects(plot, LASSO)
+    point = {"xs": [1], "ys": [1], "point_indexes": [2], "trace_indexes": [0]}
+    plot.children[0]._js2py_pointsCallback = {"event_type": "plotly_click", "points": point}
+    assert held == [[]] and clicked == []

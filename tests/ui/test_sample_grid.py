@@ -175,3 +175,25 @@ def test_appending_other_sizes_or_values_is_refused():
     with pytest.raises(ValueError, match=r"need the values \['score'\], got \['other'\]"):
         grid.append(grey([1]), {"other": [1]})
     assert grid.count == 5
+
+
+def test_samples_that_the_browser_names_after_they_have_gone_are_left_out():
+    grid = SampleGrid()
+    grid.show(grey([10, 20]), values={"size": [1, 2]})
+    selected, opened = [], []
+    grid.on_select(selected.append)
+    grid.on_activate(opened.append)
+    for state in (
+        {"selected": [1, 2]},
+        {"selected": "1"},
+        {"activated": {"index": 2}},
+        {"activated": {}},
+        {"activated": {"index": 1, "serial": 3}},
+        {"sort": {"by": "weight"}},
+        {"sort": None},
+    ):
+        grid.set_state(state)
+    assert selected == [[1]] and opened == [1]
+    assert grid.sort == {"by": "", "descending": False}
+    grid.set_state({"sort": {"by": "size", "descending": True}})
+    assert grid.sort == {"by": "size", "descending": True}

@@ -36,10 +36,10 @@ class Accepted:
 def _acceptance(data: Any, strip: FilmStrip) -> dict[str, Any]:
     """What the browser sent, if it is an acceptance, and of a frame that the line has; else the present one."""
     try:
-        plain = {"line": str(data["line"]), "index": int(data["index"]), "t": float(data["t"])}
-        count = strip.line["count"] if strip.line.get("id") == plain["line"] else math.inf
-        if 0 <= plain["index"] < count and math.isfinite(plain["t"]):
-            return {**plain, "serial": data.get("serial", 0)}
+        line, index, t = str(data["line"]), int(data["index"]), float(data["t"])
+        count = strip.line["count"] if strip.line.get("id") == line else math.inf
+        if 0 <= index < count and math.isfinite(t):
+            return {"line": line, "index": index, "t": t, "serial": data.get("serial", 0)}
     except (TypeError, KeyError, ValueError, OverflowError):
         pass
     return strip.accepted
