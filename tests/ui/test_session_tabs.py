@@ -120,12 +120,18 @@ def test_a_set_of_other_inputs_is_not_shown_with_flip_points_of_the_former(reope
     assert len(other.session.load("flip_points, set aside 1").results["set"]) == 5  # and they are not lost
 
 
-def test_rows_of_inverse_sets_and_the_band_are_there(reopen):
-    panel = reopen().show("inverse_sets")
+def sampled(tabs: Any) -> Any:
+    """The panel of inverse sets with a row of samples."""
+    panel = tabs.show("inverse_sets")
     finish(panel.neurons.jobs)
     panel.count.value = 12
     panel.ask(Neuron("1", 0))
     finish(panel.jobs)
+    return panel
+
+
+def test_rows_of_inverse_sets_and_the_band_are_there(reopen):
+    panel = sampled(reopen())
     panel.keep.click()
     band = panel.query[0]
     panel.set_band(band.low - 0.05, band.high)
@@ -271,11 +277,7 @@ def test_code_in_a_session_is_refused(reopen, method, hostile):
 
 
 def test_code_in_the_rows_of_a_session_is_refused(reopen):
-    panel = reopen().show("inverse_sets")
-    finish(panel.neurons.jobs)
-    panel.count.value = 12
-    panel.ask(Neuron("1", 0))
-    finish(panel.jobs)
+    sampled(reopen())
     path = reopen().session.path
     reopen().close()
     with wb.Session(path) as session:

@@ -244,7 +244,7 @@ class Panel(Savable, widgets.VBox):
         """Stop the workers and close every widget of the panel."""
         if hasattr(self, "repair"):
             self.jobs.close()
-            self.repair.drawing.close()
+            self.repair.close()
             self.ways.close()
             self.map.close()
             self.report.close()

@@ -343,3 +343,10 @@ class RepairView(widgets.VBox):
         if real is not None and len(real) > 1:
             rows["real"] = f"{pixel_difference(real.cpu()) / (high - low):.4f}"
         return rows
+
+    def close(self) -> None:
+        """Stop the worker that draws and close every widget of the view."""
+        if hasattr(self, "drawing"):
+            self.drawing.close()
+            parts.close_all(self)
+        super().close()
