@@ -117,8 +117,9 @@ def memory_settings(classifier: wb.Classifier, images: int) -> dict[str, Any]:
     """One worker under the workbench's settings beside one under Dask's own, which trim memory eagerly."""
     x = mnist.load("train").tensor()[:images]
     found = {}
-    # in this order: Dask leaves its variables in this process, and later workers inherit them
     for name, settings in {"the workbench's": SETTINGS, "Dask's": {}}.items():
+        for variable in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+            os.environ.pop(variable, None)  # Dask leaves what it sets, and later workers inherit it
         with started(1, settings) as cluster, Client(cluster) as client:
             sweep(classifier, x[:SHARD], client)
             found[name] = sweep(classifier, x, client)["seconds of the workers' processes"]

@@ -75,6 +75,17 @@ def test_the_button_writes_a_report_of_a_network_of_ones_own_behind_the_panel(ow
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_name_that_no_folder_can_have_is_refused_and_nobodys_home_is_a_name_like_any_other(
+    own: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExportError, match="cannot be written: embedded null byte; give another folder"):
+        own.export("a\0b")
+    (tmp_path / "~nobody has this name").write_text("taken")
+    with pytest.raises(ExportError, match="^~nobody has this name holds something already; give a new or an"):
+        own.export("~nobody has this name")
+
+
 def test_without_a_name_the_folder_is_new_each_time(own: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     asked = []

@@ -358,7 +358,7 @@ def test_progress_is_told_every_step(cnn, digits):
 
 def test_no_queries_give_no_rows(cnn):
     found = closest(cnn, torch.zeros(0, 1, 28, 28))
-    assert len(found) == 0
+    assert len(found) == len(closest_meeting(cnn, torch.zeros(0, 1, 28, 28), [1, 2])) == 0
     assert len(found.frame()) == 0
 
 

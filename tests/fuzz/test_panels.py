@@ -32,6 +32,8 @@ from workbench.reports import Run
 HOSTILE = ("<script>alert(1)</script>", "../../${HOME}\n'\"{x}", "&lt;b&gt;%{x}<img src=x onerror=alert(1)>")
 #: Whoever has waited for so many seconds presses Cancel; what does not stop then for so many hangs.
 _PATIENCE, _HANGS = 0.5, 60
+#: Cases for each panel.
+_CASES = 150 if os.environ.get("WORKBENCH_FUZZ") == "nightly" else 3
 #: Elements that no text of ours has.
 _CODE = {"script", "iframe", "object", "embed", "form", "svg", "link", "meta", "onerror", "onload", "onclick"}
 
@@ -184,7 +186,7 @@ def check_files(root: Path, typed: list[str]) -> None:
         assert file.name != "executed"
 
 
-@settings(max_examples=settings.default.max_examples // 3)
+@settings(max_examples=_CASES)
 @pytest.mark.parametrize("name", list(PANELS))
 @given(
     st.sampled_from([1, 3, 6, 12]).flatmap(

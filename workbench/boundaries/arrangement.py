@@ -113,7 +113,7 @@ def arrangement_steps(
     most_cells: int = 200_000,
     condition: Condition = None,
 ) -> Steps[Step, None, Arrangement]:
-    """The steps of `arrangement`, one a layer that the plane is cut along."""
+    """The steps of `arrangement`, one a batch of points and one a layer that the plane is cut along."""
     started = time.perf_counter()
     at = sign_layer(model, layer, condition=condition)
     chosen = torch.arange(at.units) if units is None else torch.as_tensor(units).cpu().long().flatten()
@@ -124,8 +124,8 @@ def arrangement_steps(
     cells, reason = yield from _affine_cells(evaluate, most_cells)
     if cells is None:
         evaluate.as_it_is()
-        cells = evaluate.squares(resolution)
-    segments, unit = evaluate.segments(cells)
+        cells = yield from evaluate.squares(resolution)
+    segments, unit = yield from evaluate.segments(cells)
     yield Step(1, 1, f"{len(segments)} pieces of boundaries")
     return Arrangement(
         provenance=Provenance.of(
@@ -174,7 +174,7 @@ def arrangement(
         resolution: squares of the grid along a side, where one is needed.
         most_cells: pieces of the plane that are held at most.
         condition: class or embedding of a class-conditional generator.
-        progress: told each layer; returning False cancels.
+        progress: told each step; returning False cancels.
 
     Raises:
         BoundaryError: a layer without boundaries, no such units, or a plane of another space.
@@ -195,7 +195,7 @@ def region_steps(
     most_cells: int = 200_000,
     condition: Condition = None,
 ) -> Steps[Step, None, Region]:
-    """The steps of `region`, one a layer that the plane is cut along and one a few of the kept units."""
+    """The steps of `region`: those of `arrangement`, and one a few of the kept units."""
     at = known_layer(model, supporting_set.layer, condition=condition)
     evaluate = _Evaluator(at, plane, supporting_set.units.cpu())
     query = plane.coordinates(supporting_set.query[None])[0].numpy()
@@ -203,13 +203,14 @@ def region_steps(
     cells, reason = yield from _affine_cells(evaluate, most_cells)
     if cells is None:
         evaluate.as_it_is()
-        cells = evaluate.squares_around(query, signs, resolution)
-        cells.cut((evaluate.at(cells.vertices) * signs).min(1, keepdims=True), keep=np.ones(1))
+        cells = yield from evaluate.squares_around(query, signs, resolution)
+        values = yield from evaluate.at(cells.vertices)
+        cells.cut((values * signs).min(1, keepdims=True), keep=np.ones(1))
     else:
         done = 0
         while done < len(signs):
             some = slice(done, done + max(1, _HELD // (4 * max(1, len(cells.vertices)))))
-            values = evaluate.at(cells.vertices, some)
+            values = yield from evaluate.at(cells.vertices, some)
             cells.cut(values, keep=signs[some], rounding=evaluate.rounding[-1])
             cells.tidy()
             done = some.stop
@@ -290,23 +291,30 @@ class _Evaluator:
         model, reader = self._layer.model, self._layer.reader(self.units.to(self._layer.model.device))
         self._read = lambda points: reader(points.to(device=model.device, dtype=model.dtype)).double().cpu()
 
-    def at(self, xy: Array, some: slice = slice(None)) -> Array:
+    def at(self, xy: Array, some: slice = slice(None)) -> Steps[Step, None, Array]:
         """(n, chosen) pre-activations of the chosen units, or some of them, at coordinates (n, 2)."""
         found = np.empty((len(xy), len(self.units[some])))
         rows = min(_ROWS, self._layer.model.batches.size)
         for start in range(0, len(xy), rows):
+            if start:
+                yield Step(start, len(xy), "points of the plane")
             part = slice(start, start + rows)
             with torch.no_grad():
                 found[part] = self._read(self.plane.points(xy[part]))[:, some].numpy()
         self.passes += len(xy)
         return found
 
-    def segments(self, cells: Complex) -> tuple[Array, Array]:
+    def segments(self, cells: Complex) -> Steps[Step, None, tuple[Array, Array]]:
         """The boundaries of the chosen units; many cells a band at a time, so that the values can be held."""
-        parts = [part.segments(self.at(part.vertices)) for part in cells.parts(_HELD // len(self.units))]
-        return np.concatenate([s for s, _ in parts]), np.concatenate([u for _, u in parts])
+        segments, units = [], []
+        for part in cells.parts(_HELD // len(self.units)):
+            values = yield from self.at(part.vertices)
+            some, owners = part.segments(values)
+            segments.append(some)
+            units.append(owners)
+        return np.concatenate(segments), np.concatenate(units)
 
-    def squares(self, resolution: int) -> Complex:
+    def squares(self, resolution: int) -> Steps[Step, None, Complex]:
         """The squares of a grid through which boundaries of the chosen units may pass.
 
         A coarse grid tells where: where signs differ at a square's corners or at those of its neighbours.
@@ -316,7 +324,8 @@ class _Evaluator:
         fine = -(-resolution // coarse)
         x, y = np.linspace(x0, x1, coarse + 1), np.linspace(y0, y1, coarse + 1)
         corners = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
-        positive = (self.at(corners) >= 0).reshape(coarse + 1, coarse + 1, -1)
+        values = yield from self.at(corners)
+        positive = (values >= 0).reshape(coarse + 1, coarse + 1, -1)
         four = np.stack([positive[i : coarse + i, j : coarse + j] for i in (0, 1) for j in (0, 1)])
         crossed = (four.any(0) & ~four.all(0)).any(-1)
         near = binary_dilation(crossed, np.ones((3, 3), bool))
@@ -324,7 +333,7 @@ class _Evaluator:
         x, y = (np.linspace(a, b, coarse * fine + 1) for a, b in ((x0, x1), (y0, y1)))
         return Complex.squares(x, y, chosen)
 
-    def squares_around(self, query: Array, signs: Array, resolution: int) -> Complex:
+    def squares_around(self, query: Array, signs: Array, resolution: int) -> Steps[Step, None, Complex]:
         """The squares of a grid that have a corner in the region around a place, found by going on from there."""
         x0, x1, y0, y1 = self.plane.extent
         x, y = np.linspace(x0, x1, resolution + 1), np.linspace(y0, y1, resolution + 1)
@@ -335,7 +344,9 @@ class _Evaluator:
             asked[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
         while asked.any():
             places = np.stack([x[asked.nonzero()[1]], y[asked.nonzero()[0]]], 1)
-            inside[asked] = (self.at(places) * signs >= 0).all(1)
+            values = yield from self.at(places)
+            inside[asked] = (values * signs >= 0).all(1)
+            yield Step(int(inside.sum()), None, "points of the region")
             known |= asked
             asked = binary_dilation(inside, np.ones((3, 3), bool), iterations=2) & ~known
         chosen = inside[:-1, :-1] | inside[1:, :-1] | inside[:-1, 1:] | inside[1:, 1:]
@@ -356,7 +367,7 @@ def _affine_cells(evaluate: _Evaluator, most: int) -> Steps[Step, None, tuple[Co
         for kink in kinks[i] or ():
             crossed = np.zeros(evaluate.width[i], np.intp)
             for part in cells.parts(_HELD // evaluate.width[i]):
-                values = _heights(evaluate, i, kink, part.vertices)
+                values = yield from _heights(evaluate, i, kink, part.vertices)
                 crossed += part.crossed(values)
             # a unit makes two of each cell that it crosses; in one cell alone, the units' own crossings count, too
             if cells.cells + crossed.sum() > most or (cells.cells == 1 and cells.pieces(values) > most):
@@ -364,11 +375,12 @@ def _affine_cells(evaluate: _Evaluator, most: int) -> Steps[Step, None, tuple[Co
             units = np.flatnonzero(crossed)
             while len(units):
                 some = units[: max(1, _HELD // (4 * len(cells.vertices)))]
-                values = _heights(evaluate, i, kink, cells.vertices, some)
+                values = yield from _heights(evaluate, i, kink, cells.vertices, some)
                 done = cells.cut(values, most=most, room=_HELD, rounding=evaluate.rounding[i]).shape[1]
                 if cells.cells > most:
                     return None, _too_many(most)
                 units = units[done:]
+                yield Step(place, len(bends) + 1, f"{cells.cells} pieces of the plane")
         yield Step(place + 1, len(bends) + 1, f"{cells.cells} pieces of the plane")
     return cells, ""
 
@@ -377,10 +389,14 @@ def _too_many(most: int) -> str:
     return f"the earlier layers cut this part of the plane into more than {most} pieces; look closer"
 
 
-def _heights(evaluate: _Evaluator, count: int, kink: float, xy: Array, some: Any = slice(None)) -> Array:
+def _heights(
+    evaluate: _Evaluator, count: int, kink: float, xy: Array, some: Any = slice(None)
+) -> Steps[Step, None, Array]:
     """How far the first steps bring coordinates (n, 2) above a kink, flat; of some units alone."""
     parts = []
     for start in range(0, len(xy), _ROWS):
+        if start:
+            yield Step(start, len(xy), "corners of pieces")
         with torch.no_grad():
             values = evaluate.double(evaluate.plane.points(xy[start : start + _ROWS]), count)[:, some]
             parts.append((_settled(values, kink, evaluate.rounding[count]) - kink).numpy())

@@ -121,7 +121,7 @@ def explore_steps(
     batch: int | None = None,
     condition: Condition = None,
 ) -> Steps[Growth, None, Exploration]:
-    """The steps of `explore`, one a batch of targets; cancelled, it returns the tree so far."""
+    """The steps of `explore`, one a batch of points; cancelled, it returns the tree so far, once there is one."""
     started = time.perf_counter()
     query = point_of(model, z)
     region = Membership(model, supporting_set, query, condition=condition)
@@ -136,7 +136,8 @@ def explore_steps(
     call_step = step
     low, high = box(query, interval)
     if step is None:
-        step = region.scale(low, high, seed=seed) * min(0.5, _FILL * samples ** (-1 / query.numel()))
+        scale = yield from region.scale(low, high, seed=seed)
+        step = scale * min(0.5, _FILL * samples ** (-1 / query.numel()))
     tree = Tree(
         region.holds,
         step=step,
@@ -226,6 +227,7 @@ def explore(
     Raises:
         BoundaryError: settings out of range, or a query outside the region or the box.
         ModelError: `z` of another shape.
+        Cancelled: `progress` returned False before the default `step` was found.
     """
     steps = explore_steps(
         model,
@@ -306,7 +308,9 @@ class Membership:
         with torch.no_grad():
             return (self._read(points) * self._signs >= 0).all(1)
 
-    def scale(self, low: Float[Tensor, " d"], high: Float[Tensor, " d"], *, seed: int, ways: int = 32) -> float:
+    def scale(
+        self, low: Float[Tensor, " d"], high: Float[Tensor, " d"], *, seed: int, ways: int = 32
+    ) -> Steps[Growth, None, float]:
         """How far from the query the region ends on half the ways to random points of a box, within a fifth.
 
         Where it does not end within the box on most ways, the mean distance to those points.
@@ -322,6 +326,7 @@ class Membership:
         while outside > 1.2 * inside:
             within = float(self.holds(share * ends).double().mean()) > 0.5
             self.passes += ways
+            yield Growth(0, None, "size of the region", so_far=None)
             inside, outside = (share, outside) if within else (inside, share)
             share = math.sqrt(inside * outside) if inside > _NEAREST else max(outside / 2, 1.1 * inside)
         return inside * float(ends.norm(dim=1).mean())

@@ -98,6 +98,8 @@ class LayersView(widgets.VBox):
             except BoundaryError as error:
                 results.append(LayerSamples(layer, reason=str(error)))
                 continue
+            except Cancelled:
+                break
             shown = Shown.of(tree.samples, self._pictures) if len(tree.samples) else None
             results.append(LayerSamples(layer, found, tree, shown, tree.reason))
             if tree.provenance.partial:

@@ -68,12 +68,13 @@ def _claimed(name: str, folder: str | Path) -> Path:
         free = next(
             (p.absolute() for p in places if not p.exists() or (p.is_dir() and not any(p.iterdir()))), None
         )
-        if free is None:
-            raise ExportError(f"{places[0]} holds something already; give a new or an empty folder")
-        free.mkdir(parents=True, exist_ok=True)
+        if free is not None:
+            free.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         why = getattr(error, "strerror", None) or str(error)
         raise ExportError(f"{places[0]} cannot be written: {why}; give another folder") from error
+    if free is None:
+        raise ExportError(f"{places[0]} holds something already; give a new or an empty folder")
     return free
 
 

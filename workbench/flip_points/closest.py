@@ -340,6 +340,8 @@ def _pairs(
 def _indices(classifier: Classifier, labels: Tensor, given: list[Any]) -> Int[Tensor, "n targets"]:
     """The classes of each query, none of them its own."""
     found = [check_targets(classifier, label, own) for label, own in zip(labels.tolist(), given, strict=True)]
+    if not found:
+        return labels.new_empty(0, 1)
     return torch.tensor(found, dtype=torch.long, device=labels.device).reshape(len(found), -1)
 
 

@@ -69,7 +69,7 @@ def ppgn_chains(
         )
     if not 1 <= n <= chains * steps:
         raise InverseSetError(f"n={n}; {chains} chains of {steps} steps give 1 to {chains * steps} samples")
-    units = measure(problem, seed=seed)
+    units = measure(problem, seed=seed, progress=progress)
     codes = generator.latents(chains, seed=seed)
     wanted = set(torch.linspace(0, chains * steps - 1, n).round().long().tolist())
     scale = rate * float((units.draws.amax(0) - units.draws.amin(0)).mean())
@@ -126,7 +126,7 @@ def maximise_activation(
         encoder, distance: where the diversity is measured, as for `wb.inverse_sets.sample`.
     """
     problem = Problem(generator, neurons, encoder=encoder, distance=distance)
-    units = measure(problem, seed=seed)
+    units = measure(problem, seed=seed, progress=progress)
     call = f"n={n}, seed={seed}, steps={steps}, rate={rate:g}, distance={problem.distance!r}"
     kept = Collector(
         problem,
@@ -178,7 +178,7 @@ def rejection(
 ) -> InverseSet:
     """Draws of the prior that lie in the bands, until there are `n` or `draws` were looked at."""
     problem = Problem(generator, neurons, encoder=encoder, distance=distance)
-    units = measure(problem, seed=seed)
+    units = measure(problem, seed=seed, progress=progress)
     call = f"n={n}, seed={seed}, draws={draws}, distance={problem.distance!r}"
     kept = Collector(problem, units, n, function="rejection", call=call, method="rejection", seed=seed)
     parts = generator.latents(draws, seed=seed).split(_DRAWN)

@@ -20,7 +20,7 @@ from workbench.inverse_sets.bands import Band, InverseSetError
 from workbench.inverse_sets.collect import Collector
 from workbench.inverse_sets.problem import Encoder, Problem
 from workbench.inverse_sets.result import InverseSet
-from workbench.inverse_sets.seeds import measure, search, starts
+from workbench.inverse_sets.seeds import measure_steps, search, starts
 from workbench.inverse_sets.walk import LagrangianWalk, Walk
 from workbench.models import Generator
 from workbench.models.latent import Resize
@@ -73,7 +73,7 @@ def sample_steps(
         walkers = min(max(math.ceil(n / _EACH), _FEWEST), _MOST)
     _check(n, walkers, method, length, seed_steps, steps)
     count = n if method == "full" else min(walkers, n)
-    units = measure(problem, seed=seed, seeds=count)
+    units = yield from measure_steps(problem, seed=seed, seeds=count)
     spare = units.draws[:0]
     if initial is None:
         start, spare = starts(problem, units, count)
@@ -179,6 +179,7 @@ def sample(
         InverseSetError: settings out of range, a dead neuron, no place to take distances in, or networks on
             different devices.
         ModelError, LayerError: pictures that do not fit a classifier, or an unknown layer.
+        Cancelled: `progress` returned False before the draws that the neuron is measured on were looked at.
     """
     steps_ = sample_steps(
         generator,

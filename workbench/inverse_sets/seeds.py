@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from workbench.inverse_sets.bands import InverseSetError
 from workbench.inverse_sets.problem import Problem, Seen
 from workbench.numerics.augmented_lagrangian import penalty, updated
-from workbench.progress import Cancelled, Step
+from workbench.progress import Cancelled, Progress, Step, run
 
 #: Draws of the prior, at least, on which units are measured, and among which the seeds start.
 MEASURED = 256
@@ -54,15 +54,29 @@ class Units:
     seen: Seen
 
 
-def measure(problem: Problem, *, seed: int, seeds: int = 0) -> Units:
+def measure(problem: Problem, *, seed: int, seeds: int = 0, progress: Progress | None = None) -> Units:
     """The units of a problem, from draws of the prior, enough of them that so many seeds have a choice of starts.
+
+    Args:
+        progress: told between batches of draws; returning False cancels.
 
     Raises:
         InverseSetError: a neuron that gives the same on all draws and has no gradient, or features that never
             vary.
+        Cancelled: `progress` returned False.
     """
+    return run(measure_steps(problem, seed=seed, seeds=seeds), progress)
+
+
+def measure_steps(problem: Problem, *, seed: int, seeds: int = 0) -> Steps[Step, None, Units]:
+    """The steps of `measure`, one between two batches of draws."""
     draws = problem.generator.latents(max(MEASURED, _CHOICE * seeds), seed=seed)
-    seen = problem.look(draws)
+    parts: list[Seen] = []
+    while (done := sum(len(part.values) for part in parts)) < len(draws):
+        if parts:
+            yield Step(done, len(draws), "draws of the prior")
+        parts.append(problem.look(draws[done : done + problem.generator.batches.size]))
+    seen = Seen(*(torch.cat(part) for part in zip(*parts, strict=True)))
     for index, band in enumerate(problem.bands):
         values = seen.values[:, index]
         if not torch.isfinite(values).all():

@@ -29,11 +29,14 @@ SETTINGS: dict[str, Any] = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.worker.profile.enabled": False,
     "distributed.admin.large-graph-warning-threshold": "1GB",
-    # Without Dask's own MALLOC_TRIM_THRESHOLD_, with which glibc maps and unmaps memory for each larger tensor:
-    # that doubles the processor time of the flip points of MNIST.
-    "distributed.nanny.pre-spawn-environ": dict.fromkeys(
-        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1
-    ),
+    # With Dask's own MALLOC_TRIM_THRESHOLD_, which it also leaves in the process that it is started in, glibc maps
+    # and unmaps memory for each larger tensor: that doubles the processor time of the flip points of MNIST. These
+    # are the limits that glibc goes to by itself; the first alone takes that cost away.
+    "distributed.nanny.pre-spawn-environ": {
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
+        "MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
+        "MALLOC_TRIM_THRESHOLD_": 64 * 2**20,
+    },
 }
 #: What has to be the same here and on each worker for the same numbers to come out.
 _COMPARED = ("python", "latent-workbench", "torch", "numpy")
