@@ -82,7 +82,7 @@ def test_a_name_that_no_folder_can_have_is_refused_and_nobodys_home_is_a_name_li
     with pytest.raises(ExportError, match="cannot be written: embedded null byte; give another folder"):
         own.export("a\0b")
     (tmp_path / "~nobody has this name").write_text("taken")
-    with pytest.raises(ExportError, match="^~nobody has this name holds something already; give a new or an"):
+    with pytest.raises(ExportError, match=r"^~nobody has this name holds something already; give a new or an"):
         own.export("~nobody has this name")
 
 

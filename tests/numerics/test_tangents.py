@@ -124,6 +124,49 @@ def test_threads_do_not_disturb_each_other(kind: str) -> None:
     assert _at_once(4, work) == [True] * 4
 
 
+class Attention(nn.Module):
+    """Attention over three tokens, which notes whether another kernel was forbidden to the whole process."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.fused = kind, []
+        self.project = nn.Linear(4, 12)
+        self.heads = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.block = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.fused.append(torch.backends.cuda.flash_sdp_enabled())
+        x = x.unflatten(1, (3, 4))
+        if self.kind == "function":
+            return nn.functional.scaled_dot_product_attention(*self.project(x).chunk(3, -1)).flatten(1)
+        return (self.heads(x, x, x, need_weights=False)[0] if self.kind == "heads" else self.block(x)).flatten(1)
+
+
+@pytest.mark.parametrize("kind", ["function", "heads", "block"])
+def test_attention_is_pushed_through_without_a_setting_of_the_whole_process(kind: str) -> None:
+    torch.manual_seed(0)
+    layer = Attention(kind).eval()
+    x, tangents = torch.randn(1, 12), torch.randn(5, 12)
+    jacobian = torch.autograd.functional.jacobian(lambda x: layer(x)[0], x)[:, 0]
+    layer.fused.clear()
+    pushed = linearised([layer], x)[0](tangents)
+    torch.testing.assert_close(pushed, tangents @ jacobian.T, rtol=1e-5, atol=1e-5)
+    assert layer.fused and all(layer.fused)
+
+
+def test_scripted_attention_is_pushed_through_and_the_setting_is_as_before() -> None:
+    def attend(x: Tensor) -> Tensor:
+        x = x.unflatten(1, (3, 4))
+        return nn.functional.scaled_dot_product_attention(x, x, x).flatten(1)
+
+    layer = torch.jit.trace(attend, torch.randn(2, 12))
+    x, tangents = torch.randn(1, 12), torch.randn(5, 12)
+    jacobian = torch.autograd.functional.jacobian(lambda x: attend(x)[0], x)[:, 0]
+    pushed = linearised([layer], x)[0](tangents)
+    torch.testing.assert_close(pushed, tangents @ jacobian.T, rtol=1e-5, atol=1e-5)
+    assert torch.backends.cuda.flash_sdp_enabled()
+
+
 def test_a_users_own_forward_mode_is_not_disturbed_by_a_sequential_generator() -> None:
     G = wb.Generator(convolutional_generator(), (8, 1, 1), device="cpu")
     z, identity = G.latents(1, seed=0), torch.eye(8)

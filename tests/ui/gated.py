@@ -29,6 +29,7 @@ class Gate:
         self._opened.set()
         self.reached = threading.Event()
         self.passes = 0
+        self.by_thread: Counter[int | None] = Counter()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Gate:
         return self  # the workbench works on copies of networks, all of which this is to hold up
@@ -42,6 +43,7 @@ class Gate:
 
     def __call__(self) -> None:
         self.passes += 1
+        self.by_thread[threading.get_ident()] += 1
         if not self._opened.is_set():
             self.reached.set()
             assert self._opened.wait(PATIENCE)

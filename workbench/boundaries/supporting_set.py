@@ -247,7 +247,12 @@ def supporting_set_steps(
         sides=sides,
         converged=converged,
     )
-    return at_threshold(model, found, threshold, condition=condition)
+    try:
+        return at_threshold(model, found, threshold, condition=condition)
+    except BoundaryError as error:
+        if cancelled:
+            raise Cancelled(f"stopped after step {len(losses)} of {most_steps}, where {error}") from error
+        raise
 
 
 def supporting_set(
@@ -297,6 +302,7 @@ def supporting_set(
         BoundaryError: a layer without boundaries, settings out of range, an output that does not depend on
             the layer, or a threshold that keeps nothing.
         ModelError, LayerError: `z` of another shape, no such layer.
+        Cancelled: `progress` returned False while the threshold kept nothing.
     """
     steps = supporting_set_steps(
         model,

@@ -216,6 +216,8 @@ class QueryView(widgets.VBox):
         self.nearest, self.every = found, None
         self._show(found, 0)
         self._settled()
+        if found.provenance.partial:  # who has pressed Cancel wants no more
+            return
         query, options = self.query, self._options()
         self.jobs.submit(
             lambda: closest_steps(self.classifier, query, "all", **options),

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 # torch's own forward-mode decompositions are scripted when they are first used, and warn of it
 warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
@@ -124,19 +125,47 @@ def _transposed(layer: nn.ConvTranspose2d, x: Tensor) -> Push:
     return lambda v: function(v, weight, None, stride, padding, more, layer.groups, layer.dilation)
 
 
+class _PlainAttention(TorchFunctionMode):
+    """Attention by its plain kernel, which alone has rules for forward mode and for second derivatives.
+
+    In this thread alone: `torch.nn.attention.sdpa_kernel` is for the whole process.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention:
+            return _plain_attention(*args, **kwargs)
+        if func is F.multi_head_attention_forward:  # with weights it is plain; what it calls is not seen here
+            return func(*args, **{**kwargs, "need_weights": True})[0], None
+        return func(*args, **kwargs)
+
+
+def _plain_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    return torch.ops.aten._scaled_dot_product_attention_math(
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )[0]
+
+
 class _ForwardMode:
     """The tangents of any function at one point, by `torch.func.jvp`, or else by two passes in reverse mode."""
 
     def __init__(self, step: BatchedFunction, x: Float[Tensor, "1 *input"]) -> None:
         self.step, self.x = step, x.detach()
-        self._ways = [self._vmapped, self._forward, self._reverse]
+        self._ways = [self._vmapped, self._forward, self._reverse, self._reverse_everywhere]
 
     def __call__(self, tangents: Float[Tensor, "k *input"]) -> Float[Tensor, "k *output"]:
         while len(self._ways) > 1:
             try:
-                # of torch's attention kernels only the plain one has a rule for forward mode
-                with _FORWARD_MODE, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-                    return self._ways[0](tangents)
+                return self._ways[0](tangents)
             except (RuntimeError, NotImplementedError, ValueError) as error:
                 if "out of memory" in str(error):
                     raise
@@ -145,16 +174,23 @@ class _ForwardMode:
 
     def _vmapped(self, tangents: Tensor) -> Tensor:
         # the primal is not batched, so it is computed once for all tangents
-        return vmap(lambda tangent: jvp(self.step, (self.x,), (tangent[None],))[1])(tangents)[:, 0]
+        with _FORWARD_MODE, torch.no_grad(), _PlainAttention():
+            return vmap(lambda tangent: jvp(self.step, (self.x,), (tangent[None],))[1])(tangents)[:, 0]
 
     def _forward(self, tangents: Tensor) -> Tensor:
-        return jvp(self.step, (self.x.expand_as(tangents).contiguous(),), (tangents,))[1]
+        with _FORWARD_MODE, torch.no_grad(), _PlainAttention():
+            return jvp(self.step, (self.x.expand_as(tangents).contiguous(),), (tangents,))[1]
 
     def _reverse(self, tangents: Tensor) -> Tensor:
         """J v as the derivative by u of the function u ↦ Jᵀ u, which is linear."""
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        with torch.enable_grad(), _PlainAttention():
             copies = self.x.expand_as(tangents).contiguous().requires_grad_()
             output = self.step(copies)
             cotangents = torch.zeros_like(output, requires_grad=True)
             pulled = torch.autograd.grad(output, copies, cotangents, create_graph=True)[0]
             return torch.autograd.grad(pulled, cotangents, tangents)[0]
+
+    def _reverse_everywhere(self, tangents: Tensor) -> Tensor:
+        """The same where attention is out of sight (scripted modules): the kernel of the whole process is set."""
+        with _FORWARD_MODE, sdpa_kernel(SDPBackend.MATH):
+            return self._reverse(tangents)
