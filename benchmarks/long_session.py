@@ -18,7 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from benchmarks.timing import write
 from tests.browser.harness import CHROMIUM_ARGS, Lab, NotebookPage, find_chromium
@@ -27,14 +28,18 @@ CELLS = [
     "import gc, os, psutil, torch, workbench as wb\n"
     "from ipywidgets.widgets.widget import _instances\n"
     "torch.set_num_threads(1)\n"
+    "from workbench.datasets import mnist\nfrom workbench.ui.jobs import Jobs\n"
     'G, C = wb.load("mnist-dcgan-2d", device="cpu"), wb.load("mnist-cnn", device="cpu")\n'
+    'erf, digits = wb.load("mnist-erf-1", device="cpu"), mnist.sample()\n'
+    "x, truth = digits.tensor()[::17], digits.labels[::17]\n"
     "alive = lambda: len(_instances)\n"
     "rss = lambda: (gc.collect(), psutil.Process(os.getpid()).memory_info().rss)[1]\n"
-    "idle = lambda: not any(jobs.busy for panel in tabs.panels.values()\n"
-    "                       for jobs in vars(panel).values() if isinstance(jobs, wb.ui.jobs.Jobs))\n"
-    "import workbench.ui.jobs",
-    "tabs = wb.open(G, C)\ntabs",
+    "idle = lambda: not any(w.busy for w in list(_instances.values()) if isinstance(w, Jobs))",
+    # by display: what a cell ends with is kept by IPython for good, in Out
+    "tabs = wb.open(G, C)\ndisplay(tabs)",
+    'rows = wb.flip_points.Panel(erf, x, truth, effort="fast")\ndisplay(rows)',
 ]
+SET = "Flip points of all 59"
 TAB = {"subspaces": "Subspace search", "boundaries": "Boundaries", "flip_points": "Flip points"}
 
 
@@ -66,22 +71,32 @@ class Use:
         self.act("cancel", self.cancel)
         self.tab("boundaries")
         self.act("another layer", self.layer)
+        self.act("another query", self.query)
+        self.act("send to flip points", self.send)
         for _ in range(3):
-            self.act("another query", self.query)
-            self.act("send to flip points", lambda: self.press("Flip points"))
-            self.tab("boundaries")
+            self.act("lasso", self.lasso)
+            self.act("show all", lambda: self.press("Show all"))
+        self.tab("boundaries")
         self.tab("subspaces")
-        for _ in range(4):
+        for _ in range(8):
             self.act("scrub and accept", self.scrub)
 
     def tab(self, method: str) -> None:
-        self.act("switch tabs", lambda: self.page.get_by_role("tab", name=TAB[method]).click())
+        def switch() -> None:
+            self.page.get_by_role("tab", name=TAB[method], exact=True).click()
+            self.notebook.until("tabs.current", method)
+
+        self.act("switch tabs", switch)
 
     def press(self, name: str) -> None:
-        for button in self.page.get_by_role("button", name=name, exact=True).all():
-            if button.is_visible() and button.is_enabled():
-                button.click()
-                return
+        self._button(name).click()
+
+    def _button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True, disabled=False).locator("visible=true").first
+
+    def send(self) -> None:
+        self.press("Flip points")
+        self.notebook.until("tabs.current", "flip_points")
 
     def scrub(self) -> None:
         slider = self.page.locator("[data-line] [role=slider]:visible").first
@@ -92,23 +107,43 @@ class Use:
 
     def cancel(self) -> None:
         self.press("New start")
-        self.press("Cancel")
+        try:
+            self._button("Cancel").click(timeout=300)
+        except PlaywrightTimeout:  # it was faster
+            return
+
+    def lasso(self) -> None:
+        area = self.page.locator(".js-plotly-plot .nsewdrag").locator("visible=true").last
+        area.scroll_into_view_if_needed()
+        box = area.bounding_box()
+        assert box is not None
+        left, top = self.choose.uniform(0.1, 0.4), self.choose.uniform(0.1, 0.4)
+        corners = ((left, top), (0.9, top), (0.9, 0.9), (left, 0.9), (left, top + 0.03))
+        at = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in corners]
+        self.page.mouse.move(*at[0])
+        self.page.mouse.down()
+        for place in at[1:]:
+            self.page.mouse.move(*place, steps=5)
+        self.page.mouse.up()
+        self.notebook.until("len(rows.many.selected) > 0", True)
 
     def query(self) -> None:
-        self.page.get_by_role("listbox", name="queries").first.focus()
+        self.page.get_by_role("listbox", name="queries").locator("visible=true").first.focus()
         for _ in range(self.choose.randrange(1, 5)):
             self.page.keyboard.press(self.choose.choice(("ArrowRight", "ArrowDown")))
         self.page.keyboard.press("Space")
 
     def layer(self) -> None:
-        choice = self.page.locator("select:visible").first
+        choice = self.page.locator(".jp-OutputArea select:visible").first
         names = choice.locator("option").all_inner_texts()
         choice.select_option(label=self.choose.choice(names))
 
     def reopen(self) -> None:
-        """Close all panels and run the cell again."""
-        self.notebook.kernel.run("tabs.close()")
+        """Close all panels and run the cells again."""
+        self.notebook.kernel.run("tabs.close(); rows.close()")
         self.notebook.run_all()
+        self.press(SET)
+        self.notebook.until("rows.many.found is not None", True, timeout=120)
 
 
 def memory(notebook: NotebookPage, page: Page) -> dict[str, float]:
@@ -145,9 +180,9 @@ def session(actions: int, every: int, seed: int) -> dict[str, Any]:
         try:
             with lab.opened(chromium, CELLS, width=1400, height=1800) as notebook:
                 use = Use(notebook, seed)
-                notebook.kernel.run("tabs.close()")
+                notebook.kernel.run("tabs.close(); rows.close()")
                 before = notebook.kernel.value("alive()")
-                notebook.run_all()
+                use.reopen()
                 while use.count < actions:
                     use.round()
                     rounds.append({"actions": use.count, **memory(notebook, notebook.page)})

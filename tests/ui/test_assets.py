@@ -14,6 +14,7 @@ MODULES = [
     "widgets/canvas/canvas.js",
     "widgets/class-map/bokeh-loader.js",
     "widgets/film-strip/film-strip.js",
+    "widgets/plot/plot.js",
     "widgets/sample-grid/sample-grid.js",
 ]
 
@@ -21,7 +22,8 @@ MODULES = [
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_is_self_contained(name):
     # It is loaded from a blob, where relative imports fail, and must work offline, where others do.
-    source = asset(name).read_text()
+    # An `import(url)` is one of a blob, too: of what another widget holds.
+    source = re.sub(r"\bimport\(url\)(?=\.finally\(\(\) => URL\.revokeObjectURL)", "", asset(name).read_text())
     assert not re.search(
         r"^\s*import\b|\bimport\s*\(|\bfrom\s+['\"]|https?://(?!www\.w3\.org/2000/svg)", source, re.M
     )

@@ -111,17 +111,24 @@ def test_a_browser_that_has_drawn_is_told_what_changes(plot, sent):
 
 
 @pytest.mark.parametrize("late", [True, False])
-def test_a_browser_that_missed_a_figure_while_it_drew_the_first_one_draws_again(plot, late):
-    widget, shown = plot.children[0], []
-    plot.observe(lambda change: shown.append(len(change["new"])), names="children")
+def test_a_browser_that_missed_a_figure_while_it_drew_the_first_one_is_sent_it_whole(plot, late):
+    widget, shown, edits = plot.children[0], [], []
+    plot.observe(shown.append, names="children")
+    widget.observe(lambda change: edits.append(change["new"]), names="_py2js_update")
     if late:
         plot.draw(NEXT)
+        edits.clear()  # of no view
         widget._js2py_traceDeltas = {"trace_deltas": [], "trace_edit_id": 0}
-        assert not widget.drawn
     drawn(plot)
     drawn(plot)
-    assert shown == ([0, 1] if late else [])
-    assert widget.drawn
+    assert widget.drawn and not shown
+    if late:
+        (edit, nothing) = edits
+        assert nothing is None
+        assert list(map(list, edit["style_data"]["x"])) == [list(trace.x) for trace in NEXT.data]
+        assert edit["style_data"]["mode"] == [trace.mode for trace in NEXT.data]
+    else:
+        assert not edits
 
 
 def test_a_click_tells_the_row(plot):

@@ -107,7 +107,7 @@ class LayersView(widgets.VBox):
         return results
 
     def _show(self) -> None:
-        parts.close_all(self.rows)
+        parts.close_children(self.rows)
         most = max((float(r.shown.deviation.max()) for r in self.results if r.shown is not None), default=0.0)
         self.rows.children = [self._row(result, most) for result in self.results]
 

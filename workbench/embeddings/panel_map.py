@@ -64,7 +64,7 @@ class MapView(widgets.VBox):
         self._lassoed = widgets.Box([], layout=widgets.Layout(width="100%"))
         super().__init__([self._frame, self._lassoed], layout=widgets.Layout(flex="3 1 480px", min_width="320px"))
         if len(self._names) < FEWEST:
-            self._frame.children = [widgets.HTML(f"A map needs {FEWEST} classes; choose by name.")]
+            parts.replace(self._frame, [widgets.HTML(f"A map needs {FEWEST} classes; choose by name.")])
         else:
             seeded = class_map_steps(generator, seed=seed)
             self.jobs.submit(lambda: seeded, self._laid_out, label="Map", background=True)
@@ -100,7 +100,7 @@ class MapView(widgets.VBox):
         view = ClassMapView(self.plot, layout=widgets.Layout(width="100%"))
         view.on_tap(self._ask)
         view.on_select(self._selected)
-        self._frame.children = [view]
+        parts.replace(self._frame, [view])
         self.moved()
         self.jobs.submit(self._drawing, lambda _: None, label="Pictures", background=True)
 

@@ -35,8 +35,8 @@ class ExportView(widgets.VBox):
     def __init__(self, name: str, describe: Callable[[], Export]) -> None:
         self.describe = describe
         self.run: Run | None = None
-        self.button = parts.button("Export as report", "Write what is on screen as notebook, page and results")
-        self.button.layout = widgets.Layout(width="118px", margin="0")  # as "Copy as code" above it
+        told = "Write what is on screen as notebook, page and results"
+        self.button = parts.button("Export as report", told, width="118px", margin="0")  # as "Copy as code" above
         self.button.style.font_size = "12px"
         self.button.on_click(lambda _: self._clicked())
         self.folder = widgets.Text(

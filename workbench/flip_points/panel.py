@@ -18,6 +18,7 @@ from workbench.flip_points.panel_set import SetView
 from workbench.flip_points.problem import Bounds, FlipPointError, check_queries, make_space
 from workbench.models import Classifier, LatentClassifier
 from workbench.progress import Progress
+from workbench.ui import parts
 from workbench.ui.saving import Savable, State
 
 if TYPE_CHECKING:
@@ -133,4 +134,5 @@ class Panel(Savable, widgets.VBox):
             self.one.close()
             self.many.close()
             self.report.close()
+            parts.close_all(self)
         super().close()

@@ -496,7 +496,8 @@ class Panel(Savable, widgets.VBox):
 
     def _arrange(self) -> None:
         """The newest row on top, and the code of all of them."""
-        self._list.children = [*reversed(self.rows)] or [parts.live_only(widgets.HTML(parts.note(_EMPTY)))]
+        empty = [] if self.rows else [parts.live_only(widgets.HTML(parts.note(_EMPTY)))]
+        parts.replace(self._list, [*reversed(self.rows), *empty])
         lines = [row.code for row in self.rows]
         if len(lines) > 1:
             self.code.code = "rows = [\n" + "".join(f"    {line},\n" for line in lines) + "]"

@@ -59,8 +59,7 @@ class RowView(widgets.HBox):
             empty_text="Codes that reach the band are being sought …",
         )
         self.grid.on_select(lambda places: self._selected(self, places[-1] if places else None))
-        remove = parts.button("✕", f"Take away the row of {title}")
-        remove.layout = widgets.Layout(width="34px", flex="0 0 auto", padding="0")
+        remove = parts.button("✕", f"Take away the row of {title}", width="34px", flex="0 0 auto", padding="0")
         remove.on_click(lambda _: removed(self))
         name = widgets.HTML(f"<b>{html.escape(title)}</b>")
         aside = widgets.VBox(

@@ -16,6 +16,7 @@ from bokeh.resources import Resources
 from jupyter_bokeh import BokehModel
 from PIL import Image
 
+from workbench.ui import parts
 from workbench.ui.assets import asset
 from workbench.ui.map_picture import map_picture
 from workbench.ui.map_plot import MapPlot
@@ -80,7 +81,7 @@ class ClassMapView(Pictured, widgets.VBox):
         """Close the view and what it is made of."""
         if self._shown is not None:
             self._shown.close()
-        self._loader.close()
+        parts.close_all(self)
         super().close()
 
     def _show(self, change: Any) -> None:

@@ -160,6 +160,7 @@ class Handover(widgets.VBox):
         """Close every widget, and the panel that is open underneath."""
         if hasattr(self, "buttons"):
             self._leave()
+            parts.close_all(self.code)
             self.code.close()
             parts.close_all(self)
         super().close()

@@ -143,6 +143,7 @@ class Jobs(widgets.HBox):
             self._keep = False
             self._waiting = self._ahead = None
             self._stop.set()
+        parts.close_all(self)
         super().close()
 
     @property
@@ -281,8 +282,3 @@ class Drawing(Jobs):
         super()._finish(text, share=share, failed=failed)
         if failed:
             self._tell(text)
-
-    def close(self) -> None:
-        """Stop the worker and close the widgets, which stand in no other."""
-        parts.close_all(self)
-        super().close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ipywidgets as widgets
@@ -12,9 +12,9 @@ import ipywidgets as widgets
 AnyWidget = TypeVar("AnyWidget", bound=widgets.DOMWidget)
 
 
-def button(text: str, tooltip: str) -> widgets.Button:
-    """A button as wide as its text."""
-    return widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto"))
+def button(text: str, tooltip: str, **layout: str) -> widgets.Button:
+    """A button as wide as its text, or with another layout."""
+    return widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(**{"width": "auto", **layout}))
 
 
 def choice(name: str, options: Iterable[str], *, width: int, **traits: Any) -> widgets.Dropdown:
@@ -84,7 +84,27 @@ def live_only(widget: AnyWidget) -> AnyWidget:
 
 
 def close_all(widget: widgets.Widget) -> None:
-    """Close every widget inside `widget`."""
+    """Close every widget inside `widget`, which is to be closed next, and the layouts and styles of all of them.
+
+    Those are widgets too, which ipywidgets leaves alive.
+    """
+    close_children(widget)
+    for value in list(widget._trait_values.values()):
+        if isinstance(value, (widgets.Layout, widgets.Style)):
+            value.close()
+
+
+def replace(box: widgets.Box, children: Sequence[widgets.Widget]) -> None:
+    """Give a box other children, and close those that are no longer among them."""
+    former = [child for child in box.children if child not in children]
+    box.children = list(children)
+    for child in former:
+        close_all(child)
+        child.close()
+
+
+def close_children(widget: widgets.Widget) -> None:
+    """Close every widget inside `widget`, which is to get others."""
     for child in getattr(widget, "children", ()):
         close_all(child)
         child.close()

@@ -6,25 +6,74 @@ import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
+import anywidget
 import ipywidgets as widgets
 import numpy as np
+import plotly
 import plotly.graph_objects as go
+import traitlets as t
+
+from workbench.ui.assets import asset
 
 #: Left, right, bottom and top of what the axes show.
 Window = tuple[float, float, float, float]
 
 
+class _Plotly(anywidget.AnyWidget):
+    """The source of Plotly's module, which all figures share."""
+
+    _esm = "export default {}"
+    source = t.Unicode().tag(sync=True)
+    version = t.Unicode().tag(sync=True)
+    _one: ClassVar[_Plotly | None] = None
+
+    @classmethod
+    def one(cls) -> _Plotly:
+        """That of this kernel; another one, where somebody has closed all widgets."""
+        if cls._one is None or cls._one.comm is None:
+            source = go.FigureWidget._esm  # a path, or what anywidget has made of it
+            cls._one = cls(source=str(getattr(source, "contents", source)), version=plotly.__version__)
+        return cls._one
+
+
 class _Figure(go.FigureWidget):
-    """Sends no edits before the browser has drawn: Plotly's view fails on them, and draws from the state."""
+    """A FigureWidget whose code the browser gets once, and that sends no edits before the browser has drawn.
+
+    Plotly's view fails on those, and draws from the state.
+    """
+
+    _esm = asset("widgets/plot/plot.js")
+    _plotly = t.Instance(_Plotly).tag(sync=True, **widgets.widget_serialization)
 
     drawn = False
+
+    @t.default("_plotly")
+    def _shared(self) -> _Plotly:
+        return _Plotly.one()
+
+    def send_all(self) -> None:
+        """Send all that the state holds as one edit, to a view that has drawn what it held before."""
+        traces = [_flat(trace) for trace in self._data]
+        names = {name: None for trace in traces for name in trace if name not in ("type", "uid")}
+        self._send_update_msg(
+            {name: [trace.get(name) for trace in traces] for name in names}, _flat(self._layout_obj._props)
+        )
 
     def notify_change(self, change: Any) -> None:
         """As ipywidgets', but for Plotly's messages to a view that is not there yet."""
         if self.drawn or not change["name"].startswith("_py2js_"):
             super().notify_change(change)
+
+
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """The values of nested dictionaries by dotted names, as Plotly's edits have them."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, dict) and "bdata" not in value
+        flat.update(_flat(value, f"{before}{name}.") if inner else {before + name: value})
+    return flat
 
 
 class Plot(widgets.Box):
@@ -107,14 +156,15 @@ class Plot(widgets.Box):
             widget._widget_layout = deepcopy(widget._layout_obj._props)
 
     def _answered(self, change: Any) -> None:
-        """The browser has drawn; if that was not the last figure, it draws again."""
+        """The browser has drawn; if that was not the last figure, it is sent that.
+
+        It gets no new view, as that would start from nothing.
+        """
         if not change["new"] or self._widget is None or self._widget.drawn:
             return
-        if change["new"]["trace_edit_id"] == self._widget._last_trace_edit_id:
-            self._widget.drawn = True
-        else:
-            self.children = []
-            self.children = [self._widget]
+        self._widget.drawn = True
+        if change["new"]["trace_edit_id"] != self._widget._last_trace_edit_id:
+            self._widget.send_all()
 
     def _viewed(self, change: Any) -> None:
         """No view is left: what shows this next has to draw first."""

@@ -169,8 +169,7 @@ class Tabs(widgets.VBox):
             panel.close()
         if hasattr(self, "handover"):
             self.handover.close()
-            self._about.close()
-            self._tab.close()
+            parts.close_all(self)
         super().close()
 
     def _opened(self) -> None:
@@ -185,12 +184,12 @@ class Tabs(widgets.VBox):
         try:
             panel = _METHODS[name].make(import_module(f"workbench.{name}").Panel, self)
         except WorkbenchError as error:
-            self._places[name].children = [widgets.HTML(parts.note(str(error)))]
+            parts.replace(self._places[name], [widgets.HTML(parts.note(str(error)))])
             return
         if name == "inverse_sets":
             panel.handover.layout.display = "none"  # the buttons below do the same for every tab
         self.panels[name] = panel
-        self._places[name].children = [panel]
+        parts.replace(self._places[name], [panel])
         if self.kept is not None:
             self._resume(name, panel)
 
@@ -207,7 +206,7 @@ class Tabs(widgets.VBox):
         except Exception as error:  # what was saved stays in the session, and the panel can be used
             aside = self.session.set_aside(name)
             said = f"Not all that was saved of this panel can be shown: {error}. The session has it as “{aside}”."
-            place.children = [widgets.HTML(parts.note(said)), panel]
+            parts.replace(place, [widgets.HTML(parts.note(said)), panel])
         panel.on_settled = self.kept.saving.watch(PANEL, name, panel.state)
         panel.on_settled()  # what was settled since it was made
 
@@ -296,7 +295,7 @@ class Tabs(widgets.VBox):
         self.generator = generator
         stay = {"embeddings", "flip_points"} if self.x is not None else {"embeddings"}
         for name in [name for name in self.panels if name not in stay]:
-            self._places[name].children = []
+            parts.replace(self._places[name], [])
             self.panels.pop(name).close()
         if self.kept is not None:
             self._settled()
