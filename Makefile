@@ -53,7 +53,7 @@ format: install  ## put the code into the house's form
 # side by side, one thread each
 unit: export OMP_NUM_THREADS = 1
 unit: install
-	$(PYTEST) -n auto --dist loadfile -m "not browser and not wheel and not nightly" tests
+	$(PYTEST) --durations=30 -n auto --dist loadfile -m "not browser and not wheel and not nightly" tests
 
 nightly: export OMP_NUM_THREADS = 1
 nightly: install chromium  ## every network of other packages, at least 5,000 cases of fuzz, and what is too slow for each push

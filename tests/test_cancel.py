@@ -173,6 +173,14 @@ def _(gate: Gate) -> Callable[..., Any]:
     return partial(wb.flip_points.homotopy, small_classifier(gate), inputs(1), 1)
 
 
+SLOW = {
+    "boundaries.region (curved_generator)",
+    "flip_points.closest (accurate)",
+    "flip_points.closest (thorough)",
+    "flip_points.closest_meeting",
+}
+
+
 class Looks:
     """A `progress` that notes how often a network had been called at each look, and stops at one of them."""
 
@@ -191,7 +199,7 @@ def calls_between(at: list[int], end: int) -> list[int]:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.nightly] if "thorough" in name else []) for name in FUNCTIONS],
+    [pytest.param(name, marks=[pytest.mark.nightly] if name in SLOW else []) for name in FUNCTIONS],
 )
 def test_cancel_takes_effect_within_a_step(name: str) -> None:
     gate = Gate()

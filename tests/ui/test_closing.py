@@ -1,7 +1,9 @@
-"""A closed panel leaves no widget alive, however it was used before."""
+"""A closed panel leaves no widget alive, however it was used before, and is not held by anything."""
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -34,9 +36,15 @@ def left_by(make: Callable[[], Any], use: Callable[[Any], None], computations: C
     computations.finish()
     assert len(_instances) > len(before) + 10
     panel.close()
+    computations.jobs.clear()
+    held = weakref.ref(panel)
+    del panel
+    gc.collect()
+    assert held() is None
     return sorted(type(_instances[name]).__name__ for name in set(_instances) - before)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("method", PANELS)
 def test_a_closed_panel_leaves_no_widget(method: str, computations: Computations) -> None:
     def use(panel: Any) -> None:

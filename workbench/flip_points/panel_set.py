@@ -37,6 +37,12 @@ _PLOT = {"width": 640, "height": 420}
 _AROUND = 200
 
 
+class _Table(ITable):
+    """As it is, with its module as text; see `asset_text`."""
+
+    _esm, _css = str(ITable._esm), str(ITable._css)
+
+
 class SetView(widgets.VBox):
     """Flip points of a whole set, or many around one query: select some, see their images and mean flip.
 
@@ -102,7 +108,7 @@ class SetView(widgets.VBox):
             plot.on_select(self.select)
             plot.on_click(self._row_chosen)
         self._trust_facts = widgets.HTML()
-        self.table = ITable(select=True, maxBytes=0, showIndex=False, classes="display compact")
+        self.table = _Table(select=True, maxBytes=0, showIndex=False, classes="display compact")
         self.table.observe(self._table_row_chosen, names="selected_rows")
         self.tabs = widgets.Tab(
             [

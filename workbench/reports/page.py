@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from workbench.reports.page_pictures import smaller_base64, smaller_pictures
 from workbench.reports.page_widgets import PageWidgets
-from workbench.ui.assets import asset
+from workbench.ui.assets import asset_text
 
 _PLOTLY = "application/vnd.plotly.v1+json"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -91,7 +91,7 @@ def page(notebook: Any, record: Mapping[str, Any]) -> str:
         "record": record,
         "policy": _POLICY.format(evaluation=" 'unsafe-eval'" if compiles else ""),
         "head": list(shared.values()),
-        "style": asset("widgets/page-host/page.css").read_text(encoding="utf-8"),
+        "style": asset_text("widgets/page-host/page.css"),
         "contents": _CONTENTS,
     }
     exporter = HTMLExporter(raw_template=_TEMPLATE, embed_images=True)

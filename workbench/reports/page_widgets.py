@@ -13,7 +13,7 @@ from plotly.io import to_html
 
 from workbench.reports.page_controls import BOXES, control, shown, styled
 from workbench.reports.page_pictures import smaller_base64
-from workbench.ui.assets import asset
+from workbench.ui.assets import asset_text
 from workbench.ui.class_map import bokeh_scripts
 
 State = Mapping[str, Any]
@@ -112,7 +112,7 @@ class PageWidgets:
             styles = " ".join(self._styles.values()).replace("</", "<\\/")
             parts["their styles"] = f"<style>{styles}</style>"
         if self._modules or self.maps or self.figures or self._panels:
-            host = asset("widgets/page-host/page-host.js").read_text(encoding="utf-8")
+            host = asset_text("widgets/page-host/page-host.js")
             parts["widget host"] = f'<script type="module">{in_script(host)}</script>'
         return parts
 

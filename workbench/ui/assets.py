@@ -24,3 +24,14 @@ def asset(name: str) -> Path:
         + " and ".join(str(path) for path in tried)
         + ". Reinstall the package (pip install --force-reinstall latent-workbench) or run from a checkout."
     )
+
+
+def asset_text(name: str) -> str:
+    """Return what a shipped file holds.
+
+    Widgets take their modules so: anywidget keeps each widget alive for good whose module it watches as a file.
+
+    Raises:
+        FileNotFoundError: as `asset`.
+    """
+    return asset(name).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import traitlets as t
 from jaxtyping import Bool, Float32
 from PIL import Image
 
-from workbench.ui.assets import asset
+from workbench.ui.assets import asset_text
 from workbench.ui.pictured import Pictured, enlarged
 from workbench.ui.sprites import as_numpy, checked_range, to_uint8
 
@@ -67,8 +67,8 @@ class Canvas(Pictured, anywidget.AnyWidget):
         ValueError: another shape, or a brush that is not positive.
     """
 
-    _esm = asset("widgets/canvas/canvas.js")
-    _css = asset("widgets/canvas/canvas.css")
+    _esm = asset_text("widgets/canvas/canvas.js")
+    _css = asset_text("widgets/canvas/canvas.css")
 
     # To the browser: {"channels", "height", "width", "low", "high"}.
     picture = t.Dict().tag(sync=True)

@@ -17,7 +17,7 @@ from jupyter_bokeh import BokehModel
 from PIL import Image
 
 from workbench.ui import parts
-from workbench.ui.assets import asset
+from workbench.ui.assets import asset_text
 from workbench.ui.map_picture import map_picture
 from workbench.ui.map_plot import MapPlot
 from workbench.ui.pictured import Pictured, small_png
@@ -132,7 +132,7 @@ class _BokehLoader(anywidget.AnyWidget):
     Shows a still picture of the map until then, and where no kernel can send the scripts.
     """
 
-    _esm = asset("widgets/class-map/bokeh-loader.js")
+    _esm = asset_text("widgets/class-map/bokeh-loader.js")
 
     ready = t.Unicode(help="changes on every page that has BokehJS").tag(sync=True)
     still = t.Bytes(b"", help="PNG; empty once the map is shown").tag(sync=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets as t
 
-from workbench.ui.assets import asset
+from workbench.ui.assets import asset_text
 from workbench.ui.pictured import Pictured, cut, tiled
 from workbench.ui.sprites import encode_sheet
 
@@ -60,8 +60,8 @@ class FilmStrip(Pictured, anywidget.AnyWidget):
     >>> strip.on_accept(lambda accepted: print(accepted.index, accepted.t))
     """
 
-    _esm = asset("widgets/film-strip/film-strip.js")
-    _css = asset("widgets/film-strip/film-strip.css")
+    _esm = asset_text("widgets/film-strip/film-strip.js")
+    _css = asset_text("widgets/film-strip/film-strip.css")
 
     # To the browser. `line` describes the sheet and is always set last: its change is the signal to draw.
     sheet = t.Bytes(b"").tag(sync=True)

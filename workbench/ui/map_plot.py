@@ -27,7 +27,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
 
-from workbench.ui.assets import asset
+from workbench.ui.assets import asset_text
 from workbench.ui.sprites import as_numpy, data_urls
 from workbench.ui.theme import FONT, NEUTRAL_LINE, PALETTE
 
@@ -380,7 +380,7 @@ class MapPlot:
                     "leads": leads,
                 },
             },
-            code=asset("widgets/class-map/class-map.js").read_text(encoding="utf-8"),
+            code=asset_text("widgets/class-map/class-map.js"),
         )
         for axis in (self.figure.x_range, self.figure.y_range):
             axis.js_on_change("start", code)

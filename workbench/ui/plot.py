@@ -15,7 +15,7 @@ import plotly
 import plotly.graph_objects as go
 import traitlets as t
 
-from workbench.ui.assets import asset
+from workbench.ui.assets import asset_text
 
 #: Left, right, bottom and top of what the axes show.
 Window = tuple[float, float, float, float]
@@ -33,8 +33,7 @@ class _Plotly(anywidget.AnyWidget):
     def one(cls) -> _Plotly:
         """That of this kernel; another one, where somebody has closed all widgets."""
         if cls._one is None or cls._one.comm is None:
-            source = go.FigureWidget._esm  # a path, or what anywidget has made of it
-            cls._one = cls(source=str(getattr(source, "contents", source)), version=plotly.__version__)
+            cls._one = cls(source=str(go.FigureWidget._esm), version=plotly.__version__)
         return cls._one
 
 
@@ -44,7 +43,7 @@ class _Figure(go.FigureWidget):
     Plotly's view fails on those, and draws from the state.
     """
 
-    _esm = asset("widgets/plot/plot.js")
+    _esm = asset_text("widgets/plot/plot.js")
     _plotly = t.Instance(_Plotly).tag(sync=True, **widgets.widget_serialization)
 
     drawn = False

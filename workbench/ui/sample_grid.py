@@ -11,7 +11,7 @@ import anywidget
 import numpy as np
 import traitlets as t
 
-from workbench.ui.assets import asset
+from workbench.ui.assets import asset_text
 from workbench.ui.pictured import Pictured, cut, tiled
 from workbench.ui.sprites import frames, frames_per_sheet, pack
 
@@ -65,8 +65,8 @@ class SampleGrid(Pictured, anywidget.AnyWidget):
     ``SampleGrid(arrangement="strip")`` is one row with labels below the pictures: a history of steps.
     """
 
-    _esm = asset("widgets/sample-grid/sample-grid.js")
-    _css = asset("widgets/sample-grid/sample-grid.css")
+    _esm = asset_text("widgets/sample-grid/sample-grid.js")
+    _css = asset_text("widgets/sample-grid/sample-grid.css")
 
     # To the browser. The bytes of the sheets are in traits sheet_0, sheet_1 ..., made when needed, so that
     # appending sends only what is new; `sheets` says what they hold, and its change is the signal to draw.
