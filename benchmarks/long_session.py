@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class Use:
         self.seconds[name].append(time.perf_counter() - began)
 
     def round(self) -> None:
-        """Some thirty actions, the same in every round but for what is chosen."""
+        """Some forty actions, the same in every round but for what is chosen."""
         self.tab("subspaces")
         for _ in range(4):
             self.act("scrub and accept", self.scrub)
@@ -78,7 +78,7 @@ class Use:
             self.act("show all", lambda: self.press("Show all"))
         self.tab("boundaries")
         self.tab("subspaces")
-        for _ in range(8):
+        for _ in range(20):
             self.act("scrub and accept", self.scrub)
 
     def tab(self, method: str) -> None:
@@ -167,8 +167,11 @@ def quarters(values: list[float]) -> tuple[float, float]:
     return statistics.median(values[size : 2 * size]), statistics.median(values[-size:])
 
 
-def session(actions: int, every: int, seed: int) -> dict[str, Any]:
-    """Use the panels until so many actions are done, opening them anew each `every` rounds."""
+def session(actions: int, every: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Use the panels until so many actions are done, opening them anew each `every` rounds.
+
+    Yields what was found so far after each round.
+    """
     rounds: list[dict[str, float]] = []
     left: list[int] = []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
@@ -190,13 +193,24 @@ def session(actions: int, every: int, seed: int) -> dict[str, Any]:
                     if len(rounds) % every == 0:
                         use.act("close and open again", use.reopen)
                         left.append(notebook.kernel.value("alive()"))
-                errors = list(notebook.watch.console_errors)
+                    errors = notebook.watch.console_errors
+                    yield _findings(use, rounds, left, before, list(errors), (actions, every, seed))
         finally:
             lab.close()
             chromium.close()
+
+
+def _findings(
+    use: Use,
+    rounds: Sequence[Mapping[str, float]],
+    left: Sequence[int],
+    before: int,
+    errors: Sequence[str],
+    settings: tuple[int, int, int],
+) -> dict[str, Any]:
     medians = {name: quarters(values) for name, values in use.seconds.items() if len(values) >= 8}
     return {
-        "settings": {"actions": actions, "every": every, "seed": seed},
+        "settings": dict(zip(("actions", "every", "seed"), settings, strict=True)),
         "actions": {name: len(values) for name, values in use.seconds.items()},
         "seconds, second and last quarter": medians,
         "last over second quarter": {name: last / first for name, (first, last) in medians.items()},
@@ -216,10 +230,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     began = time.perf_counter()
-    found = session(options.actions, options.every, options.seed)
-    found["minutes"] = (time.perf_counter() - began) / 60
     command = f"python -m benchmarks.long_session --actions {options.actions} --every {options.every}"
-    print(write("long-session", command, found))
+    for found in session(options.actions, options.every, options.seed):
+        found["minutes"] = (time.perf_counter() - began) / 60
+        write("long-session", command, found)
 
 
 if __name__ == "__main__":

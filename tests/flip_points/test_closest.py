@@ -259,6 +259,7 @@ def test_the_nearest_of_all_targets_is_the_nearest_of_all_boundaries(cnn, digits
     assert every.closest().query.tolist() == [0, 1, 2]
 
 
+@pytest.mark.nightly
 def test_the_homotopy_is_no_nearer_than_the_batched_solver_along_the_papers_wavelets(digits):
     C = wb.load("mnist-erf-1", device="cpu")
     basis = C.module[0].basis
