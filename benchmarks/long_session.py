@@ -164,7 +164,7 @@ def memory(notebook: NotebookPage, page: Page) -> dict[str, float]:
 def quarters(values: list[float]) -> tuple[float, float]:
     """Medians of the second and of the last quarter."""
     size = max(1, len(values) // 4)
-    return statistics.median(values[size : 2 * size]), statistics.median(values[-size:])
+    return statistics.median(values[size : 2 * size] or values), statistics.median(values[-size:])
 
 
 def session(actions: int, every: int, seed: int) -> Iterator[dict[str, Any]]:
