@@ -35,10 +35,8 @@ export default () => {
     },
 
     async render({ model, ...rest }) {
-      const before = listeners;
-      const own = (listeners = []);
+      const own = (listeners = []); // Plotly's view listens before it first waits
       const cleanup = await figure.render({ model, ...rest });
-      listeners = before;
       return () => {
         cleanup?.();
         for (const [name, callback] of own) off(name, callback);

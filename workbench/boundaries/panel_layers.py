@@ -107,9 +107,8 @@ class LayersView(widgets.VBox):
         return results
 
     def _show(self) -> None:
-        parts.close_children(self.rows)
         most = max((float(r.shown.deviation.max()) for r in self.results if r.shown is not None), default=0.0)
-        self.rows.children = [self._row(result, most) for result in self.results]
+        parts.replace(self.rows, [self._row(result, most) for result in self.results])
 
     def _row(self, result: LayerSamples, most: float) -> widgets.Widget:
         facts = widgets.HTML(

@@ -88,7 +88,9 @@ def close_all(widget: widgets.Widget) -> None:
 
     Those are widgets too, which ipywidgets leaves alive.
     """
-    close_children(widget)
+    for child in getattr(widget, "children", ()):
+        close_all(child)
+        child.close()
     for value in list(widget._trait_values.values()):
         if isinstance(value, (widgets.Layout, widgets.Style)):
             value.close()
@@ -99,12 +101,5 @@ def replace(box: widgets.Box, children: Sequence[widgets.Widget]) -> None:
     former = [child for child in box.children if child not in children]
     box.children = list(children)
     for child in former:
-        close_all(child)
-        child.close()
-
-
-def close_children(widget: widgets.Widget) -> None:
-    """Close every widget inside `widget`, which is to get others."""
-    for child in getattr(widget, "children", ()):
         close_all(child)
         child.close()
