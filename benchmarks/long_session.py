@@ -115,16 +115,9 @@ class Use:
     def lasso(self) -> None:
         area = self.page.locator(".js-plotly-plot .nsewdrag").locator("visible=true").last
         area.scroll_into_view_if_needed()
-        box = area.bounding_box()
-        assert box is not None
         left, top = self.choose.uniform(0.1, 0.4), self.choose.uniform(0.1, 0.4)
         corners = ((left, top), (0.9, top), (0.9, 0.9), (left, 0.9), (left, top + 0.03))
-        at = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in corners]
-        self.page.mouse.move(*at[0])
-        self.page.mouse.down()
-        for place in at[1:]:
-            self.page.mouse.move(*place, steps=5)
-        self.page.mouse.up()
+        self.notebook.stroke(area, *corners, steps=5)
         self.notebook.until("len(rows.many.selected) > 0", True)
 
     def query(self) -> None:

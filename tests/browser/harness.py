@@ -175,6 +175,17 @@ class NotebookPage:
             self._kernel = Kernel(self.lab.runtime / f"kernel-{name}.json")
         return self._kernel
 
+    def stroke(self, area: Locator, *points: tuple[float, float], steps: int = 10) -> None:
+        """Drag the pointer through points given as shares of an area, with so many moves to each."""
+        box = area.bounding_box()
+        assert box is not None
+        at = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in points]
+        self.page.mouse.move(*at[0])
+        self.page.mouse.down()
+        for place in at[1:]:
+            self.page.mouse.move(*place, steps=steps)
+        self.page.mouse.up()
+
     def restarted(self) -> None:
         """The kernel was killed and started again: what is asked of it next goes to the new one.
 

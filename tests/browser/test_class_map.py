@@ -137,15 +137,8 @@ def test_python_highlights_places_and_changes_thumbnails(notebook):
 def test_a_lasso_selects_classes(notebook):
     notebook.kernel.run("plot.select([]); chosen.clear()")
     notebook.page.locator("[title*='Lasso']").first.click()
-    canvas = notebook.page.locator(".bk-Canvas").first.bounding_box()
-    assert canvas is not None
     corners = [(0.03, 0.1), (0.97, 0.1), (0.97, 0.97), (0.03, 0.97), (0.03, 0.12)]  # below the toolbar
-    points = [(canvas["x"] + a * canvas["width"], canvas["y"] + b * canvas["height"]) for a, b in corners]
-    notebook.page.mouse.move(*points[0])
-    notebook.page.mouse.down()
-    for point in points[1:]:
-        notebook.page.mouse.move(*point, steps=6)
-    notebook.page.mouse.up()
+    notebook.stroke(notebook.page.locator(".bk-Canvas").first, *corners, steps=6)
     notebook.until("len(chosen)", 1)
     inside = """[i for i, (x, y) in enumerate(positions)
         if plot.figure.x_range.start < x < plot.figure.x_range.end

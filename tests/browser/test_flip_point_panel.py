@@ -38,18 +38,6 @@ def rest(notebook: NotebookPage) -> None:
     notebook.settle(600)
 
 
-def stroke(notebook: NotebookPage, canvas: Locator, *points: tuple[float, float]) -> None:
-    """A stroke through points given as shares of the canvas."""
-    box = canvas.bounding_box()
-    assert box is not None
-    at = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in points]
-    notebook.page.mouse.move(*at[0])
-    notebook.page.mouse.down()
-    for x, y in at[1:]:
-        notebook.page.mouse.move(x, y, steps=10)
-    notebook.page.mouse.up()
-
-
 def plot(notebook: NotebookPage, index: int) -> Locator:
     found = notebook.page.locator(".js-plotly-plot .nsewdrag").nth(index)
     found.wait_for()
@@ -71,12 +59,12 @@ def test_the_flip_point_of_the_first_digit_and_the_distances_to_all_classes_are_
 def test_a_drawn_digit_becomes_the_query_and_what_is_painted_stays(notebook: NotebookPage):
     canvas = notebook.page.locator(".wb-canvas canvas:visible").first
     notebook.page.get_by_role("button", name="Clear", exact=True).first.click()
-    stroke(notebook, canvas, (0.3, 0.2), (0.7, 0.2), (0.5, 0.8))
+    notebook.stroke(canvas, (0.3, 0.2), (0.7, 0.2), (0.5, 0.8))
     notebook.until("float(panel.query.max()) > 0.9", True)
     rest(notebook)
     assert notebook.kernel.value("C.class_names[int(panel.one.nearest.labels[0])]") == "7"
     notebook.page.get_by_role("tab", name="Keep fixed").click()
-    stroke(notebook, notebook.page.locator(".wb-canvas canvas:visible").first, (0.1, 0.25), (0.9, 0.25))
+    notebook.stroke(notebook.page.locator(".wb-canvas canvas:visible").first, (0.1, 0.25), (0.9, 0.25))
     notebook.until("panel.mask is not None", True)
     rest(notebook)
     kept = "bool((panel.one.nearest.points[0][~panel.mask].float() == panel.query[0][~panel.mask]).all())"
@@ -91,7 +79,7 @@ def test_a_lasso_shows_the_samples_inside_and_a_click_makes_one_the_query(notebo
     rest(notebook)
     area = plot(notebook, 1)
     area.scroll_into_view_if_needed()
-    stroke(notebook, area, (0.3, 0.3), (0.9, 0.3), (0.9, 0.8), (0.3, 0.8), (0.3, 0.33))
+    notebook.stroke(area, (0.3, 0.3), (0.9, 0.3), (0.9, 0.8), (0.3, 0.8), (0.3, 0.33))
     notebook.until("0 < len(panel.many.selected) < 59", True)
     rest(notebook)
     count = notebook.kernel.value("len(panel.many.selected)")
