@@ -25,7 +25,7 @@ from benchmarks.timing import write
 from tests.browser.harness import CHROMIUM_ARGS, Lab, NotebookPage, find_chromium
 
 CELLS = [
-    "import gc, os, psutil, torch, workbench as wb\n"
+    "import ctypes, gc, os, psutil, torch, workbench as wb\n"
     "from ipywidgets.widgets.widget import _instances\n"
     "torch.set_num_threads(1)\n"
     "from workbench.datasets import mnist\nfrom workbench.ui.jobs import Jobs\n"
@@ -34,6 +34,10 @@ CELLS = [
     "x, truth = digits.tensor()[::17], digits.labels[::17]\n"
     "alive = lambda: len(_instances)\n"
     "rss = lambda: (gc.collect(), psutil.Process(os.getpid()).memory_info().rss)[1]\n"
+    "class Mallinfo(ctypes.Structure):\n    _fields_ = [(n, ctypes.c_size_t) for n in\n"
+    "        'arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost'.split()]\n"
+    "mallinfo = ctypes.CDLL(None).mallinfo2; mallinfo.restype = Mallinfo\n"
+    "allocated = lambda: (gc.collect(), m := mallinfo(), m.uordblks + m.hblkhd)[2]\n"
     "idle = lambda: not any(w.busy for w in list(_instances.values()) if isinstance(w, Jobs))",
     # by display: what a cell ends with is kept by IPython for good, in Out
     "tabs = wb.open(G, C)\ndisplay(tabs)",
@@ -140,7 +144,7 @@ class Use:
 
 
 def memory(notebook: NotebookPage, page: Page) -> dict[str, float]:
-    """MiB of the kernel and of the page's live JavaScript objects, both after collecting garbage; live widgets."""
+    """After collecting garbage: MiB of the kernel, of what is allocated in it, and of the page's JavaScript; widgets."""
     client = page.context.new_cdp_session(page)
     client.send("HeapProfiler.collectGarbage")
     client.send("Performance.enable")
@@ -148,6 +152,7 @@ def memory(notebook: NotebookPage, page: Page) -> dict[str, float]:
     client.detach()
     return {
         "kernel": notebook.kernel.value("rss()") / 2**20,
+        "kernel, allocated": notebook.kernel.value("allocated()") / 2**20,
         "page": metrics["JSHeapUsedSize"] / 2**20,
         "nodes": metrics["Nodes"],
         "widgets": notebook.kernel.value("alive()"),
@@ -208,7 +213,8 @@ def _findings(
         "seconds, second and last quarter": medians,
         "last over second quarter": {name: last / first for name, (first, last) in medians.items()},
         "MiB, second and last quarter": {
-            name: quarters([r[name] for r in rounds]) for name in ("kernel", "page", "nodes", "widgets")
+            name: quarters([r[name] for r in rounds])
+            for name in ("kernel", "kernel, allocated", "page", "nodes", "widgets")
         },
         "live widgets": {"before any panel": before, "each time that they were opened anew": left},
         "console errors": errors,

@@ -30,7 +30,7 @@ def test_figures_share_plotly_and_a_view_that_went_keeps_no_edit_from_the_next(
 
     notebook.page.locator(".js-plotly-plot .barlayer .point").nth(4).wait_for()
     assert drawn() == [2, 3]
-    assert notebook.page.evaluate("globalThis[Symbol.for('workbench.plotly')].size") == 1
+    assert notebook.page.evaluate("globalThis[Symbol.for('workbench.modules')].size") == 1
     notebook.kernel.run("box.children = [second]")
     notebook.until("first.children[0]._view_count", 0)
     notebook.kernel.run("box.children = [first, second]")

@@ -14,7 +14,7 @@ MODULES = [
     "widgets/canvas/canvas.js",
     "widgets/class-map/bokeh-loader.js",
     "widgets/film-strip/film-strip.js",
-    "widgets/plot/plot.js",
+    "widgets/shared-module/shared-module.js",
     "widgets/sample-grid/sample-grid.js",
 ]
 

@@ -24,6 +24,7 @@ from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
+from workbench.ui.shared_module import SharedModule
 from workbench.ui.theme import diverging, with_difference
 
 if TYPE_CHECKING:
@@ -37,10 +38,8 @@ _PLOT = {"width": 640, "height": 420}
 _AROUND = 200
 
 
-class _Table(ITable):
-    """As it is, with its module as text; see `asset_text`."""
-
-    _esm, _css = str(ITable._esm), str(ITable._css)
+class _Table(SharedModule, ITable):
+    _source, _css = str(ITable._esm), str(ITable._css)
 
 
 class SetView(widgets.VBox):

@@ -79,8 +79,8 @@ class PageWidgets:
         """Where an anywidget is shown, be it empty; what it holds stands before its first element."""
         saved = self._states[model_id]
         state = saved["state"]
-        hashed = hashlib.sha256(state["_esm"].encode()).hexdigest()[:16]
-        self._modules.setdefault(hashed, state["_esm"])
+        hashed, source = self._source(state)
+        self._modules.setdefault(hashed, source)
         if state.get("_css"):
             self._styles.setdefault(hashed, state["_css"])
         style = styled(self._state(state.get("layout")))
@@ -138,6 +138,11 @@ class PageWidgets:
         """The state of what a trait names."""
         saved = self._states.get(str(reference).removeprefix("IPY_MODEL_"), {})
         return saved.get("state", {})
+
+    def _source(self, state: State) -> tuple[str, str]:
+        """A name for the code of an anywidget, and the code."""
+        source = self._state(state.get("_module")).get("source") or state["_esm"]
+        return hashlib.sha256(source.encode()).hexdigest()[:16], source
 
     def _children(self, state: State) -> list[str]:
         return [self.view(str(child).removeprefix("IPY_MODEL_")) for child in state.get("children", ())]

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import anywidget
 import numpy as np
 import traitlets as t
 from jaxtyping import Bool, Float32
@@ -14,6 +13,7 @@ from PIL import Image
 
 from workbench.ui.assets import asset_text
 from workbench.ui.pictured import Pictured, enlarged
+from workbench.ui.shared_module import SharedModule
 from workbench.ui.sprites import as_numpy, checked_range, to_uint8
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _from_browser(name: str) -> Callable[[Any, Canvas], bytes]:
 _TINT, _TINT_SHARE, _STILL = (230, 159, 0), 0.5, 168
 
 
-class Canvas(Pictured, anywidget.AnyWidget):
+class Canvas(Pictured, SharedModule):
     """A square to draw in with mouse, pen, finger or keys; the kernel hears of each stroke when it ends.
 
     ``mode="draw"``: soft strokes change the image. ``mode="mask"``: strokes paint a region of an image, shown in
@@ -67,7 +67,7 @@ class Canvas(Pictured, anywidget.AnyWidget):
         ValueError: another shape, or a brush that is not positive.
     """
 
-    _esm = asset_text("widgets/canvas/canvas.js")
+    _source = asset_text("widgets/canvas/canvas.js")
     _css = asset_text("widgets/canvas/canvas.css")
 
     # To the browser: {"channels", "height", "width", "low", "high"}.

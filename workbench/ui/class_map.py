@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import anywidget
 import ipywidgets as widgets
 import traitlets as t
 from bokeh.core.json_encoder import serialize_json
@@ -22,6 +21,7 @@ from workbench.ui.map_picture import map_picture
 from workbench.ui.map_plot import MapPlot
 from workbench.ui.pictured import Pictured, small_png
 from workbench.ui.sample_grid import SampleGrid
+from workbench.ui.shared_module import SharedModule
 
 
 class ClassMapView(Pictured, widgets.VBox):
@@ -126,13 +126,13 @@ def _listen(model: Any, name: str, plain: Callable[[Any], Any], callback: Callab
     model.on_change(name, changed)
 
 
-class _BokehLoader(anywidget.AnyWidget):
+class _BokehLoader(SharedModule):
     """Brings BokehJS to the page: `output_notebook` would leave its scripts, twice, in the notebook.
 
     Shows a still picture of the map until then, and where no kernel can send the scripts.
     """
 
-    _esm = asset_text("widgets/class-map/bokeh-loader.js")
+    _source = asset_text("widgets/class-map/bokeh-loader.js")
 
     ready = t.Unicode(help="changes on every page that has BokehJS").tag(sync=True)
     still = t.Bytes(b"", help="PNG; empty once the map is shown").tag(sync=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import anywidget
 import traitlets
 
 from workbench.ui.assets import asset_text
+from workbench.ui.shared_module import SharedModule
 
 
-class CodeLine(anywidget.AnyWidget):
+class CodeLine(SharedModule):
     """Shows `code` (synced) and copies it to the clipboard in the browser."""
 
-    _esm = asset_text("widgets/code-line/code-line.js")
+    _source = asset_text("widgets/code-line/code-line.js")
     _css = asset_text("widgets/code-line/code-line.css")
 
     code = traitlets.Unicode("").tag(sync=True)

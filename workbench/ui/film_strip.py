@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import traitlets as t
 
 from workbench.ui.assets import asset_text
 from workbench.ui.pictured import Pictured, cut, tiled
+from workbench.ui.shared_module import SharedModule
 from workbench.ui.sprites import encode_sheet
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _acceptance(data: Any, strip: FilmStrip) -> dict[str, Any]:
 _STILLS, _STILL = 9, 84
 
 
-class FilmStrip(Pictured, anywidget.AnyWidget):
+class FilmStrip(Pictured, SharedModule):
     """A slider whose track is the film of one line: drag it, and the browser draws the frames.
 
     All frames of a line travel once as one compressed sheet. Only an acceptance (release of the pointer,
@@ -60,7 +60,7 @@ class FilmStrip(Pictured, anywidget.AnyWidget):
     >>> strip.on_accept(lambda accepted: print(accepted.index, accepted.t))
     """
 
-    _esm = asset_text("widgets/film-strip/film-strip.js")
+    _source = asset_text("widgets/film-strip/film-strip.js")
     _css = asset_text("widgets/film-strip/film-strip.css")
 
     # To the browser. `line` describes the sheet and is always set last: its change is the signal to draw.

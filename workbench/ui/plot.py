@@ -6,51 +6,24 @@ import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Any
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
-import plotly
 import plotly.graph_objects as go
-import traitlets as t
 
-from workbench.ui.assets import asset_text
+from workbench.ui.shared_module import SharedModule
 
 #: Left, right, bottom and top of what the axes show.
 Window = tuple[float, float, float, float]
 
 
-class _Plotly(anywidget.AnyWidget):
-    """The source of Plotly's module, which all figures share."""
+class _Figure(SharedModule, go.FigureWidget):
+    """A FigureWidget that sends no edits before the browser has drawn: Plotly's view fails on those."""
 
-    _esm = "export default {}"
-    source = t.Unicode().tag(sync=True)
-    version = t.Unicode().tag(sync=True)
-    _one: ClassVar[_Plotly | None] = None
-
-    @classmethod
-    def one(cls) -> _Plotly:
-        """That of this kernel; another one, where somebody has closed all widgets."""
-        if cls._one is None or cls._one.comm is None:
-            cls._one = cls(source=str(go.FigureWidget._esm), version=plotly.__version__)
-        return cls._one
-
-
-class _Figure(go.FigureWidget):
-    """A FigureWidget whose code the browser gets once, and that sends no edits before the browser has drawn.
-
-    Plotly's view fails on those, and draws from the state.
-    """
-
-    _esm = asset_text("widgets/plot/plot.js")
-    _plotly = t.Instance(_Plotly).tag(sync=True, **widgets.widget_serialization)
+    _source = str(go.FigureWidget._esm)
 
     drawn = False
-
-    @t.default("_plotly")
-    def _shared(self) -> _Plotly:
-        return _Plotly.one()
 
     def send_all(self) -> None:
         """Send all that the state holds as one edit, to a view that has drawn what it held before."""
@@ -59,6 +32,11 @@ class _Figure(go.FigureWidget):
         self._send_update_msg(
             {name: [trace.get(name) for trace in traces] for name in names}, _flat(self._layout_obj._props)
         )
+
+    def close(self) -> None:
+        """As ipywidgets', but for the count of views: one that goes would send it to a figure that is closed."""
+        self._view_count = None
+        super().close()
 
     def notify_change(self, change: Any) -> None:
         """As ipywidgets', but for Plotly's messages to a view that is not there yet."""

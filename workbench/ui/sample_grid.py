@@ -7,12 +7,12 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import anywidget
 import numpy as np
 import traitlets as t
 
 from workbench.ui.assets import asset_text
 from workbench.ui.pictured import Pictured, cut, tiled
+from workbench.ui.shared_module import SharedModule
 from workbench.ui.sprites import frames, frames_per_sheet, pack
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _sorting(data: Any, grid: SampleGrid) -> dict[str, Any]:
     return {"by": by, "descending": bool(data.get("descending"))}
 
 
-class SampleGrid(Pictured, anywidget.AnyWidget):
+class SampleGrid(Pictured, SharedModule):
     """Samples as tiles on one canvas: thousands scroll without lag, values show on hover, sort and select.
 
     Samples travel as compressed sheets. A selection comes back as indices of samples, in ``selected``,
@@ -65,7 +65,7 @@ class SampleGrid(Pictured, anywidget.AnyWidget):
     ``SampleGrid(arrangement="strip")`` is one row with labels below the pictures: a history of steps.
     """
 
-    _esm = asset_text("widgets/sample-grid/sample-grid.js")
+    _source = asset_text("widgets/sample-grid/sample-grid.js")
     _css = asset_text("widgets/sample-grid/sample-grid.css")
 
     # To the browser. The bytes of the sheets are in traits sheet_0, sheet_1 ..., made when needed, so that
