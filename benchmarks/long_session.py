@@ -144,7 +144,7 @@ class Use:
 
 
 def memory(notebook: NotebookPage, page: Page) -> dict[str, float]:
-    """After collecting garbage: MiB of the kernel, of what is allocated in it, and of the page's JavaScript; widgets."""
+    """After collecting garbage: MiB of the kernel, allocated in it, and of the page's JavaScript; live widgets."""
     client = page.context.new_cdp_session(page)
     client.send("HeapProfiler.collectGarbage")
     client.send("Performance.enable")
