@@ -56,6 +56,14 @@ def _(gate: Gate) -> Callable[..., Any]:
     return wb.subspaces.Search(layered_generator(gate, 40), route="matrix-free").line
 
 
+@function("subspaces.Search.walk")
+def _(gate: Gate) -> Callable[..., Any]:
+    search = wb.subspaces.Search(layered_generator(gate, 40))
+    for _ in range(3):
+        search.accept(search.line(), 0.5)
+    return search.walk
+
+
 @function("boundaries.supporting_set")
 def _(gate: Gate) -> Callable[..., Any]:
     generator = layered_generator(gate)

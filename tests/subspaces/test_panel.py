@@ -115,12 +115,15 @@ def test_a_path_is_saved_loaded_replayed_and_exported(panel: wb.subspaces.Panel,
     assert torch.equal(panel.search.points[2].latent, points[2].latent)
     panel.replay()
     assert panel.jobs.wait(20) and panel.strip.line["id"] == "replay" and panel.strip.line["count"] == 49
-    assert panel.export_gif().stat().st_size > 100
+    panel.export_gif()
+    assert panel.jobs.wait(20) and panel.jobs.error is None
+    assert (tmp_path / "path" / "path.gif").stat().st_size > 100 and "path.gif" in panel.jobs.text
 
 
 def test_loading_from_a_folder_without_a_path_says_so_and_keeps_the_search(panel: wb.subspaces.Panel) -> None:
     panel._folder.value = "/nowhere"
-    panel._attempt(panel.load)
+    panel.load()
+    assert panel.jobs.wait(20)
     assert "no result.json in /nowhere" in panel.jobs.children[2].value
     assert len(panel.search.points) == 1
 

@@ -15,7 +15,7 @@ from workbench.models.generator import Condition
 from workbench.numerics.spectra import Route
 from workbench.progress import Progress, Step
 from workbench.subspaces import panel_state
-from workbench.subspaces.export import export
+from workbench.subspaces.export import export_steps
 from workbench.subspaces.features import Features
 from workbench.subspaces.figures import show_line, singular_values
 from workbench.subspaces.line import Line, Scale
@@ -222,22 +222,22 @@ class Panel(Savable, widgets.VBox):
 
     def load(self) -> None:
         """Go on with the path in the folder named in the panel."""
-        search = Search.resume(
-            self.generator,
-            self._folder.value,
-            features=self._settings["features"],
-            condition=self._settings["condition"],
-        )
-        self.follow(search)
-        self.jobs.say(f"Loaded {len(search.points)} points from {self._folder.value}")
+        folder = self._folder.value
+
+        def steps() -> Steps[Step, None, Search]:
+            yield Step(0, None, "reading")
+            return Search.resume(
+                self.generator,
+                folder,
+                features=self._settings["features"],
+                condition=self._settings["condition"],
+            )
+
+        self.jobs.submit(steps, self.follow, label=f"Path in {folder}")
 
     def replay(self) -> None:
         """Show the way from the start to the present point on the film strip."""
         frames = max(2, 48 // max(len(self.search.moves()), 1))
-
-        def steps() -> Steps[Step, None, torch.Tensor]:
-            yield Step(0, None, "rendering the way")
-            return self.search.walk(frames=frames)
 
         def done(outputs: torch.Tensor) -> None:
             self.strip.show(
@@ -249,13 +249,12 @@ class Panel(Savable, widgets.VBox):
                 ends=("start", "here"),
             )
 
-        self.jobs.submit(steps, done, label="Replay")
+        self.jobs.submit(lambda: self.search.walk_steps(frames=frames), done, label="Replay")
 
-    def export_gif(self) -> FilePath:
+    def export_gif(self) -> None:
         """Write the way from the start to the present point as an animation into the folder."""
-        path = export(self.search, FilePath(self._folder.value) / "path.gif")
-        self.jobs.say(f"Wrote {path}")
-        return path
+        path = FilePath(self._folder.value) / "path.gif"
+        self.jobs.submit(lambda: export_steps(self.search, path), lambda written: None, label=f"Animation {path}")
 
     def export(self, folder: str | FilePath = "", *, progress: Progress | None = None) -> Run:
         """Write what is on screen as a report; see `workbench.exports.write`."""

@@ -350,8 +350,21 @@ class Search:
         search.current = search._known(loaded.current)
         return search
 
-    def walk(self, *, frames: int = 12, point: int | None = None) -> Float[Tensor, "frames *output"]:
-        """The outputs along the way from the start to a point, `frames` on each leg."""
+    def walk(
+        self, *, frames: int = 12, point: int | None = None, progress: Progress | None = None
+    ) -> Float[Tensor, "frames *output"]:
+        """The outputs along the way from the start to a point (the current one), `frames` on each leg.
+
+        Raises:
+            LookupError: no such point.
+            Cancelled: `progress` returned False.
+        """
+        return run(self.walk_steps(frames=frames, point=point), progress)
+
+    def walk_steps(
+        self, *, frames: int = 12, point: int | None = None
+    ) -> Steps[Step, None, Float[Tensor, "frames *output"]]:
+        """The steps of `walk`, one a leg."""
         trail = []
         at: Point | None = self.points[self._known(self.current if point is None else point)]
         while at is not None:
@@ -364,4 +377,9 @@ class Search:
             * (b - a)
             for a, b in pairwise(trail)
         ]
-        return self.generator.render(torch.cat([*legs, trail[-1][None]]), self.condition)
+        legs.append(trail[-1][None])
+        outputs = []
+        for done, leg in enumerate(legs):
+            yield Step(done, len(legs), "rendering the way")
+            outputs.append(self.generator.render(leg, self.condition))
+        return torch.cat(outputs)
