@@ -34,8 +34,8 @@ $(STAMP): pyproject.toml Makefile
 	$(PIP) --no-deps $(FACES)
 	@touch $@
 
-test: check unit browser  ## lint, types, unit, browser, notebook and wheel tests
-	@$(MAKE) --no-print-directory -j2 notebooks wheel
+test: lint unit browser  ## lint, types, unit, browser, notebook and wheel tests
+	@$(MAKE) --no-print-directory -j3 notebooks wheel types
 
 check: lint types
 
@@ -67,17 +67,17 @@ audit: install  ## the installed packages against the known vulnerabilities (pip
 	@$(PY) -m tests.audit
 
 papers: install  ## only the papers' claims
-	$(PYTEST) -m papers tests
+	$(PYTEST) -m papers tests/papers
 
 notebooks: install
 	$(PYTEST) --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=300 -p no:cacheprovider $(TUTORIALS)
 
 browser: export OMP_NUM_THREADS = 1
 browser: install chromium
-	$(PYTEST) -n auto --dist loadfile -m "browser and not nightly" tests
+	$(PYTEST) -n auto --dist loadfile -m "browser and not nightly" tests/browser
 
 wheel: install chromium
-	$(PYTEST) -m wheel tests
+	$(PYTEST) -m wheel tests/browser/test_wheel.py
 
 chromium:
 	@for c in "$$WORKBENCH_CHROMIUM" chromium chromium-browser google-chrome google-chrome-stable; do \

@@ -60,7 +60,7 @@ def _(gate: Gate) -> Callable[..., Any]:
 def _(gate: Gate) -> Callable[..., Any]:
     search = wb.subspaces.Search(layered_generator(gate, 40))
     for _ in range(3):
-        search.accept(search.line(), 0.5)
+        search.accept(search.line(), 0.5, draw=0)
     return search.walk
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import papermill
 import pytest
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
 
 from tests.project import ROOT
 from workbench.subspaces.simulation import RIVALS, Results, summary
@@ -17,23 +18,14 @@ CASES = ["synthetic-8", "synthetic-32", "synthetic-128", "synthetic-512", "targe
 SEEDS, SLIDERS = 20, 200
 
 
-@pytest.fixture(scope="module")
-def reduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reduced(folder: Path, **parameters: object) -> Path:
     """The report notebook run at reduced size; the curves lie beside it."""
-    folder = tmp_path_factory.mktemp("report")
-
-    def execute(case: str, **parameters: object) -> None:
-        papermill.execute_notebook(
-            REPORT,
-            folder / f"{case}.ipynb",
-            parameters={"folder": str(folder), **parameters},
-            kernel_name="python3",
-            progress_bar=False,
-        )
-
-    execute("synthetic", sizes=[8], generator="", seeds=6, sliders=25)
-    execute("target", sizes=[], generator="mnist-dcgan", seeds=3, sliders=60, methods=["dss", "sls", "rembo-6d"])
-    return folder
+    notebook = folder / "report.ipynb"
+    executed = {"folder": str(folder), **parameters}
+    papermill.execute_notebook(
+        REPORT, notebook, parameters=executed, kernel_name=NATIVE_KERNEL_NAME, progress_bar=False
+    )
+    return notebook
 
 
 def curves(folder: Path) -> list[Path]:
@@ -46,19 +38,23 @@ def printed(notebook: Path) -> str:
     return "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", ()))
 
 
-def test_at_reduced_size_it_ends_lower_than_every_rival_on_the_synthetic_loss(reduced):
-    table = summary(Results(*curves(reduced)), ["synthetic-8"]).set_index("method")
+def test_at_reduced_size_it_ends_lower_than_every_rival_on_the_synthetic_loss(tmp_path):
+    notebook = reduced(tmp_path, sizes=[8], generator="", seeds=6, sliders=25, methods=["dss", *RIVALS])
+    table = summary(Results(*curves(tmp_path)), ["synthetic-8"]).set_index("method")
     for rival in RIVALS:
         assert table.loc[rival, "reference_median"] < 0.5 * table.loc[rival, "median"]
         assert table.loc[rival, "wins"] >= 5
-    assert "4 of 4 comparisons hold" in printed(reduced / "synthetic.ipynb")
+    assert "4 of 4 comparisons hold" in printed(notebook)
 
 
-def test_at_reduced_size_it_finds_a_hidden_digit_sooner_than_bayesian_search(reduced):
-    table = summary(Results(*curves(reduced)), ["target-mnist-dcgan"]).set_index("method")
-    for rival in ("sls", "rembo-6d"):
+@pytest.mark.nightly
+def test_at_reduced_size_it_finds_a_hidden_digit_sooner_than_bayesian_search(tmp_path):
+    rivals = ["sls", "rembo-6d"]
+    notebook = reduced(tmp_path, sizes=[], generator="mnist-dcgan", seeds=3, sliders=60, methods=["dss", *rivals])
+    table = summary(Results(*curves(tmp_path)), ["target-mnist-dcgan"]).set_index("method")
+    for rival in rivals:
         assert table.loc[rival, "reference_median"] < table.loc[rival, "median"]
-    assert "2 of 2 comparisons hold" in printed(reduced / "target.ipynb")
+    assert "2 of 2 comparisons hold" in printed(notebook)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import ipywidgets as widgets
 
 from workbench.progress import Cancelled, Step, stop
-from workbench.ui import parts
+from workbench.ui import memory, parts
 
 T = TypeVar("T")
 
@@ -164,7 +164,7 @@ class Jobs(widgets.HBox):
                 if request is None or self._closed:
                     self._thread = self._running = None
                     self._changed.notify_all()
-                    return
+                    break
                 self._waiting = self._waiting if request is not self._waiting else None
                 self._ahead = self._ahead if request is not self._ahead else None
                 self._running = request
@@ -175,6 +175,7 @@ class Jobs(widgets.HBox):
             finally:
                 with self._changed:
                     self._running = None
+        memory.give_back()
 
     def _run(self, request: _Request) -> None:
         shown = not request.background
