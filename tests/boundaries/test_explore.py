@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
+
 import numpy as np
 import pytest
 import torch
@@ -16,43 +19,45 @@ from workbench.boundaries.tree import SPACING, Tree
 from workbench.progress import stop
 
 
+@cache
 def one_at_a_time(
-    G: wb.Generator, found: SupportingSet, *, tries: int, step: float, interval: float, seed: int = 0
-) -> tuple[np.ndarray, list[int], list[int]]:
+    network: Callable[[], wb.Generator], layer: str, *, tries: int, step: float, interval: float, seed: int = 0
+) -> tuple[wb.Generator, SupportingSet, np.ndarray, list[int], list[int]]:
     """Algorithm 2 written plainly: points relative to the query, parents, and the try of each."""
+    G = network()
+    found = supporting_set(G, G.latents(1, seed=5), layer, most_steps=60)
+    signs_at = G.until(layer, before=True)
     draw = torch.Generator().manual_seed(seed)
     d = found.query.numel()
     targets = [interval * (2 * torch.rand(1024, d, generator=draw, dtype=torch.float64) - 1) for _ in range(8)]
-    nodes, parents, made = [np.zeros(d)], [-1], [0]
+    nodes, parents, made = np.zeros((tries + 1, d)), [-1], [0]
     for i, target in enumerate(torch.cat(targets)[:tries].numpy(), 1):
-        distances = np.linalg.norm(np.array(nodes) - target, axis=1)
+        distances = np.linalg.norm(nodes[: len(made)] - target, axis=1)
         near = int(distances.argmin())
         point = nodes[near] + step * (target - nodes[near]) / distances[near]
         point = point.clip(-interval, interval)
         z = found.query + torch.from_numpy(point).to(found.query)
-        signs = G.until(found.layer, before=True)(z[None])[0].flatten()[found.units] * found.signs
-        spaced = np.linalg.norm(np.array(nodes) - point, axis=1).min() >= step * SPACING
+        signs = signs_at(z[None])[0].flatten()[found.units] * found.signs
+        spaced = np.linalg.norm(nodes[: len(made)] - point, axis=1).min() >= step * SPACING
         if bool((signs >= 0).all()) and spaced:
-            nodes.append(point), parents.append(near), made.append(i)
-    return np.array(nodes), parents, made
+            nodes[len(made)] = point
+            parents.append(near), made.append(i)
+    return G, found, nodes[: len(made)], parents, made
 
 
 @pytest.mark.parametrize(
     ("network", "layer", "step", "interval"),
     [
-        (one_layer(), "1", 0.1, 1.0),  # a polygon that fills up
-        (one_layer(), "1", 0.7, 0.5),  # steps that overshoot and are clipped to the box
-        (one_layer(latents=8, units=20), "1", 0.3, 2.0),
-        (two_layers(), "3", 0.15, 2.0),
+        (one_layer, "1", 0.1, 1.0),  # a polygon that fills up
+        (one_layer, "1", 0.7, 0.5),  # steps that overshoot and are clipped to the box
+        (partial(one_layer, latents=8, units=20), "1", 0.3, 2.0),
+        (two_layers, "3", 0.15, 2.0),
     ],
 )
 @pytest.mark.parametrize("batch", [1, 3, 64, 256])
 def test_the_tree_is_that_of_the_one_at_a_time_algorithm_for_every_batch(network, layer, step, interval, batch):
-    found = supporting_set(network, network.latents(1, seed=5), layer, most_steps=60)
-    nodes, parents, made = one_at_a_time(network, found, tries=1500, step=step, interval=interval)
-    tree = explore(
-        network, found.query, found, samples=10_000, tries=1500, step=step, interval=interval, batch=batch
-    )
+    G, found, nodes, parents, made = one_at_a_time(network, layer, tries=1500, step=step, interval=interval)
+    tree = explore(G, found.query, found, samples=10_000, tries=1500, step=step, interval=interval, batch=batch)
     assert 10 < len(nodes) < 1500 or step > interval
     assert tree.parents.tolist() == parents and tree.tries.tolist() == made
     np.testing.assert_allclose((tree.points - tree.query).numpy(), nodes, atol=1e-12)

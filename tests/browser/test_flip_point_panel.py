@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Locator
+from playwright.sync_api import Browser, Locator
 
-from tests.browser.harness import NotebookPage
+from tests.browser.harness import Lab, NotebookPage
 
 pytestmark = pytest.mark.browser
 
@@ -24,11 +24,19 @@ x, truth = digits.tensor()[::17], digits.labels[::17]
 ]
 
 
+@pytest.fixture(scope="module")
+def page(lab: Lab, browser: Browser) -> Iterator[NotebookPage]:
+    with lab.opened(browser, DIGITS, width=1400, height=1900) as opened:
+        yield opened
+        opened.assert_clean()
+
+
 @pytest.fixture
-def notebook(open_notebook: Callable[..., NotebookPage]) -> NotebookPage:
-    opened = open_notebook(DIGITS, width=1400, height=1900)
-    rest(opened)
-    return opened
+def notebook(page: NotebookPage) -> NotebookPage:
+    """The panel with its first digit as query, and nothing kept fixed."""
+    page.kernel.run("panel.one.cover.clear(); panel.ask(0)")
+    rest(page)
+    return page
 
 
 def rest(notebook: NotebookPage) -> None:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import workbench as wb
 from tests.sessions import killed
 from tests.sessions.networks import networks
@@ -22,14 +24,15 @@ def grown_from(now: dict[str, Any], shown: dict[str, Any]) -> bool:
     return all(now[name][: len(value)] == value for name, value in shown.items())
 
 
-def test_killed_at_twenty_random_moments_nothing_that_was_shown_as_saved_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [8, pytest.param(20, marks=pytest.mark.nightly)])
+def test_killed_at_random_moments_nothing_that_was_shown_as_saved_is_lost(kills: int, tmp_path: Path) -> None:
     path = tmp_path / "killed.workbench"
     # each process begins with everything imported, so that a kill costs no more than the work before it
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "tests.sessions.killed", "tests.sessions.warmed"])
     moments = random.Random(7)
     points = []
-    for kill in range(20):
+    for kill in range(kills):
         receive, send = context.Pipe(duplex=False)
         process = context.Process(target=killed.work, args=(str(path), kill, send))
         process.start()
@@ -51,4 +54,4 @@ def test_killed_at_twenty_random_moments_nothing_that_was_shown_as_saved_is_lost
         assert all(item.kind != "panel" or "aside" not in item.name for item in tabs.session.items())
         points.append(len(now["latents"]))
         tabs.close()
-    assert points == sorted(points) and points[-1] > 20  # each went on where the one before was killed
+    assert points == sorted(points) and points[-1] > kills  # each went on where the one before was killed

@@ -160,8 +160,8 @@ def test_what_does_not_fit_ends_with_a_message(grid, tmp_path, name, text, told)
 
 
 def test_ctrl_c_leaves_what_is_stored_and_the_next_run_goes_on(grid, tmp_path, scheduler):
-    grid.write_text("classifier: mnist-erf-1\ndata: few.npy\nshard: 4\neffort: fast\n")
-    np.save(tmp_path / "few.npy", mnist.sample().tensor()[:40].numpy())
+    grid.write_text("classifier: mnist-erf-1\ndata: few.npy\nshard: 2\neffort: fast\n")
+    np.save(tmp_path / "few.npy", mnist.sample().tensor()[:20].numpy())
     out = tmp_path / "out"
     code = (  # where the tests run in the background, a shell has had them ignore Ctrl-C
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -193,7 +193,7 @@ def test_ctrl_c_leaves_what_is_stored_and_the_next_run_goes_on(grid, tmp_path, s
         "mnist-erf-1",
         tmp_path / "few.npy",
         out,
-        shard=4,
+        shard=2,
         scheduler=scheduler,
         effort="fast",
     )

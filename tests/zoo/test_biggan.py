@@ -85,7 +85,7 @@ def test_biggan_256_runs_at_full_size(tmp_path: Path) -> None:
     assert image.isfinite().all() and image.std() > 0.1
 
 
-@pytest.mark.parametrize("size", [128, 256])
+@pytest.mark.parametrize("size", [128, pytest.param(256, marks=pytest.mark.nightly)])
 def test_biggan_deep_loads_at_full_size(tmp_path: Path, size: int) -> None:
     path = folder(tmp_path / "deep", random_state(deep_shapes(DEEP[size])), deep_config(DEEP[size]))
     G = wb.load(path, device="cpu")
