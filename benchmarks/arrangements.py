@@ -123,7 +123,7 @@ def main() -> None:
             f"mnist-dcgan-2d, layer {layer}": compared(splinecam, layer, steps, rounds=options.rounds)
             for layer, steps in (("0", 1), ("2", 3))
         }
-    print(write("arrangements", "python -m benchmarks.arrangements FOLDER", findings).read_text())
+    print(write("arrangements", findings).read_text())
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ LAYERS = {
     "mnist-dcgan": ("3", "6", "9"),
     "digiface-dcgan": ("main.2", "main.5", "main.8"),
 }
-COMMAND = "python -m benchmarks.boundaries"
 
 
 def one_at_a_time(G: wb.Generator, found: SupportingSet, like: Exploration) -> tuple[Tensor, int]:
@@ -225,7 +224,7 @@ def main() -> None:
     print(findings["arrangement"], flush=True)
     findings["nearest nodes"] = [nodes(64, most=options.nodes)]
     print(findings["nearest nodes"], flush=True)
-    print(write("boundaries", COMMAND, findings))
+    print(write("boundaries", findings))
 
 
 if __name__ == "__main__":

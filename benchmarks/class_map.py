@@ -95,7 +95,7 @@ def main() -> None:
     if "WORKBENCH_DATA" not in os.environ:
         raise SystemExit("set WORKBENCH_DATA to the folder that holds biggan_embeddings_256.npy")
     findings = measure(Path(os.environ["WORKBENCH_DATA"]), rounds=arguments.rounds)
-    print(write("class-map", "python -m benchmarks.class_map", findings))
+    print(write("class-map", findings))
 
 
 if __name__ == "__main__":

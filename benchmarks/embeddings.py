@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from typing import Any
 
@@ -100,14 +99,7 @@ def main() -> None:
     assert isinstance(G, wb.Generator) and isinstance(C, wb.Classifier)
     sizes = {name: getattr(options, name) for name in ("index", "steps", "rounds", "trials")}
     found = measure(G, C, **sizes)
-    print(
-        found,
-        write(
-            "embeddings",
-            " ".join(["python -m benchmarks.embeddings", *sys.argv[1:]]),
-            {"settings": vars(options), **found},
-        ),
-    )
+    print(found, write("embeddings", {"settings": vars(options), **found}))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import resource
-import sys
 import time
 from typing import Any
 
@@ -81,10 +80,9 @@ def main() -> None:
     torch.set_num_threads(1)
     findings: dict[str, Any] = {"seed": 0}
     findings["relu-network, effort fast"] = scaling(network("relu-network"), options.sizes)
-    command = " ".join(["python -m benchmarks.flip_point_scaling", *sys.argv[1:]])
-    write("flip-point-scaling", command, findings)
+    write("flip-point-scaling", findings)
     findings["mnist-erf-1, batched beside homotopy"] = beside_homotopy(options.pairs)
-    write("flip-point-scaling", command, findings)
+    write("flip-point-scaling", findings)
 
 
 if __name__ == "__main__":

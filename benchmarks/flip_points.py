@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +27,7 @@ from torch import Tensor, nn
 
 import workbench as wb
 from benchmarks.minimal_norm_attacks import Attack, Boundary, attacks
-from benchmarks.timing import RESULTS, write
+from benchmarks.timing import RESULTS, command, write
 from workbench.datasets import mnist
 from workbench.flip_points import EFFORTS
 from workbench.zoo import load_module
@@ -248,7 +246,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    command = " ".join(["python -m benchmarks.flip_points", *map(shlex.quote, sys.argv[1:])])
     every = methods()
     words = [word for word in options.methods if word not in every]
     x = mnist.load("test").tensor()[: options.images]
@@ -265,10 +262,10 @@ def main() -> None:
             except Exception as error:  # a peer that fails is reported, the rest goes on
                 print(f"{name}: {method} failed: {error!r}", flush=True)
                 continue
-            store.add(method, replace(measured, command=command))
+            store.add(method, replace(measured, command=command()))
             print(f"{name}: {method}: median {measured.distances.median():.4f}, {measured.cost}", flush=True)
         findings[name] = table(store.read())
-    write("flip-points", command, findings)
+    write("flip-points", findings)
 
 
 if __name__ == "__main__":

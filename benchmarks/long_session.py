@@ -22,7 +22,7 @@ from playwright.sync_api import Locator, Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from benchmarks.timing import write
-from tests.browser.harness import CHROMIUM_ARGS, Lab, NotebookPage, find_chromium
+from tests.browser.harness import Lab, NotebookPage, launched
 
 CELLS = [
     "import ctypes, gc, os, psutil, torch, workbench as wb\n"
@@ -173,10 +173,7 @@ def session(actions: int, every: int, seed: int) -> Iterator[dict[str, Any]]:
     rounds: list[dict[str, float]] = []
     left: list[int] = []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        chromium = playwright.chromium.launch(
-            executable_path=find_chromium(playwright.chromium.executable_path),
-            args=[*CHROMIUM_ARGS, "--no-sandbox"],
-        )
+        chromium = launched(playwright)
         lab = Lab(Path(folder))
         try:
             with lab.opened(chromium, CELLS, width=1400, height=1800) as notebook:
@@ -229,10 +226,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     began = time.perf_counter()
-    command = f"python -m benchmarks.long_session --actions {options.actions} --every {options.every}"
     for found in session(options.actions, options.every, options.seed):
         found["minutes"] = (time.perf_counter() - began) / 60
-        write("long-session", command, found)
+        write("long-session", found)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def release_to_screen(rounds: int) -> dict[str, Any]:
     """The same in JupyterLab: from the pointer's release until the browser has drawn the next line."""
     from playwright.sync_api import sync_playwright
 
-    from tests.browser.harness import CHROMIUM_ARGS, Lab, find_chromium
+    from tests.browser.harness import Lab, launched
 
     cells = [
         "import workbench as wb\nfrom benchmarks.subspaces import bare_passes\nG = wb.load('digiface-dcgan')",
@@ -142,10 +142,7 @@ def release_to_screen(rounds: int) -> dict[str, Any]:
     bare, messages = [], 0
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=find_chromium(playwright.chromium.executable_path),
-                args=[*CHROMIUM_ARGS, "--no-sandbox"],
-            )
+            browser = launched(playwright)
             with lab.opened(browser, cells) as notebook:
                 notebook.until("panel._shown == (0, 0) and panel.jobs._thread is None", True)
                 slider = notebook.page.get_by_role("slider", name="Position on the line")
@@ -194,7 +191,7 @@ def main() -> None:
     }
     if not options.no_browser:
         findings["release in JupyterLab"] = release_to_screen(options.rounds)
-    path = write("subspaces-speed", "python -m benchmarks.subspaces", findings)
+    path = write("subspaces-speed", findings, device=G.device)
     print(path.read_text())
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -160,20 +159,19 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60_000)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    command = " ".join(["python -m benchmarks.sweep_scaling", *sys.argv[1:]])
     findings: dict[str, Any] = {"seed": 0, "a task without work": task_overhead(1000)}
-    write("sweep-scaling", command, findings)
+    write("sweep-scaling", findings)
     if not options.rounds and options.whole is None:
         return
     classifier = network("relu-network")
     for found in scaling(classifier, options.images, options.rounds):
         findings["scaling"] = found
-        write("sweep-scaling", command, findings)
+        write("sweep-scaling", findings)
     findings["settings of one worker"] = memory_settings(classifier, options.images)
-    write("sweep-scaling", command, findings)
+    write("sweep-scaling", findings)
     if options.whole is not None:
         findings["a data set"] = whole(classifier, options.count, options.whole)
-        write("sweep-scaling", command, findings)
+        write("sweep-scaling", findings)
     print(RESULTS / "sweep-scaling.json")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import torch
 
-from workbench.results import versions
+from workbench.results import processor, versions
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -42,14 +44,22 @@ def ratio(seconds: dict[str, list[float]], of: str, to: str) -> float:
     return statistics.median(a / b for a, b in zip(seconds[of], seconds[to], strict=True))
 
 
-def write(name: str, command: str, findings: dict[str, Any]) -> Path:
+def command() -> str:
+    """The line that runs this benchmark as it was run."""
+    module = sys.modules["__main__"].__spec__
+    assert module is not None, "benchmarks are run by python -m"
+    return shlex.join(["python", "-m", module.name, *sys.argv[1:]])
+
+
+def write(name: str, findings: dict[str, Any], *, device: torch.device | str = "cpu") -> Path:
     """Write findings with the command, versions and machine that made them."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     document = {
-        "command": command,
+        "command": command(),
         "versions": versions(),
         "threads": torch.get_num_threads(),
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "device": str(device),
+        "processor": processor(),
         **findings,
     }
     path = RESULTS / f"{name}.json"

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser.harness import CHROMIUM_ARGS, find_chromium  # noqa: E402
+from tests.browser.harness import NoChromium, launched  # noqa: E402
 from workbench.reports import Report, catalogue, run  # noqa: E402
 
 SIZES = Path(__file__).with_name("reports.toml")
@@ -65,12 +63,9 @@ def picture(page: Path, path: Path) -> None:
     """Save how a page looks at its first figure, where there is a Chromium."""
     with sync_playwright() as playwright:
         try:
-            found = find_chromium(playwright.chromium.executable_path)
-        except pytest.fail.Exception:
+            browser = launched(playwright)
+        except NoChromium:
             return
-        root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium refuses its sandbox to root
-        args = [*CHROMIUM_ARGS, *(["--no-sandbox"] if root else [])]
-        browser = playwright.chromium.launch(executable_path=found, args=args)
         tab = browser.new_page(viewport={"width": 1000, "height": 750})
         tab.goto(page.resolve().as_uri())
         if tab.locator(".js-plotly-plot").count():

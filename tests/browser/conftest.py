@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,18 +9,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.harness import CHROMIUM_ARGS, Lab, NotebookPage, find_chromium
+from tests.browser.harness import Lab, NoChromium, NotebookPage, launched
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests."""
     with sync_playwright() as playwright:
-        executable = find_chromium(playwright.chromium.executable_path)
-        root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium refuses its sandbox to root
-        chromium = playwright.chromium.launch(
-            executable_path=executable, args=[*CHROMIUM_ARGS, *(["--no-sandbox"] if root else [])]
-        )
+        try:
+            chromium = launched(playwright)
+        except NoChromium as missing:
+            pytest.fail(f"The browser tests need Chromium. {missing}", pytrace=False)
         yield chromium
         chromium.close()
 

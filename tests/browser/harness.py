@@ -23,7 +23,7 @@ from urllib.parse import urlparse
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Locator, Page, WebSocket
+from playwright.sync_api import Browser, Locator, Page, Playwright, WebSocket
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = Path(os.environ.get("WORKBENCH_SCREENSHOTS") or Path(__file__).parent / "screenshots")
@@ -48,22 +48,38 @@ _OVERRIDES = {
 }
 
 
+class NoChromium(Exception):
+    """There is none to drive; the message says what to do."""
+
+
 def find_chromium(bundled: str) -> str:
-    """Return a Chromium to drive: ``WORKBENCH_CHROMIUM``, one on the PATH, or Playwright's own."""
+    """Return a Chromium to drive: ``WORKBENCH_CHROMIUM``, one on the PATH, or Playwright's own.
+
+    Raises:
+        NoChromium: none of these is there.
+    """
     asked = os.environ.get("WORKBENCH_CHROMIUM")
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "/usr/bin/chromium")
     for candidate in [asked] if asked else [*map(shutil.which, names), bundled]:
         if candidate and Path(candidate).exists():
             return candidate
-    pytest.fail(
-        (
-            f"WORKBENCH_CHROMIUM is {asked}, which does not exist. "
-            if asked
-            else "The browser tests found no Chromium. "
-        )
+    raise NoChromium(
+        (f"WORKBENCH_CHROMIUM is {asked}, which does not exist. " if asked else "No Chromium was found. ")
         + "Install one with 'apt-get install chromium' or 'python -m playwright install chromium', "
-        "or set WORKBENCH_CHROMIUM to its path.",
-        pytrace=False,
+        "or set WORKBENCH_CHROMIUM to its path."
+    )
+
+
+def launched(playwright: Playwright) -> Browser:
+    """A Chromium that was found.
+
+    Raises:
+        NoChromium: there is none.
+    """
+    root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium refuses its sandbox to root
+    return playwright.chromium.launch(
+        executable_path=find_chromium(playwright.chromium.executable_path),
+        args=[*CHROMIUM_ARGS, *(["--no-sandbox"] if root else [])],
     )
 
 

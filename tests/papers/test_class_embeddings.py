@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import papermill
 import pytest
 from safetensors.torch import load_file
 
+from tests.papers.reduced import executed, printed
 from tests.project import ROOT
 from workbench.embeddings.claims import MAXIMISED, ORIGINAL, REAL, claims, table_31
 from workbench.embeddings.study import FULL as VARIANTS
 from workbench.results import Tables
 from workbench.zoo import find
 
-REPORT = ROOT / "notebooks" / "reports" / "class-embeddings.ipynb"
 FULL = Tables(ROOT / "benchmarks" / "results" / "class-embeddings")
 
 
@@ -23,13 +22,7 @@ FULL = Tables(ROOT / "benchmarks" / "results" / "class-embeddings")
 def reduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report notebook run at reduced size; its tables lie beside it."""
     folder = tmp_path_factory.mktemp("report")
-    papermill.execute_notebook(
-        REPORT,
-        folder / "report.ipynb",
-        parameters={"folder": str(folder), "classes": 2, "trials": 1, "steps": 5, "samples": 20},
-        kernel_name="python3",
-        progress_bar=False,
-    )
+    executed("class-embeddings", folder, classes=2, trials=1, steps=5, samples=20)
     return folder
 
 
@@ -39,11 +32,10 @@ def table() -> dict:
 
 
 def test_the_report_runs_at_reduced_size_and_counts_what_holds(reduced):
-    cells = json.loads((reduced / "report.ipynb").read_text(encoding="utf-8"))["cells"]
-    printed = "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", ()))
+    text = printed(reduced / "report.ipynb")
     found = claims(Tables(reduced / "measures"))
-    assert f"{int(found['holds'].sum())} of {len(found)} comparisons hold" in printed
-    assert "of the 30 classes with the least diversity, 30 are thinned ones" in printed
+    assert f"{int(found['holds'].sum())} of {len(found)} comparisons hold" in text
+    assert "of the 30 classes with the least diversity, 30 are thinned ones" in text
     assert set(table_31(Tables(reduced / "measures"))["method"]) == {REAL, ORIGINAL, *VARIANTS}
 
 

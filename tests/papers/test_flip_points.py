@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 
 import pandas as pd
-import papermill
 import pytest
 from scipy.stats import t
 
+from tests.papers.reduced import executed, printed
 from tests.project import ROOT
 from workbench.flip_points import nearest_rows
 from workbench.flip_points.claims import RETRAINING, TABLE_1, claims, training_table, trust_table
@@ -20,9 +20,7 @@ from workbench.flip_points.measurements import Case, Results
 from workbench.flip_points.study import MISTAKES, OWN_HALF, TEST, Settings
 from workbench.zoo.loading import load
 
-REPORT = ROOT / "notebooks" / "reports" / "flip-points.ipynb"
 FULL = Results(ROOT / "benchmarks" / "results" / "flip-points-paper")
-SAMPLE = Case("mnist-erf-1", "sample")
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +28,8 @@ def reduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report notebook run at reduced size; its results lie beside it."""
     folder = tmp_path_factory.mktemp("report")
     sizes = {"images": 150, "subset": 40, "seeds": 2, "epochs": 10, "components": 3}
-    papermill.execute_notebook(
-        REPORT,
-        folder / "report.ipynb",
-        parameters={"folder": str(folder), **sizes},
-        kernel_name="python3",
-        progress_bar=False,
-    )
+    executed("flip-points", folder, **sizes)
     return folder
-
-
-def printed(notebook: Path) -> str:
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", ()))
 
 
 def test_at_reduced_size_mistakes_are_closer_and_the_report_counts_what_holds(reduced):

@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 
 import pandas as pd
-import papermill
 import pytest
 
+from tests.papers.reduced import executed, printed
 from tests.project import ROOT
 from workbench.boundaries.claims import CONTROLS, OURS, PAPER, claims, table_1, table_2
 from workbench.boundaries.study import FULL as LAYERS
@@ -19,7 +19,6 @@ from workbench.boundaries.study import Settings
 from workbench.results import Tables
 from workbench.zoo.loading import load
 
-REPORT = ROOT / "notebooks" / "reports" / "generative-boundaries.ipynb"
 FULL = Tables(ROOT / "benchmarks" / "results" / "generative-boundaries")
 
 
@@ -27,13 +26,7 @@ FULL = Tables(ROOT / "benchmarks" / "results" / "generative-boundaries")
 def reduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report notebook run at reduced size; its tables lie beside it."""
     folder = tmp_path_factory.mktemp("report")
-    papermill.execute_notebook(
-        REPORT,
-        folder / "report.ipynb",
-        parameters={"folder": str(folder), "layers": "3, 9", "queries": 2, "samples": 60},
-        kernel_name="python3",
-        progress_bar=False,
-    )
+    executed("generative-boundaries", folder, layers="3, 9", queries=2, samples=60)
     return folder
 
 
@@ -47,11 +40,10 @@ def test_at_reduced_size_the_orderings_hold_and_the_report_counts_what_holds(red
     for _, group in second.groupby("discriminator_layer"):
         means = group.set_index("method")["mean"]
         assert all(means[OURS] > means[method] for method in PAPER)
-    cells = json.loads((reduced / "report.ipynb").read_text(encoding="utf-8"))["cells"]
-    printed = "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", ()))
+    text = printed(reduced / "report.ipynb")
     table = claims(results)
-    assert f"{int(table['holds'].sum())} of {len(table)} comparisons hold" in printed
-    assert "drawn exactly: True" in printed
+    assert f"{int(table['holds'].sum())} of {len(table)} comparisons hold" in text
+    assert "drawn exactly: True" in text
 
 
 def test_the_full_size_has_every_query_of_every_layer_and_says_what_made_it():

@@ -6,19 +6,18 @@ import json
 from pathlib import Path
 
 import pandas as pd
-import papermill
 import pytest
 import torch
 import torchvision
 
 import workbench as wb
+from tests.papers.reduced import executed, printed
 from tests.project import ROOT
 from workbench.inverse_sets.claims import OTHERS, OURS, claims, table_1
 from workbench.inverse_sets.study import NEURONS, RATES, Settings, runs, shipped
 from workbench.results import Tables
 from workbench.zoo import find
 
-REPORT = ROOT / "notebooks" / "reports" / "inverse-sets.ipynb"
 FULL = Tables(ROOT / "benchmarks" / "results" / "inverse-sets")
 
 
@@ -45,23 +44,16 @@ def reduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "shown": 2,
     }
     longest = {"full": 11, "full_steps": 8, "parts": "table 1, 4.3", "training": False}
-    papermill.execute_notebook(
-        REPORT,
-        folder / "report.ipynb",
-        parameters={"folder": str(folder), **sizes, **longest},
-        kernel_name="python3",
-        progress_bar=False,
-    )
+    executed("inverse-sets", folder, **sizes, **longest)
     return folder
 
 
 def test_the_report_runs_at_reduced_size_and_counts_what_holds(reduced):
-    cells = json.loads((reduced / "report.ipynb").read_text(encoding="utf-8"))["cells"]
-    printed = "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", ()))
+    text = printed(reduced / "report.ipynb")
     results = Tables(*sorted(reduced.glob("sets/*/seed-*")))
     found = claims(results)
-    assert f"{int(found['holds'].sum())} of {len(found)} comparisons hold" in printed
-    assert "the training images are not here" in printed
+    assert f"{int(found['holds'].sum())} of {len(found)} comparisons hold" in text
+    assert "the training images are not here" in text
     assert set(table_1(results)["method"]) == {*OURS, *RATES, *OTHERS}
     sets = results.table("sets").set_index("method")
     assert (sets.loc[list(OURS), "inside"] == 1).all()

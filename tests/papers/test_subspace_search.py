@@ -5,27 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import papermill
 import pytest
-from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
 
+from tests.papers.reduced import executed, printed
 from tests.project import ROOT
 from workbench.subspaces.simulation import RIVALS, Results, summary
 
-REPORT = ROOT / "notebooks" / "reports" / "subspace-search.ipynb"
 FULL = ROOT / "benchmarks" / "results" / "subspace-search"
 CASES = ["synthetic-8", "synthetic-32", "synthetic-128", "synthetic-512", "target-mnist-dcgan"]
 SEEDS, SLIDERS = 20, 200
-
-
-def reduced(folder: Path, **parameters: object) -> Path:
-    """The report notebook run at reduced size; the curves lie beside it."""
-    notebook = folder / "report.ipynb"
-    executed = {"folder": str(folder), **parameters}
-    papermill.execute_notebook(
-        REPORT, notebook, parameters=executed, kernel_name=NATIVE_KERNEL_NAME, progress_bar=False
-    )
-    return notebook
 
 
 def curves(folder: Path) -> list[Path]:
@@ -33,13 +21,10 @@ def curves(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/seed-*"))
 
 
-def printed(notebook: Path) -> str:
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", ()))
-
-
 def test_at_reduced_size_it_ends_lower_than_every_rival_on_the_synthetic_loss(tmp_path):
-    notebook = reduced(tmp_path, sizes=[8], generator="", seeds=6, sliders=25, methods=["dss", *RIVALS])
+    notebook = executed(
+        "subspace-search", tmp_path, sizes=[8], generator="", seeds=6, sliders=25, methods=["dss", *RIVALS]
+    )
     table = summary(Results(*curves(tmp_path)), ["synthetic-8"]).set_index("method")
     for rival in RIVALS:
         assert table.loc[rival, "reference_median"] < 0.5 * table.loc[rival, "median"]
@@ -50,7 +35,15 @@ def test_at_reduced_size_it_ends_lower_than_every_rival_on_the_synthetic_loss(tm
 @pytest.mark.nightly
 def test_at_reduced_size_it_finds_a_hidden_digit_sooner_than_bayesian_search(tmp_path):
     rivals = ["sls", "rembo-6d"]
-    notebook = reduced(tmp_path, sizes=[], generator="mnist-dcgan", seeds=3, sliders=60, methods=["dss", *rivals])
+    notebook = executed(
+        "subspace-search",
+        tmp_path,
+        sizes=[],
+        generator="mnist-dcgan",
+        seeds=3,
+        sliders=60,
+        methods=["dss", *rivals],
+    )
     table = summary(Results(*curves(tmp_path)), ["target-mnist-dcgan"]).set_index("method")
     for rival in rivals:
         assert table.loc[rival, "reference_median"] < table.loc[rival, "median"]
