@@ -16,7 +16,7 @@ from tests.papers.reduced import executed, printed
 from tests.project import ROOT
 from workbench.flip_points import nearest_rows
 from workbench.flip_points.claims import RETRAINING, TABLE_1, claims, training_table, trust_table
-from workbench.flip_points.measurements import Case, Results
+from workbench.flip_points.measurements import Results
 from workbench.flip_points.study import MISTAKES, OWN_HALF, TEST, Settings
 from workbench.zoo.loading import load
 

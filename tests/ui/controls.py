@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +77,48 @@ def _(panel: Any) -> tuple[Send, Check]:
     latents = panel._start_latents
     send = set_to(panel.starts, lambda i: [i % len(latents)], "selected")
     return send, lambda: torch.equal(panel.line.centre, latents[LAST % len(latents)])
+
+
+def walked(panel: Any) -> None:
+    """Take two steps, whose lines nobody has asked for."""
+    for _ in range(2):
+        panel.search.accept(panel.line, 0.1, draw=panel.shown[1], point=panel.shown[0])
+    panel._show_history()
+
+
+@control("subspaces", "history strip")
+def _(panel: Any) -> tuple[Send, Check]:
+    walked(panel)
+    point = lambda i: 1 + i % 2  # noqa: E731
+    send = set_to(panel.history, lambda i: {"index": point(i), "serial": i + 1}, "activated")
+    return send, lambda: panel.search.current == point(LAST) and panel.shown == (point(LAST), 0)
+
+
+@control("subspaces", "replay")
+def _(panel: Any) -> tuple[Send, Check]:
+    walked(panel)
+    return lambda i: panel.replay(), lambda: panel.strip.line["id"] == "replay"
+
+
+@control("subspaces", "load")
+def _(panel: Any) -> tuple[Send, Check]:
+    folders = [tempfile.mkdtemp() for _ in range(2)]
+    panel.search.path().save(folders[0])
+    walked(panel)
+    panel.search.path().save(folders[1])
+
+    def send(i: int) -> None:
+        panel._folder.value = folders[i % 2]
+        panel.load()
+
+    return send, lambda: len(panel.search.points) == 1 + 2 * (LAST % 2)
+
+
+@control("subspaces", "animation")
+def _(panel: Any) -> tuple[Send, Check]:
+    walked(panel)
+    panel._folder.value = tempfile.mkdtemp()
+    return lambda i: panel.export_gif(), lambda: (Path(panel._folder.value) / "path.gif").is_file()
 
 
 # -- boundaries --------------------------------------------------------------------------------------
@@ -244,6 +288,23 @@ def _(panel: Any) -> tuple[Send, Check]:
     names = NAMES[1:]
     send = set_to(panel.ways.other, lambda i: names[(i + 1) % 2])
     return send, lambda: panel.ways.across.line["ends"] == [NAMES[0], names[EVENTS % 2]]
+
+
+@control("embeddings", "keep and undo")
+def _(panel: Any) -> tuple[Send, Check]:
+    panel.repair.search()
+    assert panel.jobs.wait(PATIENCE) and panel.repair.drawing.wait(PATIENCE)
+    panel._more.selected_index = 0  # its ways are drawn anew with every edit
+    assert panel.ways.jobs.wait(PATIENCE)
+    buttons = panel.repair.keep, panel.repair.undo
+    return lambda i: buttons[i % 2].click(), lambda: panel.table.changed == [] and panel.repair.undo.disabled
+
+
+@control("embeddings", "lasso on the map")
+def _(panel: Any) -> tuple[Send, Check]:
+    pairs = [(0, 1), (1, 2), (2, 0)]
+    check = lambda: panel.map.grid.labels == [NAMES[k] for k in pairs[LAST % 3]]  # noqa: E731
+    return lambda i: panel.map._selected(pairs[i % 3]), check
 
 
 # -- flip points -------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ WITHOUT_BUTTON = {
     ("embeddings", "class"),
     ("embeddings", "trial"),
     ("embeddings", "way to a class"),
+    ("embeddings", "keep and undo"),
+    ("embeddings", "lasso on the map"),
     ("flip_points", "bar of a class"),
 }
 #: What is tried at each push.
