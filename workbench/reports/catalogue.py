@@ -8,16 +8,16 @@ import io
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from workbench.errors import WorkbenchError, did_you_mean
 from workbench.ui.assets import asset
 
 
-class ReportError(ValueError):
+class ReportError(WorkbenchError, ValueError):
     """A report, a parameter or a folder that cannot be used; says what would do."""
 
 
@@ -226,7 +226,6 @@ def _kind(value: Any) -> str:
 
 def _nearest(name: str, known: list[str]) -> str:
     """What may have been meant, else all that there is."""
-    near = get_close_matches(name, known, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; there are {', '.join(known)}" if known else "; it takes none"
+    if not known:
+        return "; it takes none"
+    return "; " + (did_you_mean(name, known, most=1) or f"there are {', '.join(known)}")

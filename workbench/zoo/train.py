@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from workbench.datasets import glyphs, mnist
-from workbench.results import versions
+from workbench.machine import versions
 from workbench.zoo import architectures
 from workbench.zoo.recipes import classifiers, glyphs_biggan, mnist_dcgan, mnist_erf, mnist_inverter
 from workbench.zoo.registry import WEIGHTS, ZooError, find, load_module
