@@ -16,7 +16,11 @@ import workbench as wb
 from tests.project import ROOT
 from workbench import cli, reports
 from workbench.datasets import mnist
+from workbench.errors import WorkbenchError
 from workbench.progress import Step
+from workbench.reports.contents import ContentError
+from workbench.results import ResultError
+from workbench.sweeps import SweepError
 from workbench.ui import assets
 from workbench.zoo import registry
 
@@ -285,3 +289,22 @@ def test_verify_prints_the_values_that_differ_with_their_places(monkeypatch):
 def test_verify_refuses_a_folder_without_a_report(tmp_path):
     result = run("verify", str(tmp_path))
     assert result.exit_code == 2 and "holds no report" in result.stdout
+
+
+def test_sweep_tells_a_wrong_option_of_the_method_in_a_line(tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("classifier: mnist-erf-1\ndata: mnist/sample\neffort: quick\n")
+    result = run("sweep", "flip_points.closest", "--grid", str(grid), "--out", str(tmp_path / "out"))
+    assert result.exit_code == 2, result.output
+    assert "effort='quick'" in result.stdout and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        *((ResultError, ValueError), (reports.ReportError, ValueError), (reports.StoreError, ValueError)),
+        *((ContentError, TypeError), (SweepError, ValueError)),
+    ],
+)
+def test_the_errors_that_are_raised_on_purpose_have_one_base(error, builtin):
+    assert issubclass(error, WorkbenchError) and issubclass(error, builtin)

@@ -9,7 +9,7 @@ from queue import Queue
 import pytest
 
 from workbench import channel
-from workbench.progress import Step, run, terminal_progress, track
+from workbench.progress import Cancelled, Step, run, terminal_progress, track
 
 
 @pytest.fixture
@@ -107,3 +107,14 @@ def test_what_is_no_step_is_refused(values):
 )
 def test_the_share_counts_what_is_done_within_a_step(step, share):
     assert step.share == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("total", "told"), [(None, "stopped after step 3: masks"), (4, "stopped after step 3 of 4")]
+)
+def test_what_was_stopped_says_after_which_step(total, told):
+    def steps():
+        yield Step(3, total, "masks")
+
+    with pytest.raises(Cancelled, match=told):
+        run(steps(), progress=lambda step: False)

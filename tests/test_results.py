@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.results import FORMAT, ResultError
+from workbench.results import FORMAT, Result, ResultError
 
 
 @pytest.fixture
@@ -50,6 +51,29 @@ def test_another_format_is_refused(saved: Path) -> None:
     edit(saved, format=FORMAT + 1)
     with pytest.raises(ResultError, match=f"has format {FORMAT + 1}; this version reads {FORMAT}"):
         wb.load_result(saved)
+
+
+def test_another_format_is_told_whatever_its_provenance_holds(saved: Path) -> None:
+    provenance = json.loads((saved / "result.json").read_text())["provenance"]
+    edit(saved, format=FORMAT + 1, provenance={**provenance, "energy": 3})
+    with pytest.raises(ResultError, match=f"has format {FORMAT + 1}; this version reads {FORMAT}"):
+        wb.load_result(saved)
+    edit(saved, format=FORMAT)
+    with pytest.raises(ResultError, match=r"is damaged .*energy"):
+        wb.load_result(saved)
+
+
+def test_a_result_whose_class_was_defined_again_still_saves(tmp_path: Path, saved: Path) -> None:
+    def defined() -> type[Result]:  # what running a notebook's cell again does
+        @dataclass(frozen=True, kw_only=True)
+        class Counted(Result):
+            count: int
+
+        return Counted
+
+    old = defined()(provenance=wb.load_result(saved).provenance, count=3)  # type: ignore[call-arg]
+    new = defined()
+    assert type(wb.load_result(old.save(tmp_path / "counted"))) is new
 
 
 @pytest.mark.parametrize("kind", ["os.system", "subspaces.Nothing", "flip_points.FlipPoints", "", "subprocess"])

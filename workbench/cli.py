@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -88,10 +89,22 @@ def models() -> None:
 
 def _table(rows: Sequence[Sequence[str]]) -> None:
     """Columns under their names, which are the first row."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        console.print(line, style="bold" if row is rows[0] else None, **_PLAIN)
+    from workbench.tables import aligned
+
+    for number, line in enumerate(aligned(rows)):
+        console.print(line, style=None if number else "bold", **_PLAIN)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What the workbench refuses is said in red, and ends the command with 2."""
+    from workbench.errors import WorkbenchError
+
+    try:
+        yield
+    except (WorkbenchError, FileNotFoundError, LookupError) as error:
+        console.print(str(error), style="red", **_PLAIN)
+        raise typer.Exit(2) from None
 
 
 @app.command()
@@ -118,15 +131,12 @@ def report(
     ] = None,
 ) -> None:
     """Run a report; run it again to go on where it stopped or failed."""
-    from workbench.reports import ReportError, find, run
+    from workbench.reports import find, run
 
-    try:
+    with _refusals():
         values = find(name).parse(_assignments(parameter or []))
         with _progress() as tell:
             done = run(name, values, out, command=shlex.join(["workbench", *sys.argv[1:]]), progress=tell)
-    except ReportError as error:
-        console.print(str(error), style="red", **_PLAIN)
-        raise typer.Exit(2) from None
     console.print(
         f"{done.status}: {done.cells[0]} of {done.cells[1]} cells in {done.seconds:.0f} s; {done.folder}",
         style="green" if done.status == "finished" else "red",
@@ -163,12 +173,9 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
 ) -> None:
     """Run a report with all combinations of a grid, or one method over a whole data set; run it again to go on."""
-    from workbench.models import ModelError
-    from workbench.reports import ReportError
-    from workbench.sweeps import SweepError
     from workbench.sweeps.plan import plan
 
-    try:
+    with _refusals():
         planned = plan(name, grid)
         console.print(planned.text, **_PLAIN)
         if dry_run:
@@ -181,9 +188,6 @@ def sweep(
                 command=shlex.join(["workbench", *sys.argv[1:]]),
                 **options,
             )
-    except (SweepError, ReportError, ModelError, FileNotFoundError, LookupError) as error:
-        console.print(str(error), style="red", **_PLAIN)
-        raise typer.Exit(2) from None
     style = "green" if done.status == "finished" else "red"
     console.print(f"{done.status} in {done.seconds:.0f} s; {done.folder / 'table.csv'}", style=style, **_PLAIN)
     for part, why in done.errors.items():
@@ -204,15 +208,10 @@ def verify(
     ] = 1e-3,
 ) -> None:
     """Run a report again and compare the numbers."""
-    from workbench.reports import ReportError
     from workbench.reports import verify as again
 
-    try:
-        with _progress() as tell:
-            found = again(folder, out, tolerance=tolerance, progress=tell)
-    except ReportError as error:
-        console.print(str(error), style="red", **_PLAIN)
-        raise typer.Exit(2) from None
+    with _refusals(), _progress() as tell:
+        found = again(folder, out, tolerance=tolerance, progress=tell)
     for name in found.changed:
         console.print(f"{name} is not what the report wrote", style="red", **_PLAIN)
     if found.run.status != "finished":
@@ -313,12 +312,17 @@ def _devices() -> list[Finding]:
 
 def _versions() -> list[Finding]:
     from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
     try:
-        wanted = [Requirement(text) for text in requires("latent-workbench") or []]
+        stated = metadata("latent-workbench")
     except PackageNotFoundError:
         return [Finding("latent-workbench", "not installed", False, "pip install -e .", essential=True)]
-    findings = [Finding("python", sys.version.split()[0], sys.version_info >= (3, 11), essential=True)]
+    wanted = [Requirement(text) for text in stated.get_all("Requires-Dist") or []]
+    supported = SpecifierSet(stated["Requires-Python"] or "")
+    python = platform.python_version()
+    shown = f"{python} (supported: {supported})"
+    findings = [Finding("python", shown, supported.contains(python, prereleases=True), essential=True)]
     for need in sorted(wanted, key=lambda r: r.name.lower()):
         if need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue
@@ -346,6 +350,7 @@ def _pair() -> Finding:
 
 
 def _weights() -> list[Finding]:
+    from workbench.metrics.perceptual import backbone_of
     from workbench.zoo import registry
 
     found = [
@@ -353,11 +358,9 @@ def _weights() -> list[Finding]:
         _file(f"weights of {e.name}", e.path, e.advice, essential=e.weights is None)
         for e in registry.entries()
     ]
-    import torch
-
-    backbone = Path(torch.hub.get_dir()) / "checkpoints" / "alexnet-owt-7be5be79.pth"
-    advice = f"only LPIPS distances need it: put {backbone.name} of download.pytorch.org/models at {backbone}"
-    return [*found, _file("LPIPS backbone", backbone if backbone.exists() else None, advice)]
+    place = backbone_of("alex")
+    advice = f"only LPIPS distances need it: put {place.name} of download.pytorch.org/models at {place}"
+    return [*found, _file("LPIPS backbone", place if place.exists() else None, advice)]
 
 
 def _file(what: str, path: Path | str | None, advice: str, *, essential: bool = False) -> Finding:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -87,6 +88,20 @@ def terminal_progress() -> Progress | None:
     return _Bar() if sys.stderr.isatty() else None
 
 
+@contextmanager
+def telling(progress: Progress | None) -> Iterator[Progress | None]:
+    """`progress`, or where none is given `terminal_progress`, whose bar is gone after the block, come what may."""
+    if progress is not None:
+        yield progress
+        return
+    own = terminal_progress()
+    try:
+        yield own
+    finally:
+        if isinstance(own, _Bar):
+            own.close()
+
+
 class _Bar:
     """A tqdm bar, from the first step on."""
 
@@ -163,24 +178,14 @@ def run(steps: Generator[Step, None, R], progress: Progress | None = None) -> R:
     Raises:
         Cancelled: stopped by `progress` before the end, with nothing to return.
     """
-    if progress is not None:
-        return _drive(steps, progress)
-    progress = terminal_progress()
-    try:
-        return _drive(steps, progress)
-    finally:
-        if isinstance(progress, _Bar):
-            progress.close()
-
-
-def _drive(steps: Generator[Step, None, R], progress: Progress | None) -> R:
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            return end.value
-        if progress is not None and progress(step) is False:
-            return stop(steps, step)
+    with telling(progress) as told:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                return end.value
+            if told is not None and told(step) is False:
+                return stop(steps, step)
 
 
 def stop(steps: Generator[Step, None, R], step: Step) -> R:
@@ -189,8 +194,9 @@ def stop(steps: Generator[Step, None, R], step: Step) -> R:
     Raises:
         Cancelled: it has nothing to return.
     """
+    of = "" if step.total is None else f" of {step.total}"
     try:
-        steps.throw(Cancelled(f"stopped after step {step.done} of {step.total}: {step.text}"))
+        steps.throw(Cancelled(f"stopped after step {step.done}{of}: {step.text}"))
     except StopIteration as end:
         return end.value
     finally:

@@ -5,18 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import platform
-import shlex
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -24,35 +17,36 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from workbench.errors import WorkbenchError
+from workbench.files import replace_file, replace_text
+from workbench.machine import processor, versions
+from workbench.tables import Tables
+
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = [
+    "Network",
+    "Provenance",
+    "Result",
+    "ResultError",
+    "Tables",
+    "load_result",
+    "processor",
+    "sha256_of",
+    "unpack",
+    "versions",
+]
+
 FORMAT = 1
-_RECORDED = ("latent-workbench", "torch", "numpy", "scikit-learn", "openTSNE", "torchmetrics")
 #: The packages that a saved result may name; nothing else is ever imported for a file's sake.
 _METHODS = ("subspaces", "boundaries", "inverse_sets", "embeddings", "flip_points")
 #: By the annotation of a field, what it may be.
 _PLAIN: Mapping[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
 
-class ResultError(ValueError):
+class ResultError(WorkbenchError, ValueError):
     """A saved result that is damaged, of another format or of an unknown kind."""
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the parts that numbers depend on."""
-    return dict(_versions())
-
-
-@cache
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _RECORDED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 class Network(Protocol):
@@ -80,6 +74,8 @@ class Provenance:
         passes: single-sample passes by kind (forward, jvp, vjp).
         seconds: wall time.
         partial: stopped before its end.
+        made: when, in UTC, as ISO 8601.
+        versions: of Python and of the parts that numbers depend on.
     """
 
     call: str
@@ -150,13 +146,13 @@ class Result:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        package = cls.__module__.split(".")[1] if cls.__module__.startswith("workbench.") else cls.__module__
-        Result._kinds[f"{package}.{cls.__name__}"] = cls
+        Result._kinds[cls.kind()] = cls
 
     @classmethod
     def kind(cls) -> str:
         """The name under which this class saves itself, such as `subspaces.Subspace`."""
-        return next(name for name, known in Result._kinds.items() if known is cls)
+        package = cls.__module__.split(".")[1] if cls.__module__.startswith("workbench.") else cls.__module__
+        return f"{package}.{cls.__name__}"
 
     def save(self, folder: str | Path) -> Path:
         """Write `result.safetensors` and `result.json` into `folder` (made if needed) and return it.
@@ -168,7 +164,7 @@ class Result:
         document, tensors = self.pack()
         text = json.dumps(document, indent=1, allow_nan=True)
         replace_file(folder / "result.safetensors", lambda path: save_file(tensors, path))
-        replace_file(folder / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
+        replace_text(folder / "result.json", text)
         return folder
 
     def to(self, device: str | torch.device) -> Self:
@@ -214,7 +210,7 @@ def load_result(folder: str | Path) -> Any:
         document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "result.safetensors")
     except Exception as error:  # a damaged file makes its readers raise what they like, of JSON RecursionError
-        raise ResultError(f"the result in {folder} is damaged ({type(error).__name__}: {error})") from error
+        raise _damaged(str(folder), error) from error
     return unpack(document, tensors, source=str(folder))
 
 
@@ -225,12 +221,16 @@ def unpack(document: Mapping[str, Any], tensors: Mapping[str, Tensor], *, source
         ResultError: damaged, written by a newer version, or of an unknown kind.
     """
     try:
-        stored, kind, values = document["format"], document["kind"], dict(document["values"])
-        provenance = Provenance(**document["provenance"])
+        stored, kind = document["format"], document["kind"]
+        values, made = dict(document["values"]), dict(document["provenance"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ResultError(f"the result in {source} is damaged ({type(error).__name__}: {error})") from error
+        raise _damaged(source, error) from error
     if stored != FORMAT:
         raise ResultError(f"the result in {source} has format {stored}; this version reads {FORMAT}")
+    try:
+        provenance = Provenance(**made)
+    except TypeError as error:
+        raise _damaged(source, error) from error
     cls = _class_of(str(kind))
     names = {f.name for f in dataclasses.fields(cls)}
     given = {**values, **tensors}
@@ -244,6 +244,10 @@ def unpack(document: Mapping[str, Any], tensors: Mapping[str, Tensor], *, source
     _check_plain(Provenance, vars(provenance), source)
     _check_plain(cls, tupled, source)
     return cls(provenance=provenance, **tupled)
+
+
+def _damaged(source: str, error: Exception) -> ResultError:
+    return ResultError(f"the result in {source} is damaged ({type(error).__name__}: {error})")
 
 
 def _check_plain(cls: type, values: Mapping[str, Any], source: str) -> None:
@@ -272,96 +276,9 @@ def sha256_of(tensor: Tensor) -> str:
     return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
 
 
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside `path`, then rename over it, so that a crash leaves the old file or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    os.close(handle)
-    try:
-        write(Path(name))
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def _synchronise(device: torch.device) -> None:
     """Wait until `device` has done what it was given, so that a clock read next means something."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-
-
-class Tables:
-    """Tables that a long computation adds to as it goes, one CSV file each, in a folder.
-
-    Args:
-        folder: made when something is first written.
-        others: folders whose rows are read after those of the first.
-    """
-
-    def __init__(self, folder: str | Path, *others: str | Path) -> None:
-        self.folder = Path(folder)
-        self.folders = (self.folder, *map(Path, others))
-
-    def table(self, name: str) -> pd.DataFrame:
-        """A table of rows, those of all folders one after another; empty where there is none yet."""
-        import pandas as pd
-
-        paths = [folder / f"{name}.csv" for folder in self.folders]
-        parts = [pd.read_csv(path) for path in paths if path.exists()]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-    def add(self, name: str, row: Mapping[str, object]) -> None:
-        """Add a row to a table in the first folder."""
-        import pandas as pd
-
-        own = Tables(self.folder).table(name)
-        self.write(name, pd.concat([own, pd.DataFrame([row])], ignore_index=True))
-
-    def write(self, name: str, columns: pd.DataFrame | Mapping[str, Sequence[object]]) -> None:
-        """Write a table whole into the first folder."""
-        import pandas as pd
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        table = pd.DataFrame(columns)
-        path = self.folder / f"{name}.csv"
-        replace_file(path, lambda part: table.to_csv(part, index=False, float_format="%.6g"))
-
-
-def record_run(
-    folder: Path, module: str, settings: Mapping[str, object], *, seconds: float, finished: bool
-) -> None:
-    """Add a long run to `runs.json` in `folder`, beside its results: command, settings, versions and machine.
-
-    Args:
-        module: that was run as `python -m MODULE`; its arguments are those of this process.
-        settings: what the arguments and their defaults came to.
-        finished: whether it reached its end.
-    """
-    path = folder / "runs.json"
-    runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    runs.append(
-        {
-            "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
-            "settings": dict(settings),
-            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 1),
-            "finished": finished,
-            "versions": versions(),
-            "device": "cpu",
-            "processor": processor(),
-            "threads": torch.get_num_threads(),
-        }
-    )
-    text = json.dumps(runs, indent=1)
-    replace_file(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

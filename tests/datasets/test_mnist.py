@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from workbench import datasets
 from workbench.datasets import mnist
+from workbench.datasets.reading import reading
 
 needs_mnist = pytest.mark.skipif(mnist.find() is None, reason="the full MNIST is not here; see WORKBENCH_DATA")
 
@@ -77,7 +81,7 @@ def test_the_named_folder_comes_before_the_cache(only_here: tuple[Path, Path]) -
 def test_where_the_set_is_missing_the_error_names_the_folders_and_fetches_nothing(
     only_here: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mnist.urllib.request, "urlopen", lambda url: pytest.fail("went to the network"))
+    monkeypatch.setattr(mnist.urllib.request, "urlopen", lambda url, timeout: pytest.fail("went to the network"))
     with pytest.raises(FileNotFoundError, match="download=True") as raised:
         mnist.load("test")
     assert all(str(folder) in str(raised.value) for folder in only_here)
@@ -89,7 +93,7 @@ def test_a_download_is_kept_in_the_cache_when_its_checksum_is_right(
     sent = io.BytesIO()
     np.savez(sent, **_archive(3))
     monkeypatch.setattr(mnist, "_SHA256", hashlib.sha256(sent.getvalue()).hexdigest())
-    monkeypatch.setattr(mnist.urllib.request, "urlopen", lambda url: io.BytesIO(sent.getvalue()))
+    monkeypatch.setattr(mnist.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(sent.getvalue()))
     assert len(mnist.load("train", download=True)) == 3
     assert [f.name for f in only_here[1].iterdir()] == ["mnist.npz"]
 
@@ -97,7 +101,7 @@ def test_a_download_is_kept_in_the_cache_when_its_checksum_is_right(
 def test_a_download_with_another_checksum_is_refused_and_not_kept(
     only_here: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mnist.urllib.request, "urlopen", lambda url: io.BytesIO(b"a sign-in page"))
+    monkeypatch.setattr(mnist.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"a sign-in page"))
     with pytest.raises(ValueError, match="not kept"):
         mnist.load("train", download=True)
     assert mnist.find() is None
@@ -123,3 +127,41 @@ def test_a_pickled_array_is_never_opened(only_here: tuple[Path, Path]) -> None:
 def test_an_unknown_split_is_named() -> None:
     with pytest.raises(ValueError, match="'validation'; expected 'train' or 'test'"):
         mnist.load("validation")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kept", [0, 3, 200, 400])
+def test_a_file_that_was_cut_off_is_named_with_what_to_do(only_here: tuple[Path, Path], kept: int) -> None:
+    path = only_here[0] / "mnist.npz"
+    np.savez_compressed(path, **_archive())
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"mnist\.npz cannot be read .*cut off: delete it"):
+        mnist.load("train")
+
+
+def test_a_source_that_does_not_answer_is_named(
+    only_here: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(url: str, timeout: float) -> None:
+        raise mnist.urllib.error.URLError("no route")
+
+    monkeypatch.setattr(mnist.urllib.request, "urlopen", refused)
+    with pytest.raises(OSError, match=r"mnist\.npz could not be fetched .*no route.*set WORKBENCH_DATA"):
+        mnist.load("train", download=True)
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.datasets.reading._read", set())
+    paths = [tmp_path / folder / "rows.npz" for folder in "ab"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(path.parent.name)
+        reading(path)
+    assert datasets.files_read() == {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
+    paths[0].unlink()
+    assert list(datasets.files_read()) == ["rows.npz"]
+
+
+def test_the_glyphs_are_there_without_an_import_of_their_own() -> None:
+    code = "import workbench as wb; print(len(wb.datasets.glyphs.NAMES))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "163\n"

@@ -104,3 +104,20 @@ def test_a_classifier_can_be_sent_to_another_process_with_its_layers():
     assert sent.to("cpu") is sent
     with pytest.raises(ModelError, match="is no device"):
         sent.to("nowhere")
+
+
+def test_a_classifier_on_another_device_knows_still_whether_it_has_a_derivative(monkeypatch):
+    monkeypatch.setattr("workbench.models.model.resolve_device", torch.device)  # any machine has the meta device
+    classifier = wb.load("mnist-cnn", device="cpu").to("meta")
+    classifier.check_differentiable()
+    assert all(probed.is_meta for probed in classifier._probed)
+
+
+def test_no_layers_are_refused(C: wb.Classifier) -> None:
+    with pytest.raises(LayerError, match="no layers were asked for"):
+        C.read(torch.rand(1, 1, 8, 8), [])
+
+
+def test_a_classifier_takes_no_class(C: wb.Classifier) -> None:
+    with pytest.raises(ModelError, match="takes inputs alone, but a class was given: 3"):
+        C.until(0)(torch.rand(1, 1, 8, 8), 3)

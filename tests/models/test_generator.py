@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -284,6 +285,62 @@ def test_classes_that_do_not_exist_are_refused() -> None:
         wb.Generator(Conditional(), 4, class_embeddings="shard.weight", device="cpu")
 
 
+@pytest.mark.parametrize("given", [3.7, torch.tensor(3.7), np.float64(3.7), float("nan"), [3.7, 1.2]])
+def test_real_numbers_are_no_classes(given: object) -> None:
+    plain = wb.Generator(_OneHot(), 4, class_names=list("abcdefg"), device="cpu")
+    embedded = wb.Generator(Conditional(), 4, class_embeddings="shared.weight", device="cpu")
+    with pytest.raises(ModelError, match=r"takes classes by index, a whole number, or by name"):
+        plain(plain.latents(2), given)
+    with pytest.raises(ModelError, match=r"real numbers were given as the class|the embedding has shape"):
+        embedded(embedded.latents(2), given)
+
+
+class _OneHot(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = nn.Linear(11, 16)
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.made(torch.cat([z, nn.functional.one_hot(y, 7).to(z)], 1)).view(-1, 1, 4, 4)
+
+
+def test_a_class_is_a_whole_number_or_a_name_of_a_generator_with_classes() -> None:
+    G = wb.Generator(Conditional(), 4, class_embeddings="shared.weight", device="cpu")
+    assert G.class_index(3) == G.class_index(np.int64(3)) == G.class_index(torch.tensor(3)) == G.class_index("3")
+    for given in (3.7, float("nan"), float("inf"), None):
+        with pytest.raises(ModelError, match="expected a whole number, or a name"):
+            G.class_index(given)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="class 3 was asked for; Linear has no classes"):
+        wb.Generator(nn.Linear(6, 10), 6, device="cpu", value_range=(-4, 4)).class_index(3)
+
+
+def test_an_embedding_that_is_not_finite_fixes_no_class() -> None:
+    G = wb.Generator(Conditional(), 4, class_embeddings="shared.weight", device="cpu")
+    with pytest.raises(ModelError, match="the class's embedding holds NaN or infinity"):
+        G.of_class(torch.tensor([0.0, float("nan"), 0.0]))
+
+
+# -- weights -----------------------------------------------------------------------------------------
+
+
+def test_the_fingerprint_follows_the_weights_that_the_user_trains_further() -> None:
+    module = linear_generator()
+    G = wb.Generator(module, 6, device="cpu", value_range=(-3, 3))
+    before = G.fingerprint
+    assert G.fingerprint == before == wb.Generator(module, 6, device="cpu", value_range=(-3, 3)).fingerprint
+    optimiser = torch.optim.SGD(module.parameters(), 0.1)
+    module(torch.ones(2, 6)).square().sum().backward()
+    optimiser.step()
+    after = wb.Generator(module, 6, device="cpu", value_range=(-30, 30)).fingerprint
+    assert G.fingerprint == after != before
+
+
+def test_a_generator_that_is_moved_still_knows_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    G = wb.Generator(Conditional(), 4, class_embeddings="shared.weight", device="cpu").of_class(2)
+    before = G.fingerprint
+    assert G.to("cpu") is G and G.fingerprint == before
+
+
 # -- priors ------------------------------------------------------------------------------------------
 
 
@@ -363,3 +420,31 @@ def test_a_generator_with_other_embeddings_shares_the_network_and_leaves_the_fir
         G.with_embeddings(torch.zeros(1, 2))
     with pytest.raises(ModelError, match="finite"):
         G.with_embeddings(before * torch.nan)
+
+
+@pytest.mark.parametrize("prior", [Normal(), Normal(0.2)])
+@pytest.mark.parametrize("scale", [0.0, 1e-38, 1e-42])
+def test_the_origin_and_points_beside_it_are_projected_into_the_shell(prior: Normal, scale: float) -> None:
+    projected = prior.project(scale * torch.ones(2, 64))
+    assert torch.isfinite(projected).all() and prior.contains(projected).all()
+
+
+@pytest.mark.parametrize("prior", [Normal(), Uniform(), TruncatedNormal()])
+def test_no_points_are_no_typical_points(prior: object) -> None:
+    none = torch.empty(0, 4, 1, 1)
+    assert prior.contains(none).shape == (0,) and prior.project(none).shape == none.shape  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Normal(0), "std=0; expected a number above 0"),
+        (lambda: Normal(-1), "std=-1; expected"),
+        (lambda: Normal(float("nan")), "std=nan; expected"),
+        (lambda: Uniform(1, -1), r"\(low, high\)=\(1, -1\); expected two finite numbers, ascending"),
+        (lambda: Uniform(0, float("inf")), "expected two finite numbers"),
+    ],
+)
+def test_a_prior_without_a_distribution_is_refused(make: Callable[[], object], says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        make()

@@ -9,6 +9,7 @@ from torch import nn
 import workbench as wb
 from workbench.models import ModelError
 from workbench.models.latent import pictures_for
+from workbench.models.pictures import Pictures
 
 
 def generator(channels=1, side=4):
@@ -41,3 +42,28 @@ def test_other_shapes_are_refused():
         pictures_for(classifier(1, 6), generator())
     with pytest.raises(ModelError, match="turns the one into the other"):
         pictures_for(classifier(1, 4), generator(channels=3), resize="nearest")
+
+
+def test_a_latent_classifier_takes_its_two_parts_along_to_another_device(monkeypatch):
+    monkeypatch.setattr("workbench.models.model.resolve_device", torch.device)  # any machine has the meta device
+    table = torch.eye(3, 2)
+    made = wb.Generator(_Shifted(), 2, class_embeddings=table, device="cpu").of_class(1)
+    moved = classifier(1, 4).on(made).to("meta")
+    for part in (moved, moved.classifier, moved.generator):
+        assert part.device.type == "meta" and all(p.is_meta for p in part.module.parameters())
+    assert made.bound.is_meta and made.class_embeddings.is_meta
+
+
+class _Shifted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.made = nn.Linear(2, 16)
+
+    def forward(self, z, y):
+        return self.made(z + y).view(-1, 1, 4, 4)
+
+
+@pytest.mark.parametrize("given", [None, "a picture", nn.Linear(2, 2)])
+def test_pictures_of_what_is_no_model_are_refused(given):
+    with pytest.raises(ModelError, match="expected a Classifier"):
+        Pictures(given)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import workbench as wb
 from workbench.models import Classifier, Generator
 from workbench.reports.contents import ContentError, Contents, source
 from workbench.results import Provenance, Result
@@ -189,3 +190,10 @@ def test_the_source_is_that_of_what_computes(tmp_path):
     assert written(method__figures="other", method__panel_rows="other", ui__plot="other", cli="other") == before
     assert written(method__study="other") != before
     assert digest(replace(Options(0.1), rate=0.2)) == digest(Options(0.2))
+
+
+def test_a_method_that_ran_leaves_the_models_digest_as_it_was():
+    G = generator(nn.Sequential(nn.Linear(2, 9), nn.Tanh(), nn.Unflatten(1, (1, 3, 3))))
+    before = digest(G)
+    wb.subspaces.subspace(G, torch.zeros(2))
+    assert digest(G) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import re
 import sys
@@ -16,6 +17,7 @@ from nbclient.exceptions import DeadKernelError
 
 from tests.reports import notebooks
 from workbench import reports
+from workbench.progress import _Bar
 from workbench.reports import ReportError
 from workbench.results import versions
 
@@ -176,3 +178,30 @@ def test_ctrl_c_and_a_dead_kernel_are_told_even_before_there_is_a_notebook(
     assert told in done.error
     assert json.loads((tmp_path / "out" / "report.json").read_text())["status"] == status
     assert [path.name for path in Path(tmp_path / "out").iterdir()] == ["report.json"]
+
+
+def test_a_file_that_a_parameter_names_by_a_relative_path_may_lie_in_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebook = notebooks.write(tmp_path / "squares.ipynb", parameters='data = ""  # a file')
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "data.npy").touch()
+    claim, report = importlib.import_module("workbench.reports.run")._claim, reports.find(notebook)
+    assert claim(tmp_path / "here", report, {"data": "here/data.npy"}) == []
+    assert claim(tmp_path / "here", report, {"data": str(tmp_path / "here" / "data.npy")}) == []
+    for other in ("", "a\0b", "data.npy"):
+        with pytest.raises(ReportError, match="holds something else than a report"):
+            claim(tmp_path / "here", report, {"data": other})
+
+
+def test_the_bar_in_the_terminal_is_closed_where_a_run_fails(tmp_path, monkeypatch):
+    bars = []
+
+    def failing(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("workbench.progress.terminal_progress", lambda: bars.append(_Bar()) or bars[0])
+    monkeypatch.setattr(importlib.import_module("workbench.reports.run"), "_execute", failing)
+    monkeypatch.setattr(_Bar, "close", lambda bar: bars.append("closed"))
+    with pytest.raises(OSError, match="disk full"):
+        reports.run(notebooks.write(tmp_path / "squares.ipynb"), {}, tmp_path / "out")
+    assert bars[1:] == ["closed"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,24 @@ def test_where_and_when_an_entry_was_made_is_not_compared(second):
     save_file({"seconds/dss/0": torch.tensor(1.0), "w": torch.tensor(1.0)}, first / "results" / "more.safetensors")
     found = again(more={"seconds/dss/0": torch.tensor(2.0), "w": torch.tensor(1.0)}, device="cuda")
     assert found.holds and found.why == "cpu then, cuda now, other versions"
+
+
+def test_the_notebook_of_ones_own_is_run_again_though_a_report_that_ships_has_its_name(second, monkeypatch):
+    write, first, again, asked = second
+    shipped = reports.find("flip-points")
+    monkeypatch.setattr(MODULE, "catalogue", lambda: [replace(shipped, name="squares")])
+    write(first)
+    assert again().holds
+    assert asked[0][0] == first.parent / "squares.ipynb"
+
+
+def test_a_report_that_ships_is_found_by_its_name_where_its_notebook_has_moved(second, monkeypatch):
+    write, first, again, asked = second
+    shipped = reports.find("flip-points")
+    monkeypatch.setattr(MODULE, "catalogue", lambda: [replace(shipped, name="squares")])
+    write(first)
+    (first.parent / "squares.ipynb").unlink()
+    record = json.loads((first / "report.json").read_text())
+    (first / "report.json").write_text(json.dumps({**record, "notebook": "/elsewhere/squares.ipynb"}))
+    assert again().holds
+    assert asked[0][0] == "squares"

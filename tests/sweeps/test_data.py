@@ -30,3 +30,16 @@ def test_an_array_of_pickled_objects_is_refused_and_never_run(tmp_path: Path, su
     with pytest.raises(SweepError, match="cannot be read: Object arrays cannot be loaded"):
         data.count(str(path))
     assert not target.exists()
+
+
+@pytest.mark.parametrize("kept", [0, 3, 200])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_file_that_was_cut_off_is_named(tmp_path: Path, suffix: str, kept: int) -> None:
+    path, rows = tmp_path / f"rows{suffix}", np.zeros((100, 4))
+    if suffix == ".npy":
+        np.save(path, rows)
+    else:
+        np.savez_compressed(path, inputs=rows)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(SweepError, match=rf"rows{suffix} cannot be read: "):
+        data.count(str(path))

@@ -266,3 +266,8 @@ def test_another_architecture_still_needs_its_module(tmp_path: Path) -> None:
     torch.save({"0.weight": torch.zeros(2, 2)}, tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match="whose architecture is not known"):
         wb.load(tmp_path / "net.pt")
+
+
+def test_biggan_has_no_choice_of_statistics(g_ema: Path) -> None:
+    with pytest.raises(ModelError, match=r"statistics='compat' was given, but G_ema.pth is a BigGAN"):
+        wb.load(g_ema, statistics="compat", device="cpu")

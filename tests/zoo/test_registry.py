@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import workbench as wb
-from workbench.models import CheckpointError
+from workbench.models import CheckpointError, ModelError
 from workbench.zoo import ZooError, registry
 
 NAMES = [entry.name for entry in registry.entries()]
@@ -138,3 +138,32 @@ def test_a_zoo_network_loaded_twice_shares_nothing() -> None:
         next(first.parameters()).zero_()
     assert not torch.equal(next(first.parameters()), next(second.parameters()))
     assert isinstance(first, nn.Module)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"), [({"name": "mine", "batch_size": 8}, "name, batch_size"), ({"key": "a"}, "key")]
+)
+def test_settings_of_a_network_of_the_zoo_are_refused_by_name(settings: dict[str, object], named: str) -> None:
+    with pytest.raises(ModelError, match=f"mnist-dcgan comes from the zoo as it was trained, and {named} cannot"):
+        wb.load("mnist-dcgan", **settings)  # type: ignore[arg-type]
+
+
+def test_a_folder_does_not_hide_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnist-cnn").mkdir()
+    assert wb.load("mnist-cnn", device="cpu").origin == "mnist-cnn"
+    with pytest.raises(FileNotFoundError, match="mnist-cnn holds none of"):
+        wb.load("./mnist-cnn")
+
+
+@pytest.mark.parametrize(
+    ("settings", "given"),
+    [
+        ({}, "no settings"),
+        ({"name": "a"}, "name"),
+        ({"latent_shape": 4, "input_shape": 4}, "latent_shape, input_shape"),
+    ],
+)
+def test_what_a_checkpoint_is_has_to_be_said_before_it_is_read(settings: dict[str, object], given: str) -> None:
+    with pytest.raises(ModelError, match=rf"into= was given with {given}; expected latent_shape=…"):
+        wb.load("no-such-file.safetensors", into=nn.Linear(4, 4), **settings)  # type: ignore[arg-type]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from scipy.stats import wilcoxon
-
-from workbench.results import Tables
+from workbench.claims import Claims, signed_rank_p
+from workbench.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,22 +82,15 @@ def _against(values: pd.DataFrame, *, sign: int) -> pd.DataFrame:
         if method != OURS and len(both):
             gain = sign * (both[method] - both[OURS])
             row["beaten"] = int((gain > 0).sum())
-            row["p"] = (
-                float(wilcoxon(gain, alternative="greater").pvalue) if len(both) > 1 and gain.any() else None
-            )
+            row["p"] = signed_rank_p(gain)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def claims(results: Tables) -> pd.DataFrame:
     """What the paper says, what was measured, and whether that holds; what was not measured is left out."""
-    import pandas as pd
-
-    rows: list[dict[str, object]] = []
-
-    def claim(text: str, here: str, holds: bool) -> None:
-        rows.append({"claim": text, "here": here, "holds": bool(holds)})
-
+    found = Claims()
+    claim = found.add
     first = table_1(results)
     for network, layer, group in _by_layer(first):
         if "coverage" in group and group["coverage"].notna().any():
@@ -138,7 +130,7 @@ def claims(results: Tables) -> pd.DataFrame:
             values = list(layers.values())
             text = f"Figure 6: the deeper the layer, the more local the deviation of {network}'s images"
             claim(f"{text} (share of the top tenth of the pixels)", here, values == sorted(values))
-    return pd.DataFrame(rows)
+    return found.frame()
 
 
 def _figure_5(claim: Callable[[str, str, bool], None], network: str, layer: str, table: pd.DataFrame) -> None:

@@ -28,7 +28,7 @@ from workbench.boundaries.supporting_set import SupportingSet, supporting_set
 from workbench.metrics import concentration, cosine_similarity, deviation_image
 from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
-from workbench.results import Tables, record_run
+from workbench.tables import Tables, record_run
 from workbench.zoo.loading import load
 
 if TYPE_CHECKING:
@@ -276,25 +276,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder, networks = options.pop("out"), options.pop("networks")
     torch.set_num_threads(options.pop("threads"))
     settings = Settings(**options)
-    results, started, finished = Tables(folder), time.perf_counter(), False
-    folder.mkdir(parents=True, exist_ok=True)
+    results = Tables(folder)
     try:
-        for network in networks:
-            model = load(network, device="cpu")
-            assert isinstance(model, Generator)
-            measure(
-                results,
-                model,
-                FULL[network],
-                settings,
-                network=network,
-                report=lambda text: print(text, flush=True),
-            )
-        finished = True
+        with record_run(folder, "workbench.boundaries.study", {**asdict(settings), "networks": networks}):
+            for network in networks:
+                model = load(network, device="cpu")
+                assert isinstance(model, Generator)
+                measure(
+                    results,
+                    model,
+                    FULL[network],
+                    settings,
+                    network=network,
+                    report=lambda text: print(text, flush=True),
+                )
     finally:
-        seconds = time.perf_counter() - started
-        recorded = {**asdict(settings), "networks": networks}
-        record_run(folder, "workbench.boundaries.study", recorded, seconds=seconds, finished=finished)
         for name, table in (("table-1", table_1), ("table-2", table_2), ("claims", claims)):
             results.write(name, table(results))
     print(claims(results).to_string(index=False))

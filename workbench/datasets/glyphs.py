@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int
 from torch import Tensor
 
-from workbench.datasets.reading import reading
+from workbench.datasets.reading import Labelled, reading
 
 #: The file of the embedded sample.
 SAMPLE = Path(__file__).parent / "glyphs_sample.npz"
@@ -37,24 +36,8 @@ HOMOGRAPHS = (
 SIZE = 32
 
 
-@dataclass(frozen=True)
-class Glyphs:
-    """Images of characters with their classes.
-
-    Attributes:
-        images: (n, 32, 32) uint8, ink is 255.
-        labels: (n,) index of the class, 0 to 162.
-    """
-
-    images: UInt8[np.ndarray, "n 32 32"]
-    labels: Int[np.ndarray, " n"]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def tensor(self) -> Float[Tensor, "n 1 32 32"]:
-        """The images as float32 in [0, 1]."""
-        return torch.from_numpy(self.images)[:, None].float() / 255
+class Glyphs(Labelled):
+    """Images of characters, (n, 32, 32), with their classes, 0 to 162."""
 
     def of_class(self, index: int) -> Glyphs:
         """The images of one class."""

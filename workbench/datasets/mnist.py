@@ -5,42 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 import urllib.request
-from dataclasses import dataclass
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import platformdirs
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
 
-from workbench.datasets.reading import reading
+from workbench.datasets.reading import Labelled, reading
+from workbench.files import replace_file
 
 _SAMPLE = Path(__file__).parent / "mnist_sample.npz"
 _FILE = "mnist.npz"
 _SOURCE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+#: Seconds without an answer after which a download is given up.
+_PATIENCE = 30
 _SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 
 
-@dataclass(frozen=True)
-class Digits:
-    """Images of digits with their labels.
-
-    Attributes:
-        images: (n, 28, 28) uint8, ink is 255.
-        labels: (n,) 0 to 9.
-    """
-
-    images: UInt8[np.ndarray, "n 28 28"]
-    labels: UInt8[np.ndarray, " n"]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def tensor(self) -> Float[Tensor, "n 1 28 28"]:
-        """The images as float32 in [0, 1]."""
-        return torch.from_numpy(self.images)[:, None].float() / 255
+class Digits(Labelled):
+    """Images of digits, (n, 28, 28), with their labels, 0 to 9."""
 
 
 def sample() -> Digits:
@@ -71,7 +56,8 @@ def load(split: Literal["train", "test"], *, download: bool = False) -> Digits:
 
     Raises:
         FileNotFoundError: not here, and `download` is False.
-        ValueError: another split, or a file that is not MNIST.
+        OSError: it could not be fetched.
+        ValueError: another split, or a file that is damaged or not MNIST.
     """
     if split not in ("train", "test"):
         raise ValueError(f"split={split!r}; expected 'train' or 'test'")
@@ -82,11 +68,18 @@ def load(split: Literal["train", "test"], *, download: bool = False) -> Digits:
             f"the full MNIST is not here (looked for {_FILE} in {looked}); set WORKBENCH_DATA to its folder, "
             "pass download=True, or use workbench.datasets.mnist.sample()"
         )
-    with np.load(reading(path), allow_pickle=False) as stored:
-        try:
-            images, labels = stored[f"x_{split}"], stored[f"y_{split}"]
-        except KeyError as error:
-            raise ValueError(f"{path} holds {sorted(stored)}, expected x_{split} and y_{split}") from error
+    try:
+        with np.load(reading(path), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in (f"x_{split}", f"y_{split}") if name in stored}
+            names = sorted(stored)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path} cannot be read ({type(error).__name__}: {error}); it may be cut off: delete it, and call "
+            "workbench.datasets.mnist.load('train', download=True)"
+        ) from error
+    if len(arrays) < 2:
+        raise ValueError(f"{path} holds {names}, expected x_{split} and y_{split}")
+    images, labels = arrays.values()
     if images.shape[1:] != (28, 28) or images.dtype != np.uint8 or len(images) != len(labels):
         raise ValueError(f"{path} holds images {images.shape} of {images.dtype}, expected (n, 28, 28) of uint8")
     return Digits(images, labels.astype(np.uint8))
@@ -95,12 +88,15 @@ def load(split: Literal["train", "test"], *, download: bool = False) -> Digits:
 def _download() -> Path:
     target = folders()[-1] / _FILE
     target.parent.mkdir(parents=True, exist_ok=True)
-    with urllib.request.urlopen(_SOURCE) as answer:
-        data = answer.read()
+    try:
+        with urllib.request.urlopen(_SOURCE, timeout=_PATIENCE) as answer:
+            data = answer.read()
+    except OSError as error:
+        raise OSError(
+            f"{_SOURCE} could not be fetched ({error}); get it elsewhere, and set WORKBENCH_DATA to its folder"
+        ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != _SHA256:
         raise ValueError(f"what {_SOURCE} sent has SHA-256 {found}, expected {_SHA256}; it was not kept")
-    part = target.with_suffix(".part")
-    part.write_bytes(data)
-    part.replace(target)
+    replace_file(target, lambda part: part.write_bytes(data))
     return target

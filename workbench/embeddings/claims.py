@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scipy.stats import wilcoxon
-
-from workbench.results import Tables
+from workbench.claims import Claims, signed_rank_p
+from workbench.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,25 +40,18 @@ def table_31(results: Tables) -> pd.DataFrame:
         if method not in (REAL, ORIGINAL):
             row["more diverse"] = int((gain > 0).sum())
             row["classes"] = len(gain)
-            row["p"] = (
-                float(wilcoxon(gain, alternative="greater").pvalue) if len(gain) > 1 and gain.any() else None
-            )
+            row["p"] = signed_rank_p(gain)
         rows.append(row)
     return pd.DataFrame(rows).merge(sets, on="method", how="left")
 
 
 def claims(results: Tables) -> pd.DataFrame:
     """What the thesis says, what was measured, and whether that holds; what was not measured is left out."""
-    import pandas as pd
-
-    rows: list[dict[str, object]] = []
-
-    def claim(text: str, here: str, holds: bool) -> None:
-        rows.append({"claim": text, "here": here, "holds": bool(holds)})
-
+    found = Claims()
+    claim = found.add
     first = table_31(results)
     if not len(first):
-        return pd.DataFrame(rows)
+        return found.frame()
     table: dict[str, Any] = {str(row["method"]): row for row in first.to_dict("records")}
     original, real = table[ORIGINAL], table[REAL]
     gap = real["distance"] - original["distance"]
@@ -110,4 +102,4 @@ def claims(results: Tables) -> pd.DataFrame:
         text = f"Figure 3.7: between two latents {method} shows more change than the original, still the class"
         more = strips[method]["strip_distance"] > strips[ORIGINAL]["strip_distance"]
         claim(text, here, more and strips[method]["strip_read"] > 0.5)
-    return pd.DataFrame(rows)
+    return found.frame()

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from workbench.embeddings.maximize import embeddings_of
 from workbench.embeddings.variants import EmbeddingError
+from workbench.files import replace_file
+from workbench.machine import versions
 from workbench.models import Generator
-from workbench.results import replace_file, versions
 
 FORMAT = 1
 

@@ -26,6 +26,7 @@ from workbench.embeddings.claims import ORIGINAL, REAL, claims, table_31
 from workbench.embeddings.interpolate import interpolate_latents
 from workbench.embeddings.maximize import embeddings_of, maximize
 from workbench.embeddings.noise import NOISES, noise
+from workbench.files import replace_file
 from workbench.metrics import (
     FeatureDistance,
     MultiScaleSimilarity,
@@ -38,7 +39,7 @@ from workbench.metrics import (
 from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
 from workbench.progress import track
-from workbench.results import Tables, record_run, replace_file
+from workbench.tables import Tables, record_run
 from workbench.zoo.loading import load
 
 #: Variants of the full size, as in Table 3.1.
@@ -329,18 +330,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = options.pop("out")
     torch.set_num_threads(options.pop("threads"))
     settings = Settings(**options)
-    results, started, finished = Tables(folder), time.perf_counter(), False
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
+    results = Tables(folder)
+    with record_run(folder, "workbench.embeddings.study", asdict(settings)):
         generator, judges = shipped()
         found = search(folder, generator, judges, settings, report=lambda text: print(text, flush=True))
         measure(results, generator, judges, settings, found)
         for name, table in (("table-3.1", table_31), ("claims", claims)):
             results.write(name, table(results))
-        finished = True
-    finally:
-        seconds = time.perf_counter() - started
-        record_run(folder, "workbench.embeddings.study", asdict(settings), seconds=seconds, finished=finished)
     print(claims(results).to_string(index=False))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from workbench.results import Result, load_result, replace_file
+from workbench.files import replace_file
+from workbench.results import Result, load_result
 
 #: A result or several, a tensor, or tensors by name.
 Value = Result | Sequence[Result] | Tensor | Mapping[str, Tensor]

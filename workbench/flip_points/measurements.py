@@ -12,10 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from workbench.datasets import mnist
+from workbench.files import replace_file
 from workbench.flip_points.trust import Trust
 from workbench.models import Classifier
 from workbench.models.features import LinearFeatures
-from workbench.results import Provenance, Tables, replace_file
+from workbench.results import Provenance
+from workbench.tables import Tables
 from workbench.zoo.loading import load
 from workbench.zoo.recipes.mnist_erf import halves
 

@@ -30,7 +30,8 @@ from workbench.flip_points.training import farthest_rows, nearest_rows, random_r
 from workbench.flip_points.trust import COLUMNS, Trust
 from workbench.models import Classifier
 from workbench.progress import track
-from workbench.results import record_run
+from workbench.results import Provenance
+from workbench.tables import record_run
 from workbench.zoo.recipes.classifiers import accuracy
 from workbench.zoo.recipes.mnist_erf import fit
 
@@ -146,9 +147,9 @@ def alternatives(results: Results, case: Case, *, effort: Effort = "fast", most:
 
 def _joined(a: Trust, b: Trust) -> Trust:
     columns: dict[str, Any] = {name: torch.cat([getattr(a, name), getattr(b, name)]) for name in COLUMNS}
-    passes = {name: a.provenance.passes.get(name, 0) + count for name, count in b.provenance.passes.items()}
-    provenance = replace(b.provenance, seconds=a.provenance.seconds + b.provenance.seconds, passes=passes)
-    return replace(a, provenance=provenance, **columns)
+    last = b.provenance
+    made = Provenance.together((last, a.provenance), call=last.call, seed=last.seed)
+    return replace(a, provenance=made, **columns)
 
 
 def train(
@@ -309,14 +310,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = options.pop("out")
     torch.set_num_threads(options.pop("threads"))
     settings = Settings(**options)
-    results, started, finished = Results(folder), time.perf_counter(), False
-    folder.mkdir(parents=True, exist_ok=True)
+    results = Results(folder)
     try:
-        run(results, settings, report=lambda text: print(text, flush=True))
-        finished = True
+        with record_run(folder, "workbench.flip_points.study", asdict(settings)):
+            run(results, settings, report=lambda text: print(text, flush=True))
     finally:
-        seconds = time.perf_counter() - started
-        record_run(folder, "workbench.flip_points.study", asdict(settings), seconds=seconds, finished=finished)
         for name, table in (("trust", trust_table), ("training", training_table), ("claims", claims)):
             results.write(name, table(results))
     print(claims(results).to_string(index=False))

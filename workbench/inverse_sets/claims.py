@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from scipy.stats import wilcoxon
-
-from workbench.results import Tables
+from workbench.claims import Claims, signed_rank_p
+from workbench.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,29 +63,17 @@ def table_1(results: Tables) -> pd.DataFrame:
             row["spread"] = found["diversity"].std()
             if method != OURS[0]:
                 gain = _gain(ours, found.set_index("seed")["diversity"])
-                row |= {"below": int((gain > 0).sum()), "p": _p(gain)}
+                row |= {"below": int((gain > 0).sum()), "p": signed_rank_p(gain)}
             rows.append(row)
     return pd.DataFrame(rows)
 
 
 def claims(results: Tables) -> pd.DataFrame:
     """What the paper says, what was measured, and whether that holds; what was not measured is left out."""
-    import pandas as pd
-
-    rows: list[dict[str, object]] = []
-
-    def claim(text: str, here: str, holds: bool) -> None:
-        rows.append({"claim": text, "here": here, "holds": bool(holds)})
-
-    _more_diverse(claim, results)
-    _control(claim, results)
-    _encoder(claim, results)
-    _one_start(claim, results)
-    _fast(claim, results)
-    _levels(claim, results)
-    _several(claim, results)
-    _plain(claim, results)
-    return pd.DataFrame(rows)
+    found = Claims()
+    for part in (_more_diverse, _control, _encoder, _one_start, _fast, _levels, _several, _plain):
+        part(found.add, results)
+    return found.frame()
 
 
 def best_of_ppgn(table: pd.DataFrame, neuron: str, column: str) -> str | None:
@@ -124,7 +111,7 @@ def _more_diverse(claim: Claim, results: Tables) -> None:
                 import pandas as pd
 
                 gain = pd.concat(gains)
-                p = _p(gain)
+                p = signed_rank_p(gain)
                 here = f"more in {int((gain > 0).sum())} of {len(gain)} pairs, p = {p:.2g} (signed-rank test)"
                 claim(f"{text.format(method)}, over all neurons and seeds", here, p < 0.05)
     for neuron in neurons:
@@ -312,11 +299,6 @@ def _runs(sets: pd.DataFrame, neurons: str | None, method: str) -> pd.DataFrame:
 def _gain(ours: pd.Series[float], theirs: pd.Series[float]) -> pd.Series[float]:
     """Differences by seed; what has one row alone is compared with every seed."""
     return (ours - (theirs.iloc[0] if len(theirs) == 1 else theirs)).dropna()
-
-
-def _p(gain: pd.Series[float]) -> float:
-    """Of "no more" in a one-sided signed-rank test; NaN where there is nothing to test."""
-    return float(wilcoxon(gain, alternative="greater").pvalue) if len(gain) > 1 and gain.any() else math.nan
 
 
 def _mean(group: pd.DataFrame, column: str) -> float:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -34,7 +33,8 @@ from workbench.metrics import frechet_distance, mean_distance, pixel_difference
 from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
 from workbench.progress import track
-from workbench.results import Tables, record_run
+from workbench.results import Provenance
+from workbench.tables import Tables, record_run
 from workbench.zoo.loading import load
 
 #: Neurons of table 1: a layer of `mnist-cnn`, a channel, and the band; at the level of most real digits of a
@@ -299,9 +299,7 @@ def _seeds_in_full(
     if not len(ends):
         return ends
     rest = sample(models.generator, one, settings.full, initial=ends.codes, **common)
-    both = (rest.provenance, ends.provenance)
-    passes = {kind: sum(one.passes[kind] for one in both) for kind in rest.provenance.passes}
-    made = replace(rest.provenance, passes=passes, seconds=sum(one.seconds for one in both))
+    made = Provenance.together((rest.provenance, ends.provenance), call=rest.provenance.call, seed=seed)
     return replace(rest, steps=rest.steps + ends.steps, provenance=made)
 
 
@@ -494,16 +492,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = options.pop("out")
     torch.set_num_threads(options.pop("threads"))
     settings = Settings(**options)
-    results, started, finished = Tables(folder), time.perf_counter(), False
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
+    results = Tables(folder)
+    with record_run(folder, "workbench.inverse_sets.study", asdict(settings)):
         study(results, shipped(), settings, report=lambda text: print(text, flush=True))
         for name, table in (("table-1", table_1), ("claims", claims)):
             results.write(name, table(results))
-        finished = True
-    finally:
-        seconds = time.perf_counter() - started
-        record_run(folder, "workbench.inverse_sets.study", asdict(settings), seconds=seconds, finished=finished)
     print(claims(results).to_string(index=False))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from workbench.files import sha256_of_file
 
 #: Weights of the scales of MS-SSIM, the finest first (Wang, Simoncelli and Bovik, 2003).
 _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -145,6 +146,11 @@ class FeatureDistance:
         return total
 
 
+def backbone_of(network: str) -> Path:
+    """Where torch keeps torchvision's ImageNet weights for LPIPS with `network`, be they there or not."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / _BACKBONES[network]
+
+
 class Lpips:
     """LPIPS of pairs of pictures in [0, 1] with 3 channels, by the package of its authors.
 
@@ -163,13 +169,13 @@ class Lpips:
         if network not in _BACKBONES:
             raise ValueError(f"network={network!r}; expected one of {sorted(_BACKBONES)}")
         file = _BACKBONES[network]
-        path = Path(backbone) if backbone is not None else Path(torch.hub.get_dir()) / "checkpoints" / file
+        path = backbone_of(network) if backbone is None else Path(backbone)
         if not path.is_file():
             raise FileNotFoundError(
                 f"LPIPS needs torchvision's ImageNet weights, and {path} is not there; fetch {file} from "
                 "download.pytorch.org/models, or measure in a network of your own with FeatureDistance"
             )
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256_of_file(path)
         if not digest.startswith(file.rpartition("-")[2].partition(".")[0]):
             raise ValueError(
                 f"{path} has SHA-256 {digest[:8]}…, which is not torchvision's {file}: LPIPS in another network "

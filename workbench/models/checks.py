@@ -11,6 +11,9 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 
 from workbench.models.errors import ModelError, nearest_names
 
+#: A wider range of pixels was declared for bytes, (0, 255); of a narrower one an output may take a sliver.
+_BYTES = 20
+
 
 def as_tensor(value: Any, *, name: str) -> Tensor:
     """`value` as a tensor of real numbers.
@@ -82,13 +85,22 @@ def class_index(given: int | str, names: Sequence[str], *, of: str) -> int:
     Raises:
         ModelError: no such class.
     """
-    if isinstance(given, str):
+    if isinstance(given, str) and names:
         if given not in names:
             raise ModelError(f"{of} has no class {given!r}: {nearest_names(given, names)}")
         return list(names).index(given)
-    if not 0 <= int(given) < len(names):
-        raise ModelError(f"class {int(given)} was asked for; {of} has classes 0 to {len(names) - 1}")
-    return int(given)
+    if not names:
+        raise ModelError(f"class {given!r} was asked for; {of} has no classes")
+    try:
+        index = int(given)
+        whole = index == given
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise ModelError(f"class {given!r} was asked for; expected a whole number, or a name of {of}'s classes")
+    if not 0 <= index < len(names):
+        raise ModelError(f"class {index} was asked for; {of} has classes 0 to {len(names) - 1}")
+    return index
 
 
 def check_settings(error: type[Exception], *rules: tuple[str, object, bool, str]) -> None:
@@ -125,13 +137,18 @@ def check_finite_output(output: Tensor, order: Sequence[tuple[str, str, Any]]) -
     raise ModelError("the output holds NaN or infinity although every layer's output is finite")
 
 
+def is_image(shape: Sequence[int]) -> bool:
+    """Whether one sample of this shape is a picture: (1 or 3, height, width)."""
+    return len(shape) == 3 and shape[0] in (1, 3)
+
+
 def output_kind(shape: tuple[int, ...]) -> str:
     """`"image"` for (1 or 3, height, width), `"signal"` for (length,) or (channels, length).
 
     Raises:
         ModelError: neither.
     """
-    if len(shape) == 3 and shape[0] in (1, 3):
+    if is_image(shape):
         return "image"
     if len(shape) == 3 and shape[2] in (1, 3):
         raise ModelError(
@@ -158,7 +175,7 @@ def check_range(output: Tensor, value_range: tuple[float, float]) -> None:
             f"the output runs from {smallest:.4g} to {largest:.4g}, but value_range=({low:g}, {high:g}) was "
             "declared; pass the range that the network was trained for"
         )
-    if largest - smallest < width / 50 and output[0].numel() > 1 and largest - smallest > 0 and width > 20:
+    if width > _BYTES and 0 < largest - smallest < width / 50 and output[0].numel() > 1:
         raise ModelError(
             f"the output runs from {smallest:.4g} to {largest:.4g}, a sliver of value_range=({low:g}, {high:g}); "
             "it would be shown as a flat image. Pass the range that the network was trained for"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from workbench.models import checks
-from workbench.models.devices import resolve_device
 from workbench.models.errors import ModelError
 from workbench.models.layers import Layer
 from workbench.models.model import Model, OutputChoice
@@ -88,16 +87,6 @@ class Classifier(Model):
         """Softmax of the scores."""
         return self.scores(x).softmax(1)
 
-    def to(self, device: str | torch.device) -> Self:
-        """This classifier itself, moved to another device, as `torch.nn.Module.to` does.
-
-        Raises:
-            ModelError: the device is unknown, or not on this machine.
-        """
-        self.device = resolve_device(device)
-        self.module.to(self.device)
-        return self
-
     def on(self, generator: Generator) -> LatentClassifier:
         """This classifier as a function of a generator's latents.
 
@@ -108,35 +97,24 @@ class Classifier(Model):
 
         return LatentClassifier(self, generator)
 
-    def until(self, layer: str | int | Layer, *, before: bool = False) -> Callable[[Any], Tensor]:
-        """The function from inputs to the output of `layer`, or (`before`) to its input; the rest is not run."""
-        wanted = self._resolve_layer(layer)
-        read = self._before if before else self._until
-        return lambda x: read(wanted, self._as_inputs(x))
-
-    def read(self, x: Any, layers: Sequence[str | int | Layer]) -> dict[str, Tensor]:
-        """The outputs of several layers from one pass, by name."""
-        return self._read([self._resolve_layer(layer).name for layer in layers], self._as_inputs(x))
-
     def with_layers(
         self, x: Any, layers: Sequence[str | int | Layer]
     ) -> tuple[Float[Tensor, "batch classes"], dict[str, Tensor]]:
         """The scores, and the outputs of several layers by name, from one pass; differentiable in `x`."""
-        names = [self._resolve_layer(layer).name for layer in layers]
+        names = [self.layers[layer].name for layer in layers]
         raw, outputs = self._access.run(self._as_inputs(x), record=names)
         return self._choose(raw), outputs
-
-    def replay(self, x: Any, layer: str | int | Layer, activation: Tensor) -> Float[Tensor, "batch classes"]:
-        """The scores when `layer` gives `activation` instead of its own output."""
-        x = self._as_inputs(x)
-        wanted = self._resolve_layer(layer)
-        return self._replay(wanted, self._check_activation(wanted, activation, len(x)), x)
 
     def activations(self, x: Any, neurons: Sequence[Neuron]) -> Float[Tensor, "batch neurons"]:
         """The values of several neurons, in one pass, differentiable in `x`."""
         checked = [self.neuron(n) for n in neurons]
         outputs = self.read(x, list(dict.fromkeys(n.layer for n in checked)))
         return torch.stack([n.read(outputs[n.layer]) for n in checked], dim=1)
+
+    def _given(self, x: Any, condition: Any) -> list[Tensor]:
+        if condition is not None:
+            raise ModelError(f"{self.name} takes inputs alone, but a class was given: {condition!r}")
+        return [self._as_inputs(x)]
 
     def _as_inputs(self, x: Any) -> Tensor:
         return checks.as_batch(x, self.input_shape, name="x", device=self.device, dtype=self.dtype)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from workbench.models import checks
 from workbench.models.devices import check_fits
 from workbench.models.errors import ModelError, nearest_names
-from workbench.models.layers import Layer
 from workbench.models.model import Model, OutputChoice
 from workbench.models.priors import Prior, resolve_prior
 from workbench.numerics.randomness import seeded
@@ -170,36 +169,6 @@ class Generator(Model):
         z = checks.finite(self._as_latents(z), name="z")
         return self._forward(z, *self._conditions(condition, len(z)))
 
-    def until(self, layer: str | int | Layer, *, before: bool = False) -> Callable[..., Tensor]:
-        """The function from latents to the output of `layer`, or (`before`) to its input; the rest is not run."""
-        wanted = self._resolve_layer(layer)
-        read = self._before if before else self._until
-
-        def run(z: Any, condition: Condition = None) -> Tensor:
-            z = self._as_latents(z)
-            return read(wanted, z, *self._conditions(condition, len(z)))
-
-        return run
-
-    def read(self, z: Any, layers: Sequence[str | int | Layer], condition: Condition = None) -> dict[str, Tensor]:
-        """The outputs of several layers from one pass, by name."""
-        z = self._as_latents(z)
-        names = [self._resolve_layer(layer).name for layer in layers]
-        return self._read(names, z, *self._conditions(condition, len(z)))
-
-    def replay(
-        self, z: Any, layer: str | int | Layer, activation: Tensor, condition: Condition = None
-    ) -> Float[Tensor, "batch *output"]:
-        """The output when `layer` gives `activation` (batch, *layer shape) instead of its own.
-
-        In a plain sequential network only what lies behind the layer is run; with skip connections
-        the rest is not a function of the activation alone, so `z` is run again with it replaced.
-        """
-        z = self._as_latents(z)
-        wanted = self._resolve_layer(layer)
-        activation = self._check_activation(wanted, activation, len(z))
-        return self._replay(wanted, activation, z, *self._conditions(condition, len(z)))
-
     def point(self, z: Any) -> Float[Tensor, " *latent"]:
         """One latent `z`, (*latent_shape) or (1, *latent_shape), checked and without gradient."""
         single = checks.as_single(z, self.latent_shape, name="z", device=self.device, dtype=self.dtype)
@@ -211,7 +180,7 @@ class Generator(Model):
             raise ModelError(f"{self.name} has no classes; pass class_names=[…] when you make the Generator")
         bound = object.__new__(Generator)
         bound.__dict__.update(self.__dict__)
-        bound._bound = self.condition(condition, 1)[0]
+        bound._bound = checks.finite(self.condition(condition, 1), name="the class's embedding")[0]
         if isinstance(condition, (int, str)):
             bound.name = f"{self.name} of {self.class_names[self.class_index(condition)]}"
         return bound
@@ -246,23 +215,13 @@ class Generator(Model):
 
     def condition(self, given: Condition, batch: int) -> Tensor:
         """`given` as what the module takes: indices (batch,), or embeddings (batch, width)."""
-        if isinstance(given, Tensor) and given.is_floating_point():
-            if self.class_embeddings is None:
-                raise ModelError(f"{self.name} takes class indices; it was made without class_embeddings")
-            width = self.class_embeddings.shape[1]
-            if (
-                given.ndim not in (1, 2)
-                or given.shape[-1] != width
-                or (given.ndim == 2 and len(given) not in (1, batch))
-            ):
-                raise ModelError(
-                    f"the embedding has shape {tuple(given.shape)}, expected ({width},) or (batch, {width})"
-                )
-            return given.to(device=self.device, dtype=self.dtype).expand(batch, width)
         if isinstance(given, (int, str)):
             indices = torch.full((batch,), self.class_index(given))
         else:
-            indices = checks.as_tensor(given, name="condition").long().flatten()
+            told = checks.as_tensor(given, name="condition")
+            if told.is_floating_point() and told.shape != (0,):  # what [] becomes
+                return self._embedding(told, batch)
+            indices = told.long().flatten()
             if len(indices) not in (1, batch):
                 raise ModelError(
                     f"{len(indices)} classes were given for {batch} latents; give one, or one for each"
@@ -272,6 +231,39 @@ class Generator(Model):
                 self.class_index(index)
         indices = indices.to(self.device)
         return indices if self.class_embeddings is None else self.class_embeddings[indices]
+
+    def to(self, device: str | torch.device) -> Self:
+        """This generator itself, moved to another device with its embeddings and the class that is fixed.
+
+        The network goes with it, which those that `of_class` and `with_embeddings` made share: move these, too.
+
+        Raises:
+            ModelError: the device is unknown, or not on this machine.
+        """
+        super().to(device)
+        if self.class_embeddings is not None:
+            self.class_embeddings = self.class_embeddings.to(self.device)
+        if self._bound is not None:
+            self._bound = self._bound.to(self.device)
+        return self
+
+    def _given(self, x: Any, condition: Condition) -> list[Tensor]:
+        z = self._as_latents(x)
+        return [z, *self._conditions(condition, len(z))]
+
+    def _embedding(self, given: Tensor, batch: int) -> Float[Tensor, "batch width"]:
+        if self.class_embeddings is None or given.ndim == 0:
+            raise ModelError(
+                f"real numbers were given as the class, {given.dtype} of shape {tuple(given.shape)}; {self.name} "
+                "takes classes by index, a whole number, or by name"
+                + ("" if self.class_embeddings is None else ", or an embedding")
+            )
+        width = self.class_embeddings.shape[1]
+        if given.ndim > 2 or given.shape[-1] != width or (given.ndim == 2 and len(given) not in (1, batch)):
+            raise ModelError(
+                f"the embedding has shape {tuple(given.shape)}, expected ({width},) or (batch, {width})"
+            )
+        return given.to(device=self.device, dtype=self.dtype).expand(batch, width)
 
     def _as_latents(self, z: Any) -> Tensor:
         return checks.as_batch(z, self.latent_shape, name="z", device=self.device, dtype=self.dtype)

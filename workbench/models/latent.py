@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from workbench.models.checks import is_image
 from workbench.models.classifier import Classifier
 from workbench.models.errors import ModelError
 from workbench.models.generator import Generator
@@ -30,7 +32,7 @@ def pictures_for(
         ModelError: the generator's pictures do not fit the classifier's inputs.
     """
     made, taken = generator.output_shape, classifier.input_shape
-    images = len(made) == len(taken) == 3 and taken[0] in (made[0], 3) and made[0] in (1, 3)
+    images = is_image(made) and len(taken) == 3 and taken[0] in (made[0], 3)
     if made != taken and not (images and resize):
         raise ModelError(
             f"{generator.name} makes {made}, {classifier.name} takes {taken}; wrap the classifier in a module "
@@ -83,6 +85,13 @@ class LatentClassifier(Classifier):
             name=f"{classifier.name} on {generator.name}",
             batch_size=min(classifier.batches.size, generator.batches.size),
         )
+
+    def to(self, device: str | torch.device) -> Self:
+        """This classifier itself, moved to another device, and `classifier` and `generator` with it."""
+        super().to(device)
+        for part in (self.classifier, self.generator):
+            part.to(self.device)
+        return self
 
     def pictures(self, z: Any) -> Float[Tensor, "batch *output"]:
         """The generator's pictures of latents `z`, without gradients."""

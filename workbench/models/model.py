@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from workbench.models.called import Called
@@ -65,6 +66,7 @@ class Model:
         self._access = LayerAccess(self.module)
         self._wanted_batch_size = batch_size
         self._fingerprint: str | None = None
+        self._fingerprinted: list[int] = []
         self._differentiable: bool | None = None
         self._probed: tuple[Tensor, ...] = ()
 
@@ -183,24 +185,61 @@ class Model:
         module = copy.deepcopy(self.module).to(dtype).eval()  # torch.fx's modules are copied in training mode
         return module, lambda *inputs: self._choose(module(*inputs))
 
-    def _resolve_layer(self, layer: str | int | Layer) -> Layer:
-        return self.layers[layer]
+    def to(self, device: str | torch.device) -> Self:
+        """This model itself, moved to another device, as `torch.nn.Module.to` does.
 
-    def _until(self, layer: Layer, *inputs: Tensor) -> Tensor:
-        return self._access.run(*inputs, stop=layer.name)[1][layer.name]
+        Raises:
+            ModelError: the device is unknown, or not on this machine.
+        """
+        self.device = resolve_device(device)
+        self.module.to(self.device)
+        self._probed = tuple(given.to(self.device) for given in self._probed)
+        return self
 
-    def _before(self, layer: Layer, *inputs: Tensor) -> Tensor:
-        return self._access.input_of(layer.name, *inputs)
+    def _given(self, x: Any, condition: Any) -> list[Tensor]:
+        """What the module is called with, for a batch of inputs or latents, and a class or None."""
+        raise NotImplementedError
 
-    def _read(self, names: Sequence[str], *inputs: Tensor) -> dict[str, Tensor]:
+    def until(self, layer: str | int | Layer, *, before: bool = False) -> Callable[..., Tensor]:
+        """The function from inputs to the output of `layer`, or (`before`) to its input; the rest is not run.
+
+        A generator's function takes a class behind the latents, where it has classes.
+        """
+        name = self.layers[layer].name
+
+        def run(x: Any, condition: Any = None) -> Tensor:
+            given = self._given(x, condition)
+            return self._access.input_of(name, *given) if before else self._access.run(*given, stop=name)[1][name]
+
+        return run
+
+    def read(self, x: Any, layers: Sequence[str | int | Layer], condition: Any = None) -> dict[str, Tensor]:
+        """The outputs of several layers from one pass, by name; `condition` is a generator's class.
+
+        Raises:
+            LayerError: no such layer, or none was asked for.
+        """
+        names = [self.layers[layer].name for layer in layers]
+        if not names:
+            raise LayerError(f"no layers were asked for; give one or more of {self.name}'s {len(self.layers)}")
         last = max(names, key=self.layers.names.index)
-        return self._access.run(*inputs, record=tuple(names), stop=last)[1]
+        return self._access.run(*self._given(x, condition), record=names, stop=last)[1]
 
-    def _replay(self, layer: Layer, activation: Tensor, *inputs: Tensor) -> Tensor:
-        tail = self.tail(layer)
+    def replay(
+        self, x: Any, layer: str | int | Layer, activation: Tensor, condition: Any = None
+    ) -> Float[Tensor, "batch *output"]:
+        """The output when `layer` gives `activation` (batch, *layer shape) instead of its own.
+
+        In a plain sequential network only what lies behind the layer is run; with skip connections
+        the rest is not a function of the activation alone, so `x` is run again with it replaced.
+        """
+        given = self._given(x, condition)
+        wanted = self.layers[layer]
+        activation = self._check_activation(wanted, activation, len(given[0]))
+        tail = self.tail(wanted)
         if tail is not None:
             return tail(activation)
-        return self._choose(self._access.run(*inputs, replace={layer.name: activation})[0])
+        return self._choose(self._access.run(*given, replace={wanted.name: activation})[0])
 
     @property
     def chain(self) -> tuple[nn.Module, ...]:
@@ -230,17 +269,16 @@ class Model:
         return None if end is None or self._hooked else tuple(module for _, module in self._chain[: end + 1])
 
     def _chain_end(self, layer: str | int | Layer) -> int | None:
-        wanted = self._resolve_layer(layer).name
+        wanted = self.layers[layer].name
         ends = [i for i, (name, _) in enumerate(self._chain) if name == wanted or name.startswith(wanted + ".")]
         return ends[-1] if ends else None
 
-    def _check_activation(self, layer: Layer, activation: Any, batch: int | None) -> Tensor:
+    def _check_activation(self, layer: Layer, activation: Any, batch: int) -> Tensor:
         activation = as_tensor(activation, name="activation")
-        if tuple(activation.shape[1:]) != layer.shape or (batch is not None and len(activation) != batch):
-            rows = "batch" if batch is None else str(batch)
+        if tuple(activation.shape) != (batch, *layer.shape):
             raise LayerError(
                 f"the activation has shape {tuple(activation.shape)}, but layer {layer.name!r} gives "
-                f"({rows}, {', '.join(map(str, layer.shape))})"
+                f"({batch}, {', '.join(map(str, layer.shape))})"
             )
         return finite(activation.to(self.device, self.dtype), name="activation")
 
@@ -250,19 +288,24 @@ class Model:
         Raises:
             LayerError: unknown layer, channel or position.
         """
-        neuron.check(self._resolve_layer(neuron.layer))
+        neuron.check(self.layers[neuron.layer])
         return neuron
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the names, shapes and bytes of the weights: which network made a result."""
-        if self._fingerprint is None:
+        """SHA-256 over the names, shapes and bytes of the weights: which network made a result.
+
+        The weights are those of your module, where the device is the same: train it further, and this changes.
+        """
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        changes = [-1 if tensor.is_inference() else tensor._version for tensor in tensors]
+        if self._fingerprint is None or changes != self._fingerprinted:
             digest = hashlib.sha256()
             for key, value in sorted(self.module.state_dict().items()):
                 if isinstance(value, Tensor):
                     digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
                     digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-            self._fingerprint = digest.hexdigest()
+            self._fingerprint, self._fingerprinted = digest.hexdigest(), changes
         return self._fingerprint
 
     @property

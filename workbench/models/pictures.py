@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.models.classifier import Classifier
+from workbench.models.checks import is_image
+from workbench.models.classifier import Classifier, as_classifier
 from workbench.models.generator import Generator
 from workbench.models.latent import LatentClassifier
 
@@ -21,6 +22,9 @@ class Pictures:
         value_range: of the pictures.
         shape: of one picture: (1 or 3, H, W), or that of a signal.
         drawable: whether a person can draw a point, or paint on it: it is an image itself.
+
+    Raises:
+        ModelError: no model of the workbench.
     """
 
     def __init__(self, model: Generator | Classifier) -> None:
@@ -31,10 +35,10 @@ class Pictures:
             self._generator = model.generator
         if self._generator is not None:
             self.shape, self.value_range = self._generator.output_shape, self._generator.value_range
-        elif isinstance(model, Classifier):
+        else:
+            model = as_classifier(model)
             self.shape, self.value_range = model.input_shape, model.value_range
-        image = len(self.shape) == 3 and self.shape[0] in (1, 3)
-        self.drawable = self._generator is None and image
+        self.drawable = self._generator is None and is_image(self.shape)
 
     def __call__(self, x: Float[Tensor, "n *point"]) -> Float[Tensor, "n *picture"]:
         """The pictures of points, on the CPU in single precision; those of NaN are the range's lowest value."""

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import chi, gamma, truncnorm
 from torch import Tensor, nn
 
+from workbench.models.checks import check_settings
 from workbench.models.errors import ModelError
 
 #: Share of the prior's draws whose norm lies in the shell that counts as typical.
@@ -42,9 +43,16 @@ class Prior(Protocol):
 
 @dataclass(frozen=True)
 class Normal:
-    """Independent N(0, std²); its typical set is the shell that holds 99.9 % of the draws' norms."""
+    """Independent N(0, std²); its typical set is the shell that holds 99.9 % of the draws' norms.
+
+    Raises:
+        ModelError: an `std` that is not above 0.
+    """
 
     std: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_settings(ModelError, ("std", self.std, 0 < self.std < math.inf, "a number above 0"))
 
     def sample(self, n: int, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "n *latent"]:
         """`n` draws of shape `shape`."""
@@ -62,26 +70,38 @@ class Normal:
         return self.std * float(low), self.std * float(high)
 
     def project(self, z: Float[Tensor, "batch *latent"]) -> Float[Tensor, "batch *latent"]:
-        """Rows rescaled to the shell where their norm lies outside it."""
+        """Rows rescaled to the shell where their norm lies outside it.
+
+        Every point of the inner sphere is equally near to the origin, which goes to the one with equal components.
+        """
         rows = z.flatten(1)
         norms = rows.norm(dim=1, keepdim=True)
         low, high = self.shell(rows.shape[1])
-        scale = norms.clamp(low, high) / norms.clamp_min(torch.finfo(z.dtype).tiny)
-        return (rows * scale).reshape(z.shape)
+        at_origin = norms <= low / torch.finfo(z.dtype).max
+        rows, norms = torch.where(at_origin, rows.shape[1] ** -0.5, rows), torch.where(at_origin, 1.0, norms)
+        return (rows * (norms.clamp(low, high) / norms)).reshape(z.shape)
 
     def contains(self, z: Float[Tensor, "batch *latent"]) -> Bool[Tensor, " batch"]:
         """Whether each row's norm lies in the shell (up to rounding)."""
-        norms = z.flatten(1).norm(dim=1)
-        low, high = self.shell(z[0].numel())
+        rows = z.flatten(1)
+        norms, (low, high) = rows.norm(dim=1), self.shell(rows.shape[1])
         return (norms >= low * (1 - 1e-5)) & (norms <= high * (1 + 1e-5))
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """Independent U(low, high); its typical set is the box."""
+    """Independent U(low, high); its typical set is the box.
+
+    Raises:
+        ModelError: a `low` that is not below `high`.
+    """
 
     low: float = -1.0
     high: float = 1.0
+
+    def __post_init__(self) -> None:
+        holds = -math.inf < self.low < self.high < math.inf
+        check_settings(ModelError, ("(low, high)", (self.low, self.high), holds, "two finite numbers, ascending"))
 
     def sample(self, n: int, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "n *latent"]:
         """`n` draws of shape `shape`."""
@@ -116,8 +136,9 @@ class TruncatedNormal:
     truncation: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.truncation > 0:
-            raise ModelError(f"truncation={self.truncation!r}; expected a number above 0")
+        check_settings(
+            ModelError, ("truncation", self.truncation, 0 < self.truncation < math.inf, "a number above 0")
+        )
 
     @property
     def limit(self) -> float:

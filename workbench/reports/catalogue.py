@@ -5,19 +5,22 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import re
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from workbench.errors import WorkbenchError, did_you_mean
 from workbench.ui.assets import asset
 
+_HEADING = re.compile(r"^(#{1,6})[ \t]+(.+)$", re.MULTILINE)
 
-class ReportError(ValueError):
+
+class ReportError(WorkbenchError, ValueError):
     """A report, a parameter or a folder that cannot be used; says what would do."""
 
 
@@ -153,21 +156,25 @@ def _read(path: Path) -> Report:
         notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
     except Exception as error:  # nbformat raises what its parsers and validators do
         raise ReportError(f"{path} is no notebook: {error}") from error
-    headings = [h for c in notebook.cells if c.cell_type == "markdown" and (h := heading(c.source))]
+    titles = (heading(c.source) for c in notebook.cells if c.cell_type == "markdown")
     source = next((c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", ())), "")
     return Report(
         name=path.stem,
-        title=(headings or [path.stem])[0],
+        title=next(filter(None, titles), path.stem),
         path=path.resolve(),
         sha256=hashlib.sha256(content).hexdigest(),
         parameters=tuple(_declared(source, path.name)),
     )
 
 
+def headings(markdown: str) -> list[tuple[int, str]]:
+    """Level and text of each heading of a Markdown cell, without "Report: "."""
+    return [(len(marks), text.strip().removeprefix("Report: ")) for marks, text in _HEADING.findall(markdown)]
+
+
 def heading(markdown: str) -> str:
-    """The text of a Markdown cell's first heading, without "Report: "; empty where there is none."""
-    lines = [line for line in markdown.splitlines() if line.startswith("#")]
-    return lines[0].lstrip("#").strip().removeprefix("Report: ") if lines else ""
+    """The text of a Markdown cell's first heading; empty where there is none."""
+    return next((text for _, text in headings(markdown)), "")
 
 
 def _declared(source: str, notebook: str) -> list[Parameter]:
@@ -226,7 +233,6 @@ def _kind(value: Any) -> str:
 
 def _nearest(name: str, known: list[str]) -> str:
     """What may have been meant, else all that there is."""
-    near = get_close_matches(name, known, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; there are {', '.join(known)}" if known else "; it takes none"
+    if not known:
+        return "; it takes none"
+    return "; " + (did_you_mean(name, known, most=1) or f"there are {', '.join(known)}")

@@ -17,12 +17,17 @@ import torch
 from torch import Tensor, nn
 
 import workbench
+from workbench.errors import WorkbenchError
+from workbench.machine import versions
 from workbench.models import Model
-from workbench.results import Result, sha256_of, versions
+from workbench.results import Result, sha256_of
 
 #: Attributes of a model that no number depends on, or that its fingerprint or its module stand for.
 _LEFT_OUT = frozenset(
-    {"device", "module", "layers", "batches", "_access", "_chain", "_fingerprint", "_wanted_batch_size"}
+    {
+        *("device", "module", "layers", "batches", "_access", "_chain", "_differentiable"),
+        *("_fingerprint", "_fingerprinted", "_wanted_batch_size"),
+    }
 )
 #: Attributes of every module: weights and buffers are in the fingerprint, parts are hashed themselves.
 _OF_EVERY_MODULE = frozenset({*vars(nn.Module()), "training"})
@@ -33,7 +38,7 @@ _KNOWN = frozenset({"workbench", "torch", "torchvision", "builtins"})
 _HEAP_TYPE = 1 << 9
 
 
-class ContentError(TypeError):
+class ContentError(WorkbenchError, TypeError):
     """A value whose content cannot be told; says which, and what can."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from nbconvert import HTMLExporter
 from plotly.offline import get_plotlyjs
 
+from workbench.reports.catalogue import headings
 from workbench.reports.page_pictures import smaller_base64, smaller_pictures
 from workbench.reports.page_widgets import PageWidgets
 from workbench.ui.assets import asset_text
@@ -118,11 +119,11 @@ def _sections(cells: Iterable[Any]) -> list[tuple[int, str]]:
     """Mark the cells that begin a section; the level and the text of each section's heading."""
     found: list[tuple[int, str]] = []
     for cell in cells:
-        heading = re.search(r"^(##?)\s+(.+)$", cell.source, re.M) if cell.cell_type == "markdown" else None
+        begun = headings(cell.source) if cell.cell_type == "markdown" else []
         cell.metadata.pop("section", None)
-        if heading:
+        for level, text in [heading for heading in begun if heading[0] <= 2][:1]:
             cell.metadata["section"] = len(found)
-            found.append((len(heading[1]), re.sub(r"[*`]", "", heading[2]).strip().removeprefix("Report: ")))
+            found.append((level, re.sub(r"[*`]", "", text)))
     return found
 
 

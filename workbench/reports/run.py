@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -24,14 +23,15 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
 from workbench.channel import Listener
+from workbench.files import replace_file, replace_text, sha256_of_file
+from workbench.machine import processor, versions
 from workbench.models import available_devices
-from workbench.progress import Cancelled, Progress, terminal_progress
+from workbench.progress import Cancelled, Progress, telling
 from workbench.reports import store
 from workbench.reports.catalogue import Report, ReportError, find
 from workbench.reports.cells import Cells
 from workbench.reports.page import page
 from workbench.reports.provenance import provenance
-from workbench.results import processor, replace_file, versions
 
 FORMAT = 2
 NOTEBOOK, PAGE, RECORD, RESULTS = "report.ipynb", "report.html", "report.json", "results"
@@ -125,9 +125,10 @@ def run(
         "device": available_devices()[0],
     }
     _write(out, record)
-    cells = Cells(report, bool(values), progress or terminal_progress(), former)
-    with _listening(cells) as environment:
-        status, error = _execute(report, values, out / NOTEBOOK, cells, environment)
+    with telling(progress) as told:
+        cells = Cells(report, bool(values), told, former)
+        with _listening(cells) as environment:
+            status, error = _execute(report, values, out / NOTEBOOK, cells, environment)
     record |= {
         "status": status,
         "error": error,
@@ -144,7 +145,7 @@ def run(
     if (out / NOTEBOOK).exists():
         notebook = nbformat.read(out / NOTEBOOK, as_version=4)
         text = page(notebook, record)
-        replace_file(out / PAGE, lambda part: part.write_text(text, encoding="utf-8"))
+        replace_text(out / PAGE, text)
     return Run(
         report=report.name,
         folder=out,
@@ -244,7 +245,8 @@ def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> list[float]:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
-        own = {report.path, *(Path(value) for value in values.values() if isinstance(value, str))}
+        named = (value for value in values.values() if isinstance(value, str) and value)
+        own = {report.path, *(Path(os.path.abspath(value)) for value in named)}  # noqa: PTH100 # resolve() refuses NUL
         taken = any(path not in own for path in out.iterdir())
     except OSError as error:
         raise ReportError(f"{out} cannot be written: {error.strerror}; give another folder") from error
@@ -273,20 +275,9 @@ def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> list[float]:
 
 
 def _write(out: Path, record: Mapping[str, Any]) -> None:
-    text = json.dumps(record, indent=1)
-    replace_file(out / RECORD, lambda part: part.write_text(text, encoding="utf-8"))
+    replace_text(out / RECORD, json.dumps(record, indent=1))
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file below a folder, by its path in it; without those that a store hides."""
-    found = {}
-    for path in files(folder):
-        with path.open("rb") as file:
-            found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
-
-
-def files(folder: Path) -> list[Path]:
-    """The files of a report's results, without those that a store hides."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path for path in found if not path.relative_to(folder).parts[0].startswith(".")]
+    """SHA-256 of each file of a report's results, by its path in their folder."""
+    return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in store.files(folder)}

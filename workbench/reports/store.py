@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from torch import Tensor
 
 from workbench.datasets import files_read
+from workbench.errors import WorkbenchError
+from workbench.files import replace_text
 from workbench.models import Model
 from workbench.reports.contents import Contents, made_by, named
-from workbench.results import Result, ResultError, Tables, load_result, replace_file
+from workbench.results import Result, ResultError, load_result
+from workbench.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +48,7 @@ _SHORT = 20
 _asked: dict[Path, dict[str, Any]] = {}
 
 
-class StoreError(ValueError):
+class StoreError(WorkbenchError, ValueError):
     """A name that no entry can have, or a function that gives no result."""
 
 
@@ -128,7 +131,7 @@ class Store:
         """Write down that the present run uses an entry."""
         self._asked[entry.name] = {"key": entry.key, "how": how}
         text = json.dumps({"format": FORMAT, "entries": self._asked, "data": files_read()}, indent=1)
-        replace_file(self.path / ASKED, lambda part: part.write_text(text, encoding="utf-8"))
+        replace_text(self.path / ASKED, text)
 
 
 class _Inputs:
@@ -228,10 +231,14 @@ class _Entry:
 
 def entries(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The entries in a store's folder that are in their place, with what their `inputs.json` says."""
-    for path in sorted(folder.rglob(INPUTS)):
-        inside = path.relative_to(folder).parts
-        if not any(part.startswith(".") for part in inside):
-            yield path.parent, read_inputs(path.parent)
+    for path in files(folder, INPUTS):
+        yield path.parent, read_inputs(path.parent)
+
+
+def files(folder: Path, name: str = "*") -> list[Path]:
+    """The files below a folder, or those of a name, in order; without what begins with a dot, as a shelf does."""
+    found = sorted(path for path in folder.rglob(name) if path.is_file())
+    return [p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
 
 
 def read_inputs(place: Path) -> dict[str, Any]:
@@ -278,9 +285,7 @@ def tidy(folder: Path) -> None:
 def loose(folder: Path) -> list[str]:
     """Files in a folder that belong to no entry: nothing says what they were made from."""
     kept = {place for place, _ in entries(folder)}
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    names = ((path, path.relative_to(folder)) for path in found)
-    return [n.as_posix() for path, n in names if not n.parts[0].startswith(".") and not kept & {*path.parents}]
+    return [path.relative_to(folder).as_posix() for path in files(folder) if not kept & {*path.parents}]
 
 
 def shelve(store: Path, place: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tempfile
@@ -14,10 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from workbench.files import sha256_of_file
 from workbench.progress import Progress
 from workbench.reports.catalogue import ReportError, catalogue, find
-from workbench.reports.run import FORMAT, RECORD, RESULTS, Run, files, hashes, run
-from workbench.reports.store import INPUTS
+from workbench.reports.run import FORMAT, RECORD, RESULTS, Run, hashes, run
+from workbench.reports.store import INPUTS, files
 
 #: What says when and where something was made, and for how long: another run has others.
 _PASSING = frozenset(
@@ -115,11 +115,11 @@ def verify(
     there = hashes(first)
     changed = tuple(name for name, recorded in record["files"].items() if there.get(name) != recorded)
     parameters = {name: value for name, value in record["parameters"].items() if name != "folder"}
-    shipped = any(report.name == record["report"] for report in catalogue())
     own = Path(record["notebook"])
     if not own.is_file():  # the folder was moved, and the notebook with it
         own = folder / own.name
-    name = record["report"] if shipped else own
+    shipped = any(report.name == record["report"] for report in catalogue())
+    name = record["report"] if shipped and not own.is_file() else own
     if record.get("format", 1) < FORMAT and find(name).sha256 != record["sha256"]:
         raise ReportError(
             f"{folder} holds {record['report']} of an older version, whose results lie in other places; run the "
@@ -203,7 +203,7 @@ def _values(folder: Path) -> dict[str, Any]:
             kept = {key: tensor for key, tensor in tensors.items() if key.partition("/")[0] not in _PASSING}
             found |= {f"{name}, {key}": _Numbers(tensor, (f"{name}, {key}[", "]")) for key, tensor in kept.items()}
         else:
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[name] = sha256_of_file(path)
     return found
 
 

@@ -35,7 +35,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from workbench.results import Result, versions
+from workbench.machine import versions
+from workbench.results import Result
 from workbench.sessions.safety import APPLICATION, FORMAT, LEFT, check_header, explained, lock
 from workbench.sessions.state import Part, SessionError, State
 

@@ -22,9 +22,9 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import binomtest, wilcoxon
 from torch import Tensor
 
+from workbench.files import replace_file
 from workbench.models import Generator
 from workbench.progress import track
-from workbench.results import record_run, replace_file
 from workbench.subspaces.baselines import (
     DifferentialSubspaceSearch,
     EmbeddedLineSearch,
@@ -36,6 +36,7 @@ from workbench.subspaces.baselines import (
     random_embedding,
 )
 from workbench.subspaces.objectives import HiddenTarget, Objective, Synthetic
+from workbench.tables import Tables, record_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -444,8 +445,9 @@ def summary(results: Results, cases: Iterable[str] | None = None) -> pd.DataFram
 
 def write_tables(results: Results) -> None:
     """`curves.csv` and `summary.csv` beside the curves."""
-    table(results).to_csv(results.folder / "curves.csv", index=False, float_format="%.6g")
-    summary(results).to_csv(results.folder / "summary.csv", index=False, float_format="%.6g")
+    tables = Tables(results.folder)
+    tables.write("curves", table(results))
+    tables.write("summary", summary(results))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -464,27 +466,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen = cases(options.sizes, options.generator)
     except (LookupError, ValueError) as error:
         parser.error(str(error))
-    options.out.mkdir(parents=True, exist_ok=True)
-    results, started, finished = Results(options.out), time.perf_counter(), False
+    results = Results(options.out)
     settings = {k: v for k, v in vars(options).items() if k != "out"}
     try:
-        run(
-            results,
-            chosen,
-            seeds=options.seeds,
-            sliders=options.sliders,
-            methods=options.methods,
-            report=lambda text: print(text, flush=True),
-        )
-        finished = True
+        with record_run(options.out, "workbench.subspaces.simulation", settings):
+            run(
+                results,
+                chosen,
+                seeds=options.seeds,
+                sliders=options.sliders,
+                methods=options.methods,
+                report=lambda text: print(text, flush=True),
+            )
     finally:
-        record_run(
-            options.out,
-            "workbench.subspaces.simulation",
-            settings,
-            seconds=time.perf_counter() - started,
-            finished=finished,
-        )
         if results.cases():
             write_tables(results)
     print(summary(results).to_string(index=False))

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.results import versions
+from workbench.machine import versions
 from workbench.sweeps.errors import SweepError, SweepWarning
 
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -64,7 +66,9 @@ def _whole(source: str) -> Tensor:
     try:
         stored = np.load(source, allow_pickle=False)
         array = stored if isinstance(stored, np.ndarray) else stored[_chosen(source, list(stored))]
-    except (OSError, ValueError) as error:
+    except SweepError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise SweepError(f"{source} cannot be read: {error}") from error
     if array.dtype.kind != "f" or array.ndim < 2:
         raise SweepError(f"{source} holds {array.dtype} {array.shape}; expected floats (rows, *input)")

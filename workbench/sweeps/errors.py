@@ -1,7 +1,9 @@
 """What can be wrong with a sweep."""
 
+from workbench.errors import WorkbenchError
 
-class SweepError(ValueError):
+
+class SweepError(WorkbenchError, ValueError):
     """A grid, a folder or a cluster that cannot be used; says what would do."""
 
 

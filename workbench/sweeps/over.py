@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import workbench as wb
+from workbench.files import replace_file
 from workbench.models import Classifier
-from workbench.progress import Progress, terminal_progress
-from workbench.results import load_result, replace_file
+from workbench.progress import Progress, telling
+from workbench.results import load_result
 from workbench.sweeps import cluster, data, shards
 from workbench.sweeps.errors import SweepError
 from workbench.sweeps.record import claim, write
@@ -174,7 +175,8 @@ def over(
     write(out, record, status="running")
     clock, outcome, there = time.perf_counter(), None, 0
     if missing:
-        with cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing)) as client:
+        connected = cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing))
+        with connected as client, telling(progress) as told:
             there = cluster.check(client, out)
             sent = classifier if isinstance(classifier, str) else _on_cpu(classifier)
             outcome = carry_out(
@@ -182,7 +184,7 @@ def over(
                 shards.compute,
                 missing,
                 retries=retries,
-                progress=progress or terminal_progress(),
+                progress=told,
                 before=len(every) - len(missing),
                 asked=client.submit(shards.hold, question, sent, pure=False),
                 folder=str(place),

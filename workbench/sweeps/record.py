@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.results import replace_file, versions
+from workbench.files import replace_text
+from workbench.machine import versions
 from workbench.sweeps.errors import SweepError
 
 FORMAT = 1
@@ -52,5 +53,4 @@ def write(out: Path, record: Mapping[str, Any], **how: Any) -> None:
     """Replace the record."""
     written = datetime.now(UTC).isoformat(timespec="seconds")
     document = {"format": FORMAT, **record, **how, "written": written, "versions": versions()}
-    text = json.dumps(document, indent=1)
-    replace_file(out / RECORD, lambda part: part.write_text(text, encoding="utf-8"))
+    replace_text(out / RECORD, json.dumps(document, indent=1))

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.progress import Progress, terminal_progress
-from workbench.results import replace_file
+from workbench.files import replace_file
+from workbench.progress import Progress, telling
 from workbench.sweeps import cluster
 from workbench.sweeps.errors import SweepError
 from workbench.sweeps.grid import combinations
@@ -112,14 +112,15 @@ def reports(
     write(out, record, status="running", runs=list(points))
     clock, outcome, there = time.perf_counter(), None, 0
     if missing:
-        with cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing)) as client:
+        connected = cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing))
+        with connected as client, telling(progress) as told:
             there = cluster.check(client, out)
             outcome = carry_out(
                 client,
                 run_one,
                 missing,
                 retries=retries,
-                progress=progress or terminal_progress(),
+                progress=told,
                 before=len(points) - len(missing),
             )
     errors = outcome.errors if outcome else {}
@@ -180,8 +181,10 @@ def _finished(folder: Path, report: Report) -> bool:
 
 
 def _record(folder: Path) -> dict[str, Any]:
+    from workbench.reports.run import RECORD
+
     try:
-        record = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
@@ -189,6 +192,8 @@ def _record(folder: Path) -> dict[str, Any]:
 
 def _table(runs: Path, points: Mapping[str, Mapping[str, Any]], errors: Mapping[str, str]) -> pd.DataFrame:
     import pandas as pd
+
+    from workbench.reports.run import RESULTS
 
     rows = []
     for name, values in points.items():
@@ -201,7 +206,7 @@ def _table(runs: Path, points: Mapping[str, Mapping[str, Any]], errors: Mapping[
                 "status": "stopped" if status in ("running", "partial") else status,
                 "seconds": record.get("seconds"),
                 "error": errors.get(name) or record.get("error", ""),
-                **(numbers(runs / name / "results") if status == "finished" else {}),
+                **(numbers(runs / name / RESULTS) if status == "finished" else {}),
             }
         )
     return pd.DataFrame(rows)

@@ -11,6 +11,7 @@ import traitlets as t
 from jaxtyping import Bool, Float32
 from PIL import Image
 
+from workbench.models.checks import is_image
 from workbench.ui.assets import asset_text
 from workbench.ui.pictured import Pictured, enlarged
 from workbench.ui.shared_module import SharedModule
@@ -221,7 +222,7 @@ class Canvas(Pictured, SharedModule):
 def _checked_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Return (channels, height, width)."""
     full = (1, *shape) if len(shape) == 2 else shape
-    if len(full) != 3 or full[0] not in (1, 3) or min(full) < 1:
+    if not is_image(full) or min(full) < 1:
         advice = {
             1: "Signals cannot be drawn.",
             3: "The channels come first.",

@@ -168,7 +168,7 @@ class _Main(nn.Module):
         return self.main(z)
 
 
-class ConditionalBatchNorm(nn.Module):
+class GlyphBatchNorm(nn.Module):
     """Batch normalisation whose gain and bias are linear in a condition (batch, condition)."""
 
     def __init__(self, channels: int, condition: int) -> None:
@@ -187,9 +187,9 @@ class _GrowingBlock(nn.Module):
 
     def __init__(self, before: int, after: int, condition: int) -> None:
         super().__init__()
-        self.norm1 = ConditionalBatchNorm(before, condition)
+        self.norm1 = GlyphBatchNorm(before, condition)
         self.conv1 = nn.Conv2d(before, after, 3, padding=1)
-        self.norm2 = ConditionalBatchNorm(after, condition)
+        self.norm2 = GlyphBatchNorm(after, condition)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1)
         self.skip = nn.Conv2d(before, after, 1)
         self.relu = nn.ReLU()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from workbench.datasets import imagenet
-from workbench.models import CheckpointError, Generator, TruncatedNormal, biggan, biggan_deep
+from workbench.models import CheckpointError, Generator, ModelError, TruncatedNormal, biggan, biggan_deep
 from workbench.models.biggan_deep import Statistics
 from workbench.models.checkpoints import StateDict
 
@@ -51,7 +51,7 @@ def from_file(
     state: StateDict,
     *,
     truncation: float = 1.0,
-    statistics: Statistics = "fixed",
+    statistics: Statistics | None = None,
     eps: float | None = None,
     device: str | torch.device = "auto",
     **adapter: Any,
@@ -60,13 +60,24 @@ def from_file(
 
     Raises:
         CheckpointError, ModelError: as the `from_state_dict` of the two layouts.
+        ModelError: `statistics` for BigGAN, which has one set of them.
     """
     module: biggan.BigGAN | biggan_deep.BigGANDeep
     if biggan_deep.recognises(state):
         module = biggan_deep.from_state_dict(
-            state, _config(file), truncation=truncation, statistics=statistics, eps=eps, source=file.name
+            state,
+            _config(file),
+            truncation=truncation,
+            statistics=statistics or "fixed",
+            eps=eps,
+            source=file.name,
         )
         table, name = module.embeddings.weight, "embeddings.weight"
+    elif statistics is not None:
+        raise ModelError(
+            f"statistics={statistics!r} was given, but {file.name} is a BigGAN, whose batch norms have one set of "
+            "statistics; leave it out (BigGAN-deep has one for each truncation)"
+        )
     else:
         module = biggan.from_state_dict(state, eps=eps, source=file.name)
         table, name = module.shared.weight, "shared.weight"

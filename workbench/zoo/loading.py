@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from workbench.models import CheckpointError, Classifier, Generator, load_state_dict, load_weights
+from workbench.models import CheckpointError, Classifier, Generator, ModelError, load_state_dict, load_weights
 from workbench.zoo import biggan, registry
 
 
@@ -36,21 +36,37 @@ def load(
     - `eps`: of the conditional batch norms (`workbench.models.biggan.from_state_dict`).
 
     Args:
-        source: a name that `wb.zoo()` lists, or the path of a safetensors or `weights_only` file.
+        source: a name that `wb.zoo()` lists, or the path of a safetensors or `weights_only` file; where a file or
+            folder has the name of a network of the zoo, `./NAME` is the file.
         into: the architecture that the checkpoint belongs to; the weights go into a copy of it.
         key: entry of the file that holds the state dict, where there are several.
         device: as for `Generator`.
-        adapter: settings of `Generator` (with `latent_shape=`) or `Classifier` (with `input_shape=`).
+        adapter: settings of `Generator` (with `latent_shape=`) or `Classifier` (with `input_shape=`); a network of
+            the zoo takes none.
 
     Raises:
         LookupError: no such name in the zoo; the nearest are suggested.
         FileNotFoundError: no file at the path, or no weights in the folder.
         CheckpointError: damaged, carrying code, or of another architecture.
-        ModelError: a setting out of range.
+        ModelError: a setting out of range, or one that is missing or does not belong there.
     """
-    path = Path(source)
-    if into is None and not (path.suffix or path.exists() or path.name != str(source)):
-        return registry.load(str(source), device=device)
+    path, name = Path(source), str(source)
+    shipped = name in (entry.name for entry in registry.entries())
+    if into is None and (shipped or not (path.suffix or path.exists() or path.name != name)):
+        registry.find(name)
+        refused = [*adapter, *(["key"] if key is not None else [])]
+        if refused:
+            raise ModelError(
+                f"{name} comes from the zoo as it was trained, and {', '.join(refused)} cannot be set; leave that "
+                f"out, or wrap wb.zoo.load_module({name!r}) in a Generator or Classifier of your own"
+            )
+        return registry.load(name, device=device)
+    if into is not None and ("latent_shape" in adapter) == ("input_shape" in adapter):
+        given = ", ".join(adapter) or "no settings"
+        raise ModelError(
+            f"into= was given with {given}; expected latent_shape=… for a generator, or input_shape=… for a "
+            "classifier"
+        )
     path = biggan.find_file(path)
     if into is None:
         state = load_state_dict(path, key=key)
@@ -61,8 +77,6 @@ def load(
             f"wb.load({str(source)!r}, into=module, latent_shape=…)"
         )
     module = load_weights(copy.deepcopy(into), path, key=key)
-    if ("latent_shape" in adapter) == ("input_shape" in adapter):
-        raise CheckpointError("pass latent_shape=… for a generator or input_shape=… for a classifier")
     adapter.setdefault("name", path.stem)
     if "latent_shape" in adapter:
         return Generator(module, device=device, **adapter)

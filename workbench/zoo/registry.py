@@ -16,9 +16,10 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from workbench.datasets import glyphs, mnist
+from workbench.errors import WorkbenchError, nearest_names
 from workbench.models import CheckpointError, Classifier, Empirical, Generator, Prior, load_state_dict
 from workbench.models.checkpoints import fit_state_dict
-from workbench.models.errors import WorkbenchError, nearest_names
+from workbench.tables import aligned
 from workbench.zoo import architectures
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -43,11 +44,14 @@ class ZooEntry:
         input_shape: of one latent or one input image.
         output_shape: of one image, or (scores,).
         value_range: of its images' pixels.
+        build: makes the network, untrained.
         prior: of a generator's latents, or what makes it.
         class_names: of a classifier, or of a generator with classes.
         class_embeddings: name of the parameter that holds a generator's class embeddings.
         source, licence: of the data and the weights.
         recipe: the command that makes the weights again; empty where others trained them.
+        weights: finds the file where others ship it, None where it is not installed; left out for our own.
+        key: entry of that file that holds the state dict, where there are several.
         advice: what to do where the weights are missing.
     """
 
@@ -123,11 +127,7 @@ class Table(tuple[ZooEntry, ...]):
         ]
 
     def __repr__(self) -> str:
-        rows = [self._COLUMNS, *self.rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(self._COLUMNS))]
-        return "\n".join(
-            "  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows
-        )
+        return "\n".join(aligned([self._COLUMNS, *self.rows()]))
 
     def _repr_html_(self) -> str:
         def line(cells: Iterable[str], tag: str) -> str:
@@ -344,4 +344,4 @@ def load(name: str, *, device: str | torch.device = "auto") -> Generator | Class
     return model
 
 
-__all__ = ["CheckpointError", "Table", "ZooEntry", "ZooError", "entries", "find", "load", "load_module"]
+__all__ = ["Table", "ZooEntry", "ZooError", "entries", "find", "load", "load_module"]

@@ -14,13 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from workbench.datasets import glyphs, mnist
-from workbench.results import versions
-from workbench.zoo import architectures
+from workbench.files import replace_file
+from workbench.machine import versions
+from workbench.zoo import architectures, measures
 from workbench.zoo.recipes import classifiers, glyphs_biggan, mnist_dcgan, mnist_erf, mnist_inverter
 from workbench.zoo.registry import WEIGHTS, ZooError, find, load_module
-
-#: Samples that class coverage is measured on.
-_COUNTED = 2000
 
 
 def train(
@@ -49,16 +47,17 @@ def train(
         ZooError: no such name, or no recipe of ours made its weights.
         FileNotFoundError: the full MNIST, or the fonts, are not here.
     """
-    if find(name).recipe == "":
-        raise ZooError(f"{name} has no recipe here; its weights come from {find(name).source}")
-    if find(name).kind == "discriminator":
-        raise ZooError(f"{name} is written by the recipe of its generator: {find(name).recipe}")
+    entry = find(name)
+    if not entry.recipe:
+        raise ZooError(f"{name} has no recipe here; its weights come from {entry.source}")
+    if entry.kind == "discriminator":
+        raise ZooError(f"{name} is written by the recipe of its generator: {entry.recipe}")
     torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
     if name.startswith("glyphs"):
         return [_glyphs(name, out, seed, steps, device, short)]
     digits = mnist.sample() if short else mnist.load("train")
-    if find(name).kind == "classifier":
+    if entry.kind == "classifier":
         test = mnist.sample() if short else mnist.load("test")
         make = _classifier if name == "mnist-cnn" else partial(_erf_classifier, name)
         return [make(digits, test, out, seed, steps or (1 if short else None), device)]
@@ -121,10 +120,11 @@ def _glyphs(name: str, out: Path, seed: int, steps: int | None, device: str, sho
         return _glyph_generator(images * 2 - 1, labels, out, seed, steps, each=2 if short else 40)
     settings = classifiers.SETTINGS[name]
     settings = replace(settings, seed=settings.seed + seed, epochs=steps or settings.epochs)
-    weights = classifiers.train(find(name).build, images, labels, settings, report=_print)
-    module = find(name).build()
+    build = find(name).build
+    weights = classifiers.train(build, images, labels, settings, report=_print)
+    module = build()
     module.load_state_dict(weights)
-    metrics = reading(module, test_set)
+    metrics = measures.reading(module, test_set)
     print(metrics)
     return _write(out, name, weights, asdict(settings), metrics)
 
@@ -141,42 +141,11 @@ def _glyph_generator(
     module = find(name).build()
     module.load_state_dict(weights)
     metrics = glyphs_biggan.measures(module.eval(), images.cpu(), labels.cpu(), settings, each=each)
-    metrics |= legibility(module, each=each // 2)
+    metrics |= measures.legibility(module, each=each // 2)
     print({key: value for key, value in metrics.items() if not isinstance(value, list)})
     path = _write(out, name, weights, asdict(settings), metrics)
     checkpoint.unlink(missing_ok=True)
     return path
-
-
-def reading(module: nn.Module, test: glyphs.Glyphs) -> dict[str, Any]:
-    """How often a classifier of glyphs is right, over all classes and with those folded that look the same."""
-    labels, folded = torch.from_numpy(test.labels), glyphs.folded()
-    module.eval()
-    with torch.no_grad():
-        read = torch.cat([module(x).argmax(1) for x in test.tensor().split(500)])
-    return {
-        "test_accuracy": float((read == labels).float().mean()),
-        "test_accuracy_folded": float((folded[read] == folded[labels]).float().mean()),
-        "test_images": len(test),
-    }
-
-
-def legibility(generator: nn.Module, *, each: int = 20) -> dict[str, Any]:
-    """How often the two classifiers of glyphs read samples of each class rightly, homographs folded."""
-    classes = len(glyphs.NAMES)
-    alike = glyphs.folded()
-    labels = torch.arange(classes).repeat_interleave(each)
-    z = torch.randn(len(labels), 40, generator=torch.Generator().manual_seed(2))
-    found = {}
-    with torch.no_grad():
-        embeddings = generator.shared.weight[labels]  # type: ignore[union-attr, index]
-        pairs = zip(z.split(500), embeddings.split(500), strict=True)
-        images = (torch.cat([generator(*pair) for pair in pairs]) + 1) / 2
-        for name in ("glyphs-cnn", "glyphs-cnn-judge"):
-            judge = load_module(name)
-            read = torch.cat([judge(x).argmax(1) for x in images.split(500)])
-            found[f"read_folded_by_{name}"] = float((alike[read] == alike[labels]).float().mean())
-    return found
 
 
 def _print(step: int, module: nn.Module, text: str) -> None:
@@ -194,17 +163,17 @@ def _generator(
         torch.from_numpy(digits.labels).long().to(device),
         settings,
         checkpoint=checkpoint,
-        report=lambda step, module, text: print(text, flush=True),
+        report=_print,
     )
     module = architectures.mnist_generator(settings.latents)
     module.load_state_dict(generator)
-    metrics = coverage(module.eval(), settings.latents)
+    metrics = measures.coverage(module.eval(), settings.latents)
     print(metrics)
     files = [_write(out, name, generator, asdict(settings), metrics)]
     if name == "mnist-dcgan":
         judged = architectures.mnist_discriminator()
         judged.load_state_dict(discriminator)
-        metrics = separation(module, judged, settings.latents)
+        metrics = measures.separation(module, judged, settings.latents)
         print(metrics)
         files.append(_write(out, f"{name}-discriminator", discriminator, asdict(settings), metrics))
     checkpoint.unlink(missing_ok=True)
@@ -223,67 +192,11 @@ def _inverter(
     weights = mnist_inverter.train(images, classifier.to(device), settings, checkpoint=checkpoint, report=_print)
     module = architectures.mnist_inverter()
     module.load_state_dict(weights)
-    metrics = inversion(module.eval(), classifier.cpu(), test.tensor() * 2 - 1)
+    metrics = measures.inversion(module.eval(), classifier.cpu(), test.tensor() * 2 - 1)
     print(metrics)
     path = _write(out, name, weights, asdict(settings), metrics)
     checkpoint.unlink(missing_ok=True)
     return path
-
-
-def inversion(inverter: nn.Module, classifier: nn.Module, images: Tensor) -> dict[str, Any]:
-    """How images (n, 1, 28, 28) in [-1, 1] come back from their codes.
-
-    The share that the classifier, and `mnist-erf-1`, take for what they took the original for; the mean absolute
-    difference of the pixels, in the range's width; and the codes' error as a share of their variance.
-    """
-    other = load_module("mnist-erf-1")
-    same: list[Tensor] = []
-    judged: list[Tensor] = []
-    apart, errors, encoded = [], [], []
-    with torch.no_grad():
-        for real in images.split(500):
-            codes = mnist_inverter.encode(classifier, real)[1]
-            made = inverter(codes)
-            again = mnist_inverter.encode(classifier, made)[1]
-            for found, judge in ((same, classifier), (judged, other)):
-                found.append(judge((made + 1) / 2).argmax(1) == judge((real + 1) / 2).argmax(1))
-            apart.append((made - real).abs().flatten(1).mean(1) / 2)
-            errors.append((again - codes).square())
-            encoded.append(codes)
-    return {
-        "classified_as_original": float(torch.cat(same).float().mean()),
-        "classified_as_original_by_mnist_erf_1": float(torch.cat(judged).float().mean()),
-        "pixel_difference": float(torch.cat(apart).mean()),
-        "code_error": float(torch.cat(errors).mean() / torch.cat(encoded).var(0).mean()),
-        "test_images": len(images),
-    }
-
-
-def coverage(generator: nn.Module, latents: int) -> dict[str, Any]:
-    """How mnist-cnn reads 2,000 samples: share of each digit, and its mean confidence."""
-    judge = load_module("mnist-cnn")
-    z = torch.randn(_COUNTED, latents, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        images = torch.cat([generator(rows) for rows in z.split(250)])
-        probabilities = judge((images + 1) / 2).softmax(1)
-    counts = probabilities.argmax(1).bincount(minlength=10)
-    return {
-        "share_of_each_digit": (counts / _COUNTED).tolist(),
-        "mean_confidence": float(probabilities.amax(1).mean()),
-    }
-
-
-def separation(generator: nn.Module, discriminator: nn.Module, latents: int) -> dict[str, Any]:
-    """Mean scores of the embedded real digits and of as many fakes, and how often a real one beats a fake."""
-    real = mnist.sample().tensor() * 2 - 1
-    z = torch.randn(len(real), latents, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        real_scores, fake_scores = discriminator(real), discriminator(generator(z))
-    return {
-        "mean_score_of_real": float(real_scores.mean()),
-        "mean_score_of_fake": float(fake_scores.mean()),
-        "real_above_fake": float((real_scores > fake_scores.T).float().mean()),
-    }
 
 
 def _write(
@@ -298,7 +211,8 @@ def _write(
         "metrics": metrics,
     }
     metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in texts.items()}
-    save_file({key: value.contiguous() for key, value in weights.items()}, path, metadata=metadata)
+    tensors = {key: value.contiguous() for key, value in weights.items()}
+    replace_file(path, lambda part: save_file(tensors, part, metadata=metadata))
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return path
 

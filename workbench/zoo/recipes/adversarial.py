@@ -1,12 +1,54 @@
-"""What the recipes of generators share: averaged weights with their batch statistics, and checkpoints."""
+"""What the recipes of generators share: the loop with its rates, averaged weights, and checkpoints."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
+
+from workbench.files import replace_file
+
+
+def run(
+    modules: Mapping[str, nn.Module],
+    optimisers: Sequence[torch.optim.Optimizer],
+    take: Callable[[int], Mapping[str, float]],
+    *,
+    steps: int,
+    keeping: float,
+    random: torch.Generator,
+    checkpoint: Path | None,
+    report: Callable[[int, nn.Module, str], None],
+    every: int,
+) -> None:
+    """Take the steps that a checkpoint lacks, and average the weights.
+
+    Args:
+        modules: all that is trained, by name; `averaged` follows `generator`.
+        optimisers: their rates are held for half of the steps, then fall linearly to a twentieth.
+        take: one step, by its number from 1; returns what is told of it.
+        steps: in all.
+        keeping: how much of the averaged weights a step keeps.
+        random: of the steps.
+        checkpoint: the state is written there every `every` steps, when `report` is told.
+    """
+    peaks = [[float(group["lr"]) for group in optimiser.param_groups] for optimiser in optimisers]
+    start = resume(checkpoint, modules, optimisers, random)
+    began = time.monotonic()
+    for step in range(start + 1, steps + 1):
+        share = min(1.0, max(0.05, 2 * (1 - step / steps)))
+        for optimiser, rates in zip(optimisers, peaks, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * share
+        told = take(step)
+        average(modules["averaged"], modules["generator"], min(keeping, 1 - 1 / (step + 1)))
+        if step % every == 0 or step == steps:
+            text = " ".join(f"{name} {value:.3f}" for name, value in told.items())
+            report(step, modules["averaged"], f"step {step} {text} {time.monotonic() - began:.0f} s")
+            keep(checkpoint, step, modules, optimisers, random)
 
 
 def average(averaged: nn.Module, module: nn.Module, keep: float) -> None:
@@ -68,4 +110,4 @@ def keep(
     state: dict[str, object] = {name: module.state_dict() for name, module in modules.items()}
     state |= {"step": step, "random": random.get_state()}
     state |= {"optimisers": [o.state_dict() for o in optimisers]}
-    torch.save(state, checkpoint)
+    replace_file(checkpoint, lambda part: torch.save(state, part))

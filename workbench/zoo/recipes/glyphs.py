@@ -60,6 +60,12 @@ _TITLES = {
     "MIT": r"MIT License|X11 License",
     "public domain": r"public domain",
 }
+#: Chooses faces, designs and the glyphs of the sample.
+_SEED = 0
+#: Share of the designs that is held out.
+_HELD_OUT = 0.15
+#: Glyphs of a class in the sample.
+_EACH = 40
 #: A face needs these; Greek and Cyrillic are taken where they are.
 _NEEDED = [ord(c) for c in "HxABCabc0123456789&@?"]
 #: Names of faces that do not draw letters the usual way: symbols, small capitals, decoration, handwriting.
@@ -98,17 +104,16 @@ class Rendered:
         return Glyphs(self.images[rows], self.labels[rows])
 
 
-def render(*, seed: int = 0, held_out: float = 0.15) -> Rendered:
+def render() -> Rendered:
     """Every character that each chosen face has.
 
-    Args:
-        seed: chooses the faces of a package that has many, and the packages that are held out.
-        held_out: share of the designs; the packages of a design (`_design`) are held out together.
+    Chosen at random are the faces of a package that has many, and the designs that are held out, each with all its
+    packages (`_design`).
 
     Raises:
         FileNotFoundError: no fonts are installed; says which packages the shipped weights were made from.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(_SEED)
     by_package: dict[str, list[tuple[str, int, frozenset[int]]]] = defaultdict(list)
     for path, package in sorted(_files().items()):
         for number, characters in _faces(path):
@@ -120,7 +125,7 @@ def render(*, seed: int = 0, held_out: float = 0.15) -> Rendered:
         )
     packages = sorted(by_package)
     designs = sorted({_design(package) for package in packages})
-    kept = set(random.permutation(designs)[: round(held_out * len(designs))].tolist())
+    kept = set(random.permutation(designs)[: round(_HELD_OUT * len(designs))].tolist())
     images, labels, faces, tests = [], [], [], []
     counts: Counter[str] = Counter()
     seen: set[bytes] = set()
@@ -238,21 +243,21 @@ def _licences(package: str) -> list[str]:
     return [short for short, title in _TITLES.items() if re.search(title, text, re.IGNORECASE)]
 
 
-def write_sample(rendered: Rendered, *, each: int = 40, seed: int = 0, path: Path = SAMPLE) -> Path:
-    """Write the embedded sample: `each` glyphs of every class from the training designs, and the list of fonts."""
-    random = np.random.default_rng(seed)
+def write_sample(rendered: Rendered) -> Path:
+    """Write the embedded sample: glyphs of every class from the training designs, and the list of fonts."""
+    random = np.random.default_rng(_SEED)
     chosen = []
     for label in range(len(CHARACTERS)):
         rows = np.flatnonzero((rendered.labels == label) & ~rendered.held_out)
-        chosen.append(np.sort(random.permutation(rows)[:each]))
+        chosen.append(np.sort(random.permutation(rows)[:_EACH]))
     rows = np.concatenate(chosen)
     np.savez_compressed(
-        path,
+        SAMPLE,
         images=rendered.images[rows],
         labels=rendered.labels[rows].astype(np.uint8),
         fonts=np.array(json.dumps(rendered.fonts)),
     )
-    return path
+    return SAMPLE
 
 
 if __name__ == "__main__":

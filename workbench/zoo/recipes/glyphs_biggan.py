@@ -15,7 +15,6 @@ faster than the rest, else they carry no structure.
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,27 +105,28 @@ def train(
         torch.optim.Adam(groups, betas=(0.5, 0.99)),
         torch.optim.Adam([*discriminator.parameters(), *reader.parameters()], settings.rate, betas=(0.5, 0.99)),
     )
-    peaks = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
     goal = torch.ones(classes, device=device)
     goal[thinned(classes, settings)] = THIN
     alike = folded().to(device)
     real = real_diversity(images, labels, classes).to(device)
     random = torch.Generator().manual_seed(settings.seed)
-    start = adversarial.resume(checkpoint, modules, optimisers, random)
-    began = time.monotonic()
-    for step in range(start + 1, settings.steps + 1):
-        share = min(1.0, max(0.05, 2 * (1 - step / settings.steps)))
-        for optimiser, rates in zip(optimisers, peaks, strict=True):
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * share
+
+    def take(step: int) -> dict[str, float]:
         ramp = (step / settings.steps - _SEEK_FROM) / (_SEEK_FULL - _SEEK_FROM)
         seek = SEEK * min(1.0, max(0.0, ramp))
-        losses = _step(modules, optimisers, images, (labels, alike), (goal, real, seek), settings, random)
-        adversarial.average(averaged, generator, min(settings.average, 1 - 1 / (step + 1)))
-        if step % every == 0 or step == settings.steps:
-            text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            report(step, averaged, f"step {step} {text} {time.monotonic() - began:.0f} s")
-            adversarial.keep(checkpoint, step, modules, optimisers, random)
+        return _step(modules, optimisers, images, (labels, alike), (goal, real, seek), settings, random)
+
+    adversarial.run(
+        modules,
+        optimisers,
+        take,
+        steps=settings.steps,
+        keeping=settings.average,
+        random=random,
+        checkpoint=checkpoint,
+        report=report,
+        every=every,
+    )
     _settle(averaged, classes, settings.steps, random)
     return {name: value.detach().cpu().contiguous() for name, value in averaged.state_dict().items()}
 

@@ -15,7 +15,6 @@ The networks run in bfloat16, the weights and losses stay in float32: nearly twi
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,16 +85,17 @@ def train(
         torch.optim.Adam(judges, settings.discriminator_rate, betas=(0.5, 0.99)),
     )
     random = torch.Generator().manual_seed(settings.seed)
-    start = adversarial.resume(checkpoint, modules, optimisers, random)
-    began = time.monotonic()
-    for step in range(start + 1, settings.steps + 1):
-        _decay(optimisers, settings, step)
-        losses = _step(modules, optimisers, images, labels, settings, random)
-        adversarial.average(averaged, generator, min(settings.average, 1 - 1 / (step + 1)))
-        if step % every == 0 or step == settings.steps:
-            text = f"step {step} D {losses[0]:.3f} G {losses[1]:.3f} {time.monotonic() - began:.0f} s"
-            report(step, averaged, text)
-            adversarial.keep(checkpoint, step, modules, optimisers, random)
+    adversarial.run(
+        modules,
+        optimisers,
+        lambda step: _step(modules, optimisers, images, labels, settings, random),
+        steps=settings.steps,
+        keeping=settings.average,
+        random=random,
+        checkpoint=checkpoint,
+        report=report,
+        every=every,
+    )
     _settle(averaged, settings, random)
     return baked(averaged.cpu()), baked(discriminator.eval().cpu())
 
@@ -107,7 +107,7 @@ def _step(
     labels: Tensor,
     settings: Settings,
     random: torch.Generator,
-) -> tuple[float, float]:
+) -> dict[str, float]:
     generator, discriminator, reader = (modules[name] for name in ("generator", "discriminator", "reader"))
     features, score = discriminator[:-1], discriminator[-1]  # type: ignore[index]
     rows = torch.randint(len(images), (settings.batch,), generator=random).to(images.device)
@@ -136,7 +136,7 @@ def _step(
     generator_loss.backward()
     optimisers[0].step()
     discriminator.requires_grad_(True)
-    return discriminator_loss.item(), generator_loss.item()
+    return {"D": discriminator_loss.item(), "G": generator_loss.item()}
 
 
 def _indecision(scores: Tensor) -> Tensor:
@@ -157,14 +157,6 @@ def _discrepancy(codes: Tensor, prior: Tensor) -> Tensor:
     off = 1 - torch.eye(n, device=codes.device)
     within = (kernel(codes, codes) * off + kernel(prior, prior) * off).sum() / (n * (n - 1))
     return within - 2 * kernel(codes, prior).mean()
-
-
-def _decay(optimisers: tuple[torch.optim.Optimizer, ...], settings: Settings, step: int) -> None:
-    """Constant rates for the first half, then linearly to a twentieth."""
-    share = min(1.0, max(0.05, 2 * (1 - step / settings.steps)))
-    for optimiser, rate in zip(optimisers, (settings.generator_rate, settings.discriminator_rate), strict=True):
-        for group in optimiser.param_groups:
-            group["lr"] = rate * share
 
 
 def _settle(generator: nn.Module, settings: Settings, random: torch.Generator) -> None:

@@ -12,7 +12,6 @@ The networks run in bfloat16, the weights and losses stay in float32.
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,18 +83,17 @@ def train(
         some = encode(classifier, images[:1000])
         spreads = tuple(float(values.var(0).mean()) for values in some)
     random = torch.Generator().manual_seed(settings.seed)
-    start = adversarial.resume(checkpoint, modules, optimisers, random)
-    began = time.monotonic()
-    for step in range(start + 1, settings.steps + 1):
-        share = min(1.0, max(0.05, 2 * (1 - step / settings.steps)))
-        for optimiser in optimisers:
-            optimiser.param_groups[0]["lr"] = settings.rate * share
-        losses = _step(modules, optimisers, images, classifier, spreads, settings, random)
-        adversarial.average(averaged, generator, min(settings.average, 1 - 1 / (step + 1)))
-        if step % every == 0 or step == settings.steps:
-            terms = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            report(step, averaged, f"step {step} {terms} {time.monotonic() - began:.0f} s")
-            adversarial.keep(checkpoint, step, modules, optimisers, random)
+    adversarial.run(
+        modules,
+        optimisers,
+        lambda step: _step(modules, optimisers, images, classifier, spreads, settings, random),
+        steps=settings.steps,
+        keeping=settings.average,
+        random=random,
+        checkpoint=checkpoint,
+        report=report,
+        every=every,
+    )
     with torch.no_grad():
         adversarial.settle(averaged, lambda: averaged(_codes(images, classifier, settings, random)[1]))
     return baked(averaged.cpu())
