@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Steps
-from typing import Literal
 
 import ipywidgets as widgets
 import torch
@@ -107,31 +106,30 @@ class NeuronView(widgets.VBox):
     # -- what the user does --------------------------------------------------------------------
 
     def values(self, neuron: Neuron) -> Float[Tensor, " pictures"] | None:
-        """A neuron's activations on the pictures, or None while its layer has not been read."""
+        """A neuron's activations on the pictures, or None while its layer has not been read, and for one that is
+        among no layer's tiles, such as one with a position of its own."""
         found = self.activities.get(neuron.layer)
-        return None if found is None else found.of(neuron)
+        return None if found is None or not found.holds(neuron) else found.of(neuron)
 
     def mark(self, neuron: Neuron | None) -> None:
         """Show which neuron is chosen, where its layer is in sight."""
         with self._showing:
             self._marked = neuron
-            if neuron is not None and neuron.layer == self.layer.value and self._way() == neuron.reduce:
-                in_sight = self._channels[self._first : self._first + PAGE]
-                self.grid.selected = [in_sight.index(neuron.channel)] if neuron.channel in in_sight else []
-            else:
-                self.grid.selected = []
+            in_sight = self._channels[self._first : self._first + PAGE]
+            self.grid.selected = [i for i, channel in enumerate(in_sight) if self._tile(channel) == neuron]
 
     def _chosen(self, places: Sequence[int]) -> None:
         with self._showing:
             if not places:
                 return
-            neuron = Neuron(self.layer.value, self._channels[self._first + places[-1]], reduce=self._way())
+            neuron = self._tile(self._channels[self._first + places[-1]])
         if neuron != self._marked:
             self._ask(neuron)
 
-    def _way(self) -> Literal["mean", "max"] | None:
+    def _tile(self, channel: int) -> Neuron:
+        """The neuron that the tile of a channel stands for."""
         positions = len(self._classifier.layers[self.layer.value].shape) > 1
-        return REDUCTIONS[self.way.value] if positions else None
+        return Neuron(self.layer.value, channel, reduce=REDUCTIONS[self.way.value] if positions else None)
 
     def _turn(self, by: int) -> None:
         with self._showing:

@@ -205,7 +205,7 @@ def search(
         if inside.all() and reached is None:
             reached = taken
         done = reached is not None and (not to_the_end or _settled(objective[reached:]))
-        if done or stopped or taken >= steps:
+        if done or taken >= steps:
             break
         try:
             yield Step(taken, steps, f"{int(inside.sum())} of {len(start)} seeds")
@@ -256,6 +256,9 @@ def lagrangian_slope(
     parts: list[Seen] = []
 
     def run(rows: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        nonlocal centre
+        if centre is None and len(rows) < len(codes):  # the memory did not hold them all at once
+            centre = problem.look(codes).features.mean(0)
         given = rows.detach().requires_grad_(True)
         seen = problem(given)
         level = problem.levels(seen.values)
