@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from tests.embeddings.networks import additive
 from workbench.embeddings import EmbeddingError, EmbeddingTable, interpolate_classes, interpolate_latents, noise
@@ -53,6 +54,10 @@ def test_files_of_another_generator_or_damaged_ones_are_refused_and_change_nothi
     (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:40])
     with pytest.raises(EmbeddingError, match="no readable table"):
         other.load(tmp_path / "cut.safetensors")
+    with safe_open(path, framework="pt") as stored:
+        save_file(load_file(path), tmp_path / "newer.safetensors", {**stored.metadata(), "format": "2"})
+    with pytest.raises(EmbeddingError, match="format 2; this version reads 1"):
+        table.load(tmp_path / "newer.safetensors")
     with pytest.raises(FileNotFoundError):
         other.load(tmp_path / "none.safetensors")
     assert other.changed == [0]

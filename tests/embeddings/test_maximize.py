@@ -157,12 +157,33 @@ def test_classes_are_matched_by_name_and_a_foreign_one_is_asked_for():
         ({"rate": float("nan")}, "rate=nan"),
         ({"initial": torch.zeros(2, 5)}, r"expected finite embeddings \(trials, 4\)"),
         ({"initial": torch.full((2, 4), torch.nan)}, "finite"),
+        ({"initial": torch.zeros(0, 4)}, r"initial has shape \(0, 4\).*one at least"),
         ({"variant": "AM-X"}, "no variant 'AM-X'"),
+        ({"limits": (1, -1)}, r"limits=\(1, -1\); expected 'table', two numbers"),
+        ({"limits": "tabel"}, "limits='tabel'"),
+        ({"limits": 0.5}, r"limits=0\.5"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict, message: str):
     with pytest.raises(EmbeddingError, match=message):
         maximize(additive(), linear_classifier(), 0, **{"steps": 1, **QUIET, **settings})
+
+
+def test_a_score_that_there_is_not_is_refused_before_the_first_step():
+    taken: list[Maximised] = []
+    with pytest.raises(EmbeddingError, match="best_by='probabilty'; expected 'probability'"):
+        maximize(additive(), linear_classifier(), 0, best_by="probabilty", progress=taken.append)  # type: ignore[arg-type]
+    assert not taken
+
+
+def test_of_classes_of_one_name_the_one_that_is_asked_for_is_maximised():
+    names = ["crane", "ant", "crane"]
+    generator, classifier = additive(names=names), linear_classifier(names=names)
+    assert maximize(generator, classifier, 2, steps=1, **QUIET).target == 2
+    elsewhere = linear_classifier(names=["ant", "crane", "crane"])
+    with pytest.raises(EmbeddingError, match="several classes 'crane', of index 1, 2"):
+        maximize(generator, elsewhere, 2, steps=1, **QUIET)
+    assert maximize(generator, elsewhere, 2, target=1, steps=1, **QUIET).target == 1
 
 
 def test_a_generator_without_embeddings_or_an_index_out_of_range_is_refused():

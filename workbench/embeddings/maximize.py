@@ -137,6 +137,13 @@ def maximize_steps(
         ("noise", noise, 0 <= noise < math.inf, rule),
         ("weight_decay", weight_decay, 0 <= weight_decay < math.inf, rule),
         ("diversity_weight", weight, 0 <= weight < math.inf, rule),
+        ("limits", limits, _are_limits(limits), "'table', two numbers with the smaller first, or None"),
+        (
+            "best_by",
+            best_by,
+            best_by in ("probability", "diversity") or callable(best_by),
+            "'probability', 'diversity' or a function of pictures",
+        ),
     )
     width = generator.latent_size + table.shape[1] + torch.Size(generator.output_shape).numel()
     check_fits("pictures in a step", trials * latents, width, generator.device)
@@ -312,11 +319,18 @@ def target_index(generator: Generator, classifier: Classifier, index: int, targe
     """The classifier's class for a class of the generator.
 
     Raises:
-        EmbeddingError: the classifier has no class of that name; says which are missing and what to do.
+        EmbeddingError: the classifier has no class of that name, or several; says which and what to do.
     """
     if target is not None:
         return classifier_index(classifier, target)
     ours, theirs = _names(generator), classifier.class_names
+    if ours == theirs:  # also where several classes have one name
+        return index
+    if theirs.count(ours[index]) > 1:
+        same = ", ".join(str(i) for i, name in enumerate(theirs) if name == ours[index])
+        raise EmbeddingError(
+            f"{classifier.name} has several classes {ours[index]!r}, of index {same}; say which: target=<index>"
+        )
     if ours[index] in theirs:
         return theirs.index(ours[index])
     missing = [name for name in ours if name not in theirs]
@@ -379,9 +393,10 @@ def _start(
     width = table.shape[1]
     if initial is not None:
         given = torch.as_tensor(initial).to(table)
-        if given.ndim != 2 or given.shape[1] != width or not torch.isfinite(given).all():
+        if given.ndim != 2 or not len(given) or given.shape[1] != width or not torch.isfinite(given).all():
             raise EmbeddingError(
-                f"initial has shape {tuple(given.shape)}; expected finite embeddings (trials, {width}), one a row"
+                f"initial has shape {tuple(given.shape)}; expected finite embeddings (trials, {width}), one a row "
+                "and one at least"
             )
         return given.clone()
     draws = [seeded(_seed(seed, trial) + 1) for trial in range(trials)]
@@ -396,6 +411,17 @@ def _start(
         return near.clone()
     moved = torch.stack([torch.randn(width, generator=draw) for draw in draws]).to(table)
     return near + noise * moved
+
+
+def _are_limits(limits: Any) -> bool:
+    """Whether embeddings can be clipped to these."""
+    if limits is None or isinstance(limits, str):
+        return limits in (None, "table")
+    try:
+        low, high = map(float, limits)
+    except (TypeError, ValueError):
+        return False
+    return low < high
 
 
 def _seed(seed: int, trial: int) -> int:
@@ -443,8 +469,6 @@ def _scores(
             rows = [objective(z, row.expand(len(z), -1))[1] for row in embeddings]
             spread = [_spread(r[None], z[None], first[None], second[None]) for r in rows]
         return torch.cat(spread).cpu(), f"diversity ({objective.distance})"
-    if not callable(best_by):
-        raise EmbeddingError(f"best_by={best_by!r}; expected 'probability', 'diversity' or a function of pictures")
     pictures = (objective.generator.render(z, row.expand(len(z), -1)) for row in embeddings)
     name = getattr(best_by, "__name__", type(best_by).__name__)
     return torch.tensor([float(best_by(batch)) for batch in pictures]), name
