@@ -283,6 +283,12 @@ def test_a_neuron_that_is_no_tile_is_sampled_and_none_is_marked(layer: str, how:
     panel.close()
 
 
+@pytest.mark.parametrize("settings", [{"method": "fast"}, {"walkers": 1}, {"n": 0}])
+def test_settings_that_the_sampler_would_refuse_are_refused_at_once(settings: dict):
+    with pytest.raises(InverseSetError, match=f"{next(iter(settings))}="):
+        Panel(generator(), classifier(), **settings)
+
+
 def test_bands_of_another_classifier_are_refused():
     with pytest.raises(InverseSetError, match="another classifier"):
         Panel(generator(), classifier(), neurons=band(classifier(), SCORES, 0, 0.0, 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 from collections.abc import Generator as Steps
 from collections.abc import Mapping, Sequence
@@ -17,14 +18,14 @@ from torch import Tensor
 from workbench.exports import Export
 from workbench.exports.view import ExportView
 from workbench.inverse_sets import figures, panel_state
-from workbench.inverse_sets.bands import Band, InverseSetError, as_bands, label
+from workbench.inverse_sets.bands import Band, InverseSetError, as_bands, line
 from workbench.inverse_sets.browse import rounded, upper
 from workbench.inverse_sets.panel_neurons import NeuronView
 from workbench.inverse_sets.panel_report import describe
 from workbench.inverse_sets.panel_rows import RowView
 from workbench.inverse_sets.problem import Encoder, Problem
 from workbench.inverse_sets.result import InverseSet
-from workbench.inverse_sets.sample import Sampled, sample_steps
+from workbench.inverse_sets.sample import Sampled, check, sample_steps
 from workbench.models import Classifier, Generator, Neuron
 from workbench.models.latent import Resize, pictures_for
 from workbench.progress import Progress, Step
@@ -79,7 +80,8 @@ class Panel(Savable, widgets.VBox):
         handover: sends a sample to other methods; its `route` may take it elsewhere.
 
     Raises:
-        InverseSetError: bands of another classifier, an encoder that is none, networks on different devices.
+        InverseSetError: bands of another classifier, an encoder that is none, settings out of range, or networks
+            on different devices or in different precisions.
         ModelError: pictures that do not fit, or a generator whose class is not fixed.
     """
 
@@ -103,6 +105,7 @@ class Panel(Savable, widgets.VBox):
         if any(band.classifier is not classifier for band in self.query):
             raise InverseSetError(f"neurons has a band of another classifier; expected bands of {classifier.name}")
         # what `sample` would refuse is refused here, before anything is shown
+        check(n=n, walkers=walkers, method=method)
         last = classifier.layers[-1].name
         first = self.query or [Band(classifier, Neuron(last, 0), 0.0, 1.0)]
         Problem(generator, first, encoder=encoder, distance="latent" if encoder is None else None, resize=resize)
@@ -354,7 +357,7 @@ class Panel(Savable, widgets.VBox):
             if not self.query:
                 return
             bands, wanted = list(self.query), self.count.value
-            arguments, code = self._arguments(), _line(bands, self._options())
+            arguments, code = self._arguments(), line("sample", bands, **self._options())
             self.asked = True
             self._show_query()
         row: RowView | None = None
@@ -378,7 +381,7 @@ class Panel(Savable, widgets.VBox):
             if not self.kept and self.rows:
                 self._forget(self.rows.pop())
             row = self._row(
-                " and ".join(f"{band.label} from {band.low:g} to {band.high:g}" for band in bands),
+                figures.asked([band.label for band in bands], [(band.low, band.high) for band in bands]),
                 wanted,
                 code,
                 several=len(bands) > 1,
@@ -448,7 +451,7 @@ class Panel(Savable, widgets.VBox):
                     self.chips.index = self.at
                 for widget in (self.chips, self.without):
                     widget.layout.display = None if several else "none"
-                name = "" if several or not self.query else f"<b>{figures.plain(self.query[0].label)}</b>"
+                name = "" if several or not self.query else f"<b>{html.escape(self.query[0].label)}</b>"
                 self.title.value = name
                 for control in (self.low, self.high, self.also, self.again):
                     control.disabled = not self.query
@@ -487,7 +490,7 @@ class Panel(Savable, widgets.VBox):
                     (band.low, band.high),
                     samples=samples,
                     others=others,
-                    name=f"activation of {label(self.classifier, band.neuron)}",
+                    name=f"activation of {band.label}",
                     width=_WIDE,
                 )
             )
@@ -597,13 +600,6 @@ def last_hidden(classifier: Classifier) -> str:
         if layer.shape != scores and not layer.kind.startswith(("Dropout", "Identity")):
             return layer.name
     return classifier.layers[-1].name
-
-
-def _line(bands: Sequence[Band], options: dict[str, Any]) -> str:
-    """The Python that samples bands."""
-    wanted = bands[0].code if len(bands) == 1 else f"[{', '.join(band.code for band in bands)}]"
-    line = parts.call("wb.inverse_sets.sample", "G", wanted, **options)
-    return line.replace("encoder=encoder", "encoder=E")
 
 
 def _checked(classifier: Classifier, images: Any) -> Tensor | None:
