@@ -138,6 +138,27 @@ def test_trials_come_back_from_a_folder(tmp_path: Path):
     assert len(found.frame()) == 2
 
 
+def test_the_recorded_line_finds_the_embeddings_again():
+    generator, classifier = additive(), linear_classifier()
+    space = {"wb": wb, "G": generator, "C": classifier}
+    options = {"seed": 3, "trials": 2, "steps": 4, "rate": 0.0123456789, "limits": (-0.3, 0.4), "resample": 2}
+    found = maximize(generator, classifier, 1, "AM-D-L", best_by="diversity", **options, **QUIET)
+    again = eval(found.provenance.call, space)
+    assert torch.equal(again.embeddings, found.embeddings) and again.scored_by == found.scored_by
+    assert again.provenance.call == found.provenance.call and "latents" not in found.provenance.call
+    kind = wb.embeddings.Variant("mine", "mean", 0.05)
+    more = {"initial": torch.zeros(2, 4), "variant": kind, "best_by": lambda x: float(x.mean())}
+    found = maximize(generator, classifier, 1, steps=3, **more, **QUIET)
+    assert torch.equal(eval(found.provenance.call, space | more).embeddings, found.embeddings)
+
+
+def test_networks_on_different_devices_are_refused():
+    generator, classifier = additive(), linear_classifier()
+    classifier.device = torch.device("meta")
+    with pytest.raises(wb.models.ModelError, match="linear has device meta, additive has cpu; load both"):
+        maximize(generator, classifier, 1, **QUIET)
+
+
 def test_classes_are_matched_by_name_and_a_foreign_one_is_asked_for():
     generator = additive(names=["ant", "bee", "cat"])
     classifier = linear_classifier(names=["cat", "ant", "dog"])

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from workbench.embeddings.maximize import embeddings_of
+from workbench.embeddings.objective import embeddings_of
 from workbench.embeddings.variants import EmbeddingError
 from workbench.models import Generator
 from workbench.results import replace_file, versions

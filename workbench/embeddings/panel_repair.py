@@ -15,8 +15,9 @@ from torch import Tensor
 
 from workbench.embeddings import figures
 from workbench.embeddings.edits import EmbeddingTable
-from workbench.embeddings.maximize import Maximised, embeddings_of, maximize_steps
+from workbench.embeddings.maximize import Maximised, maximize_steps
 from workbench.embeddings.noise import NOISES, noise
+from workbench.embeddings.objective import embeddings_of
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import VARIANTS
 from workbench.metrics import pixel_difference

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from workbench.inverse_sets.bands import gives_score
 from workbench.inverse_sets.browse import REDUCTIONS, Activity, activity_steps
 from workbench.models import Classifier, Layer, Neuron
 from workbench.progress import Step
@@ -200,9 +201,8 @@ class NeuronView(widgets.VBox):
         self.mark(marked)
 
     def _name(self, channel: int) -> str:
-        names, layers = self._classifier.class_names, self._classifier.layers
-        scores = self.layer.value == layers[-1].name and layers[-1].shape == (len(names),)
-        return names[channel] if scores else str(channel)
+        scores = gives_score(self._classifier, self._tile(channel))
+        return self._classifier.class_names[channel] if scores else str(channel)
 
     def _tiles(self, activations: Float[Tensor, "pictures channels"]) -> Float[Tensor, "channels *tile"]:
         """For each channel the pictures that excite it most: four images in a square, or one signal."""
