@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from workbench.embeddings.objective import embeddings_of
+from workbench.embeddings.objective import embeddings_of, names_of
 from workbench.embeddings.variants import EmbeddingError
 from workbench.models import Generator
 from workbench.results import replace_file, versions
@@ -51,7 +51,7 @@ class EmbeddingTable:
 
     def __init__(self, generator: Generator) -> None:
         self.original = embeddings_of(generator)
-        self.names = list(generator.class_names or [])
+        self.names = names_of(generator)
         self.edits: list[Edit] = []
         self._generator = generator
 

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from workbench.embeddings.objective import embeddings_of
+from workbench.embeddings.objective import embeddings_of, names_of
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import EmbeddingError
 from workbench.models import Generator
@@ -65,7 +65,7 @@ def noise(
             started=started,
         ),
         class_index=index,
-        class_name=(generator.class_names or [])[index],
+        class_name=names_of(generator)[index],
         target=-1,
         target_name="",
         variant=name,

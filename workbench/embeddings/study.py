@@ -27,7 +27,7 @@ from workbench.embeddings.class_map import nearest, rank_of_own
 from workbench.embeddings.interpolate import interpolate_latents
 from workbench.embeddings.maximize import maximize
 from workbench.embeddings.noise import NOISES, noise
-from workbench.embeddings.objective import embeddings_of
+from workbench.embeddings.objective import embeddings_of, names_of
 from workbench.embeddings.variants import VARIANTS
 from workbench.metrics import (
     FeatureDistance,
@@ -122,7 +122,7 @@ def measure_diversity(results: Tables, generator: Generator, judges: Judges, *, 
     """`relative_diversity` as `diversity.csv` keeps it, a row a class; computed where `results` lack it."""
     if not len(results.table("diversity")):
         found = relative_diversity(generator, judges, seed=seed)
-        results.write("diversity", {"class": generator.class_names or [], "diversity": found.tolist()})
+        results.write("diversity", {"class": names_of(generator), "diversity": found.tolist()})
     return torch.tensor(results.table("diversity")["diversity"].to_numpy())
 
 
@@ -184,8 +184,7 @@ def search(
             found[key] = trials.embeddings
             folder.mkdir(parents=True, exist_ok=True)
             replace_file(path, lambda part: save_file(found, part, metadata=texts))
-            name_of = (generator.class_names or [])[index]
-            report(f"{name_of}: {name}, {time.perf_counter() - began:.0f} s")
+            report(f"{names_of(generator)[index]}: {name}, {time.perf_counter() - began:.0f} s")
     wanted = {f"{name}/{index}": None for index in classes for name in variants}
     return {key: found[key] for key in wanted}
 

@@ -20,7 +20,7 @@ from workbench.inverse_sets.bands import Band, InverseSetError, as_bands, line
 from workbench.inverse_sets.panel_neurons import NeuronView
 from workbench.inverse_sets.panel_query import BandView
 from workbench.inverse_sets.panel_report import describe
-from workbench.inverse_sets.panel_rows import RowView
+from workbench.inverse_sets.panel_rows import RowList, RowView
 from workbench.inverse_sets.problem import Encoder, Problem
 from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.sample import Sampled, check, sample_steps
@@ -29,7 +29,7 @@ from workbench.models.latent import Resize, pictures_for
 from workbench.progress import Progress, Step
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
-from workbench.ui.handover import Handover, Sample
+from workbench.ui.handover import Handover
 from workbench.ui.jobs import Jobs
 from workbench.ui.saving import Savable, State
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 #: Draws of the generator that neurons are browsed with, where no pictures are given.
 _DRAWN = 500
 _ENCODER = "the encoder"
-_EMPTY = "Choose a neuron: click one of the tiles. What excites it most fills a row here."
 
 
 class Panel(Savable, widgets.VBox):
@@ -104,12 +103,18 @@ class Panel(Savable, widgets.VBox):
         self._fit = pictures_for(classifier, generator, resize=resize)
         self._images = _checked(classifier, images)
         self.kept = True
-        self.rows: list[RowView] = []
-        self._chosen: tuple[RowView, int] | None = None
         self.showing = threading.RLock()  # the worker and the one who drags change the same
         self.jobs, self.code, self.handover = Jobs(), CodeLine(), Handover()
         self.jobs.on_busy = self._busy
         self.asked = False
+        self._list = RowList(
+            generator,
+            classifier,
+            resize=resize,
+            showing=self.showing,
+            chosen=self.handover.offer,
+            removed=self._take_away,
+        )
         self.bands = BandView(
             classifier,
             query,
@@ -170,9 +175,6 @@ class Panel(Savable, widgets.VBox):
         self.again.on_click(lambda _: self._changed())
         self.keep = parts.button("Keep as a row", "Leave these samples standing; the next band gets a new row")
         self.keep.on_click(lambda _: self._keep())
-        self._list = widgets.VBox(
-            [parts.live_only(widgets.HTML(parts.note(_EMPTY)))], layout=widgets.Layout(grid_gap="14px")
-        )
         super().__init__(
             [
                 widgets.HBox(
@@ -238,18 +240,16 @@ class Panel(Savable, widgets.VBox):
     ) -> None:
         """Show rows that were found before, each as `RowView` takes it, and make these bands the query."""
         with self.showing:
-            for row in self.rows:
-                self._forget(row)
+            for row in [*self.rows]:
+                self._list.drop(row)
             self._writing = True
             try:
                 self.count.value, self.distance.value = count, distance
             finally:
                 self._writing = False
             self.bands.query, self.bands.at = list(bands), at
-            self.rows = []
             for told, found in rows:
-                self.rows.append(self._row(**told))
-                self.rows[-1].show(found, done=True)
+                self._list.add(**told).show(found, done=True)
             self.kept = kept
             self._show_query()
             self._arrange()
@@ -257,6 +257,11 @@ class Panel(Savable, widgets.VBox):
     # -- what follows from it ------------------------------------------------------------------
 
     _writing = False  # the panel itself sets the fields
+
+    @property
+    def rows(self) -> list[RowView]:
+        """The rows, the oldest first."""
+        return self._list.rows
 
     @property
     def query(self) -> list[Band]:
@@ -301,29 +306,17 @@ class Panel(Savable, widgets.VBox):
         """The row of a query that is about to be sampled, in place of the last one unless that is kept."""
         with self.showing:
             if not self.kept and self.rows:
-                self._forget(self.rows.pop())
-            row = self._row(
+                self._list.drop(self.rows[-1])
+            row = self._list.add(
                 figures.asked([band.label for band in bands], [(band.low, band.high) for band in bands]),
                 wanted,
                 code,
                 several=len(bands) > 1,
             )
-            self.rows.append(row)
             self.kept = self.asked = False
             self._arrange()
         self.on_settled()
         return row
-
-    def _row(self, title: str, wanted: int, code: str, *, several: bool) -> RowView:
-        return RowView(
-            title,
-            self.generator.value_range,
-            wanted,
-            code,
-            several=several,
-            selected=self._select,
-            removed=self._take_away,
-        )
 
     def _arguments(self) -> dict[str, Any]:
         where = self.distance.value
@@ -377,13 +370,8 @@ class Panel(Savable, widgets.VBox):
 
     def _arrange(self) -> None:
         """The newest row on top, and the code of all of them."""
-        empty = [] if self.rows else [parts.live_only(widgets.HTML(parts.note(_EMPTY)))]
-        parts.replace(self._list, [*reversed(self.rows), *empty])
-        lines = [row.code for row in self.rows]
-        if len(lines) > 1:
-            self.code.code = "rows = [\n" + "".join(f"    {line},\n" for line in lines) + "]"
-        else:
-            self.code.code = "".join(f"found = {line}" for line in lines)
+        self._list.arrange()
+        self.code.code = self._list.code
 
     def _take_away(self, row: RowView) -> None:
         with self.showing:
@@ -391,61 +379,10 @@ class Panel(Savable, widgets.VBox):
                 self.jobs.cancel(keep=False)
                 self.kept = True
                 self.keep.disabled = True
-            self.rows.remove(row)
-            self._forget(row)
+            self._list.drop(row)
             self._arrange()
         self.bands.redraw()
         self.on_settled()
-
-    def _forget(self, row: RowView) -> None:
-        if self._chosen is not None and self._chosen[0] is row:
-            self._chosen = None
-            self.handover.offer(None)
-        row.close()
-
-    def _select(self, row: RowView, index: int | None) -> None:
-        with self.showing:
-            if index is None:
-                if self._chosen is not None and self._chosen[0] is row:
-                    self._chosen = None
-                    self.handover.offer(None)
-                return
-            self._chosen = row, index
-            for other in self.rows:
-                if other is not row:
-                    other.unselect()
-            self.handover.offer(self._sample(row, index))
-
-    def _sample(self, row: RowView, index: int) -> Sample | None:
-        found = row.found
-        if found is None:
-            return None
-        part = "" if row.hits else "nearest_"
-        code = getattr(found, f"{part}codes")[index]
-        output = getattr(found, f"{part}outputs")[index : index + 1]
-        name = f"rows[{self.rows.index(row)}]" if len(self.rows) > 1 else "found"
-        picture = self._fit(output.to(self.generator.device, self.generator.dtype))[0]
-        low, high = self.classifier.value_range
-        return Sample(
-            self.generator,
-            self.classifier,
-            code,
-            picture.clamp(low, high),
-            code_source=f"{name}.{part}codes[{index}]",
-            picture_source=self._picture(f"{name}.{part}outputs", index),
-            name=f"sample {index}",
-        )
-
-    def _picture(self, outputs: str, index: int) -> str:
-        """The Python that brings an output into the classifier's range."""
-        (a, b), (low, high) = self.generator.value_range, self.classifier.value_range
-        if self.generator.output_shape != self.classifier.input_shape:
-            how = f"pictures_for(C, G, resize={self._settings['resize']!r})"
-            return f"wb.models.latent.{how}({outputs}[{index}:{index + 1}])[0]"
-        scale = (high - low) / (b - a)
-        if (a, b) == (low, high):
-            return f"{outputs}[{index}]"
-        return f"({outputs}[{index}] - {a:g}) * {scale:g} + {low:g}"
 
     def state(self) -> State:
         """The query and the rows, to be saved."""

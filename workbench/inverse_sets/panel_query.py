@@ -201,13 +201,13 @@ class BandView(widgets.VBox):
                 self.plot.draw(figures.histogram(None, width=_WIDE))
                 return
             band = self.query[self.at]
-            *earlier, last = [None, *self._found()]
-            samples = None
+            rows = self._found()
+            last, samples = rows[-1] if rows else None, None
             if last is not None and band.label in last.neurons:
                 samples = last.values[:, last.neurons.index(band.label)]
             others = [
                 tuple(limits)
-                for found in earlier
+                for found in rows[:-1]
                 if found is not None
                 for name, limits in zip(found.neurons, found.limits.tolist(), strict=True)
                 if name == band.label
