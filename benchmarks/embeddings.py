@@ -15,7 +15,7 @@ import torch
 
 import workbench as wb
 from benchmarks.timing import ratio, side_by_side, write
-from workbench.embeddings.maximize import limits_of
+from workbench.embeddings.objective import limits_of
 
 
 def still(step: object) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from tqdm import tqdm
 
@@ -68,6 +68,17 @@ class Step:
                 inner = values.get("within")
                 return cls(done, total, text, cls.from_dict(inner) if isinstance(inner, dict) else None)
         raise ValueError(f"{values!r} is no step")
+
+
+@dataclass(frozen=True)
+class Snapshot(Step, Generic[R]):
+    """A step that shows the result as it stands.
+
+    Attributes:
+        so_far: gives it, marked as partial; None where there is nothing yet.
+    """
+
+    so_far: Callable[[], R] | None = field(default=None, compare=False)
 
 
 #: Called after each step; returning False asks the method to stop and return what it has.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
+import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -193,6 +195,39 @@ class Result:
     def frame(self) -> pd.DataFrame:
         """The result as a table; subclasses say of what."""
         raise NotImplementedError(f"{type(self).__name__} has no table")
+
+
+#: Longer values stand under their names in a line of Python.
+_LITERAL = 80
+
+
+def call(function: str, *arguments: str, **options: Any) -> str:
+    """The line of Python that calls `function`: `arguments` as they are written, then options by their values.
+
+    An array, or whatever else is no short literal, stands as the variable of the option's own name.
+    """
+    named = (f"{name}={_literal(value) or name}" for name, value in options.items())
+    return f"{function}({', '.join([*arguments, *named])})"
+
+
+def _literal(value: Any) -> str | None:
+    """`value` as Python writes it, if that is short and gives it back."""
+    text = repr(value)
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return text if len(text) <= _LITERAL else None
+
+
+def differing(function: Callable[..., object], **options: Any) -> dict[str, Any]:
+    """Those of a function's options that are not its defaults, as `call` takes them."""
+    defaults = {name: one.default for name, one in inspect.signature(function).parameters.items()}
+    return {name: value for name, value in options.items() if not _same(value, defaults[name])}
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (type(value) is type(default) and bool(value == default))
 
 
 def load_result(folder: str | Path) -> Any:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from workbench.embeddings import study
 from workbench.embeddings.claims import ORIGINAL, REAL, claims, table_31
 from workbench.embeddings.study import Judges, Settings, measure, relative_diversity, search
 from workbench.results import Tables
@@ -65,7 +66,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     variants = ("AM-S", "Noise-L")
     found = search(folder, generator, judges, settings, variants=variants, report=lambda text: None)
     assert list(found)[:2] == ["AM-S/1", "Noise-L/1"]
-    again = search(folder, generator, judges, settings, variants=variants, report=pytest.fail)
+    with pytest.MonkeyPatch.context() as patch:  # what is there is not measured again
+        patch.setattr(study, "relative_diversity", lambda *given, **named: pytest.fail("measured again"))
+        again = search(folder, generator, judges, settings, variants=variants, report=pytest.fail)
     assert all(torch.equal(again[key], found[key]) for key in found)
     with pytest.raises(ValueError, match="'trials': '2'"):
         search(folder, generator, judges, Settings(classes=2, trials=3), variants=variants)

@@ -20,6 +20,7 @@ from workbench.embeddings.class_map import (
     rank_of_own,
     rows_to_map,
 )
+from workbench.results import sha256_of
 
 GROUPS, MEMBERS = 6, 10
 
@@ -210,3 +211,9 @@ def test_the_128_pixel_table_is_mapped_alike():
     dogs = torch.arange(151, 269)
     found = nearest(class_map(biggan(128)).positions, k=5)[dogs]
     assert float(((found >= 151) & (found < 269)).double().mean()) >= 0.97
+
+
+def test_embeddings_of_half_precision_are_mapped_and_known_by_their_numbers():
+    rows = clusters().bfloat16()
+    mapped = class_map(rows, progress=lambda step: False)
+    assert mapped.provenance.fingerprint == sha256_of(rows) and mapped.positions.shape == (60, 2)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
+import workbench as wb
 from tests.embeddings.networks import additive
 from workbench.embeddings import EmbeddingError, EmbeddingTable, interpolate_classes, interpolate_latents, noise
 
@@ -53,6 +55,10 @@ def test_files_of_another_generator_or_damaged_ones_are_refused_and_change_nothi
     (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:40])
     with pytest.raises(EmbeddingError, match="no readable table"):
         other.load(tmp_path / "cut.safetensors")
+    with safe_open(path, framework="pt") as stored:
+        save_file(load_file(path), tmp_path / "newer.safetensors", {**stored.metadata(), "format": "2"})
+    with pytest.raises(EmbeddingError, match="format 2; this version reads 1"):
+        table.load(tmp_path / "newer.safetensors")
     with pytest.raises(FileNotFoundError):
         other.load(tmp_path / "none.safetensors")
     assert other.changed == [0]
@@ -70,6 +76,9 @@ def test_noise_has_the_spread_of_its_name_and_leaves_the_class_in_the_middle():
         moved = noise(generator, 1, name, trials=4000).embeddings - generator.class_embeddings[1]
         assert moved.mean(0) == pytest.approx(torch.zeros(4), abs=0.03)
         assert moved.std(0) == pytest.approx(torch.full((4,), spread), rel=0.05)
+    found = noise(generator, 1, "Noise-L", seed=4, trials=2, spread=0.0123456789)
+    again = eval(found.provenance.call, {"wb": wb, "G": generator})
+    assert torch.equal(again.embeddings, found.embeddings)
     with pytest.raises(EmbeddingError, match="no noise"):
         noise(generator, 1, "Noise-X")
 

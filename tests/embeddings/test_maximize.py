@@ -138,6 +138,27 @@ def test_trials_come_back_from_a_folder(tmp_path: Path):
     assert len(found.frame()) == 2
 
 
+def test_the_recorded_line_finds_the_embeddings_again():
+    generator, classifier = additive(), linear_classifier()
+    space = {"wb": wb, "G": generator, "C": classifier}
+    options = {"seed": 3, "trials": 2, "steps": 4, "rate": 0.0123456789, "limits": (-0.3, 0.4), "resample": 2}
+    found = maximize(generator, classifier, 1, "AM-D-L", best_by="diversity", **options, **QUIET)
+    again = eval(found.provenance.call, space)
+    assert torch.equal(again.embeddings, found.embeddings) and again.scored_by == found.scored_by
+    assert again.provenance.call == found.provenance.call and "latents" not in found.provenance.call
+    kind = wb.embeddings.Variant("mine", "mean", 0.05)
+    more = {"initial": torch.zeros(2, 4), "variant": kind, "best_by": lambda x: float(x.mean())}
+    found = maximize(generator, classifier, 1, steps=3, **more, **QUIET)
+    assert torch.equal(eval(found.provenance.call, space | more).embeddings, found.embeddings)
+
+
+def test_networks_on_different_devices_are_refused():
+    generator, classifier = additive(), linear_classifier()
+    classifier.device = torch.device("meta")
+    with pytest.raises(wb.models.ModelError, match="linear has device meta, additive has cpu; load both"):
+        maximize(generator, classifier, 1, **QUIET)
+
+
 def test_classes_are_matched_by_name_and_a_foreign_one_is_asked_for():
     generator = additive(names=["ant", "bee", "cat"])
     classifier = linear_classifier(names=["cat", "ant", "dog"])
@@ -157,12 +178,33 @@ def test_classes_are_matched_by_name_and_a_foreign_one_is_asked_for():
         ({"rate": float("nan")}, "rate=nan"),
         ({"initial": torch.zeros(2, 5)}, r"expected finite embeddings \(trials, 4\)"),
         ({"initial": torch.full((2, 4), torch.nan)}, "finite"),
+        ({"initial": torch.zeros(0, 4)}, r"initial has shape \(0, 4\).*one at least"),
         ({"variant": "AM-X"}, "no variant 'AM-X'"),
+        ({"limits": (1, -1)}, r"limits=\(1, -1\); expected 'table', two numbers"),
+        ({"limits": "tabel"}, "limits='tabel'"),
+        ({"limits": 0.5}, r"limits=0\.5"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict, message: str):
     with pytest.raises(EmbeddingError, match=message):
         maximize(additive(), linear_classifier(), 0, **{"steps": 1, **QUIET, **settings})
+
+
+def test_a_score_that_there_is_not_is_refused_before_the_first_step():
+    taken: list[Maximised] = []
+    with pytest.raises(EmbeddingError, match="best_by='probabilty'; expected 'probability'"):
+        maximize(additive(), linear_classifier(), 0, best_by="probabilty", progress=taken.append)  # type: ignore[arg-type]
+    assert not taken
+
+
+def test_of_classes_of_one_name_the_one_that_is_asked_for_is_maximised():
+    names = ["crane", "ant", "crane"]
+    generator, classifier = additive(names=names), linear_classifier(names=names)
+    assert maximize(generator, classifier, 2, steps=1, **QUIET).target == 2
+    elsewhere = linear_classifier(names=["ant", "crane", "crane"])
+    with pytest.raises(EmbeddingError, match="several classes 'crane', of index 1, 2"):
+        maximize(generator, elsewhere, 2, steps=1, **QUIET)
+    assert maximize(generator, elsewhere, 2, target=1, steps=1, **QUIET).target == 1
 
 
 def test_a_generator_without_embeddings_or_an_index_out_of_range_is_refused():

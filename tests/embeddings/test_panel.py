@@ -47,6 +47,13 @@ def search(panel: Panel, variant: str = "AM-S") -> wb.embeddings.EmbeddingTrials
     return panel.trials
 
 
+def run_line(panel: Panel) -> wb.embeddings.EmbeddingTrials:
+    """What the shown line gives."""
+    space = {"wb": wb, "G": panel.generator, "C": panel.classifier, "panel": panel}
+    exec(panel.code.code, space)
+    return space["trials"]
+
+
 def test_a_class_is_shown_beside_its_real_pictures(panel):
     assert panel.class_index == 2 and panel.choice.value == "cat"
     assert panel.repair.before.count == 24 and panel.repair.real.count == 4
@@ -115,6 +122,70 @@ def test_what_is_kept_is_what_is_repaired_next(panel):
     panel.ask("cat")
     finish(panel)
     assert panel.repair.after.count == 24
+
+
+def test_after_keep_the_shown_line_searches_in_the_embeddings_that_were_kept(panel):
+    search(panel, "Noise-L")
+    panel.repair.keep.click()
+    assert "with_embeddings" not in panel.code.code
+    found = search(panel)
+    panel.repair.undo.click()
+    again = run_line(panel)
+    assert torch.equal(again.original, found.original)
+    assert torch.allclose(again.embeddings, found.embeddings, atol=1e-6)
+    panel.repair.keep.click()
+    panel.ask("ant")
+    assert "G.with_embeddings(panel.table.matrix)" in panel.code.code
+
+
+def test_the_line_tells_what_the_trials_in_sight_were_searched_with(panel):
+    search(panel)
+    panel.repair.count.value, panel.repair.steps.value = 1, 10_000
+    assert "trials=2, steps=6" in panel.repair.code()
+    told = []
+    show = panel.repair._show
+
+    def watched(*given: object) -> None:
+        show(*given)
+        told.append((len(panel.trials), panel.repair.code().rpartition(" trials=")[2]))
+        panel.jobs.cancel()
+
+    panel.repair._show = watched
+    search(panel)
+    assert told == [(1, "1, steps=10000)")] * 2
+
+
+def test_a_search_in_edited_embeddings_is_restored_with_its_line(panel):
+    search(panel, "Noise-L")
+    panel.repair.keep.click()
+    found = search(panel)
+    panel.repair.count.value, state = 1, panel.state()
+    panel.repair.undo.click()
+    again = Panel(additive(names=NAMES), linear_classifier(names=NAMES), seed=2)
+    again.restore(state)
+    finish(again)
+    assert again.code.code == panel.repair.code()
+    assert torch.allclose(run_line(again).embeddings, found.embeddings, atol=1e-6)
+    again.close()
+
+
+def test_classes_of_one_name_are_told_apart():
+    names = ["crane", "ant", "crane"]
+    panel = Panel(additive(names=names), linear_classifier(names=names), seed=2, trials=2, steps=3)
+    panel.ask(2)
+    finish(panel)
+    assert panel.class_index == 2 and panel.choice.value == "crane (2)"
+    found = search(panel)
+    assert found.class_index == found.target == 2
+    assert torch.equal(run_line(panel).embeddings, found.embeddings)
+    panel._more.selected_index = 0
+    panel.ways.other.value = "crane (0)"
+    finish(panel)
+    assert panel.ways.across.line["ends"] == ["crane (2)", "crane (0)"]
+    panel.choice.value = "crane (0)"
+    assert panel.class_index == 0
+    finish(panel)
+    panel.close()
 
 
 def test_the_ways_are_drawn_when_they_are_opened(panel):

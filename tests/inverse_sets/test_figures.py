@@ -52,6 +52,15 @@ def test_the_bars_of_the_coverage_that_are_not_empty_are_the_parts_that_count(fo
     assert sum(y > 0 for y in bars.y) / 20 == pytest.approx(float(found.coverage[0]))
 
 
+def test_samples_outside_the_band_fill_no_part_of_it(found):
+    beside = replace(found, limits=torch.tensor([[4.0, 5.0]]), values=torch.tensor([[3.6], [8.7]]))
+    ends = replace(beside, values=torch.tensor([[4.0], [5.0], [5.01]]))
+    assert beside.coverage.tolist() == [0.0] and ends.coverage.tolist() == pytest.approx([0.1])
+    for one in (beside, ends):
+        filled = sum(y > 0 for y in figures.coverage(one).data[0].y)
+        assert filled / 20 == pytest.approx(float(one.coverage[0]))
+
+
 def test_a_row_shows_samples_in_the_order_of_their_activations(found):
     figure = figures.rows([found, found], (0, 1), columns=5)
     assert len(figure.data) == 2

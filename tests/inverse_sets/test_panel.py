@@ -269,6 +269,26 @@ def test_given_pictures_are_what_neurons_are_browsed_with():
         Panel(generator(), classifier(), images=x - 1)
 
 
+@pytest.mark.parametrize(("layer", "how"), [(CONV, {"position": (0, 0)}), (FLAT, {"reduce": "mean"})])
+def test_a_neuron_that_is_no_tile_is_sampled_and_none_is_marked(layer: str, how: dict):
+    C = classifier()
+    panel = Panel(generator(), C, n=4, neurons=band(C, layer, 2, 0.0, 0.1, **how))
+    finish(panel)
+    neuron = panel.query[0].neuron
+    assert panel.rows and panel.found is not None and panel.neurons.values(neuron) is None
+    assert panel.neurons.layer.value == layer and panel.neurons.grid.count and panel.neurons.grid.selected == []
+    assert len(panel.plot._widget.data[0].x) > 0
+    choose(panel, 2)
+    assert panel.query[0].neuron == Neuron(layer, 2) and panel.neurons.grid.selected == [2]
+    panel.close()
+
+
+@pytest.mark.parametrize("settings", [{"method": "fast"}, {"walkers": 1}, {"n": 0}])
+def test_settings_that_the_sampler_would_refuse_are_refused_at_once(settings: dict):
+    with pytest.raises(InverseSetError, match=f"{next(iter(settings))}="):
+        Panel(generator(), classifier(), **settings)
+
+
 def test_bands_of_another_classifier_are_refused():
     with pytest.raises(InverseSetError, match="another classifier"):
         Panel(generator(), classifier(), neurons=band(classifier(), SCORES, 0, 0.0, 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,18 @@ from torch import nn
 
 import workbench as wb
 from tests.inverse_sets.networks import identity, linear
-from workbench.inverse_sets import Encoder, InverseSet, InverseSetError, band, sample
+from workbench.inverse_sets import (
+    Encoder,
+    InverseSet,
+    InverseSetError,
+    band,
+    maximise_activation,
+    rejection,
+    sample,
+)
+from workbench.inverse_sets.problem import Problem, Seen
 from workbench.inverse_sets.sample import Sampled, sample_steps
+from workbench.inverse_sets.seeds import MEASURED
 from workbench.models import LayerError, ModelError
 from workbench.progress import Step, run
 
@@ -191,6 +202,51 @@ def test_a_result_is_saved_and_loaded(tmp_path: Path) -> None:
     assert "wb.inverse_sets.band(C, '0', 2, -1, -0.5)" in found.provenance.call
 
 
+def test_the_recorded_line_makes_the_samples_again(
+    digits: tuple[wb.Generator, wb.Classifier, Encoder],
+) -> None:
+    G, C, E = digits
+    given = [band(C, "14", "3", 3.0, 4.0), band(C, "6", 10, 0.2, 0.8)]
+    options = {"encoder": E, "seed": 3, "walkers": 6, "length": 0.1234567890123, "clip": True, "steps": 20}
+    found = sample(G, given, 15, **options)
+    assert "encoder=E" in found.provenance.call and "method" not in found.provenance.call
+    again = eval(found.provenance.call, {"wb": wb, "G": G, "C": C, "E": E})
+    assert torch.equal(again.codes, found.codes) and again.provenance.call == found.provenance.call
+    initial = G.latents(5, seed=9)
+    started = sample(G, given[0], 15, distance="pixel", resize="nearest", initial=initial, seed_steps=300)
+    assert "initial=initial" in started.provenance.call and "resize='nearest'" in started.provenance.call
+    again = eval(started.provenance.call, {"wb": wb, "G": G, "C": C, "initial": initial})
+    assert torch.equal(again.codes, started.codes)
+
+
+def test_neurons_of_several_classifiers_or_classes_of_one_name_keep_a_column_each() -> None:
+    G, C = identity(), linear()
+    D = wb.Classifier(C.module, 6, value_range=(-8, 8), device="cpu", name="other")
+    named = wb.Classifier(C.module, 6, value_range=(-8, 8), device="cpu", class_names=["crane", "ant", "crane"])
+    for classifiers, channels, expected in (
+        ((C, D), (0, 0), ("class 0 of linear", "class 0 of other")),
+        ((C, linear()), (0, 0), ("class 0 of linear, 1", "class 0 of linear, 2")),
+        ((named, named), (0, 2), ("class crane (0)", "class crane (2)")),
+    ):
+        bands = [band(c, 1, channel, -1.0, 1.0) for c, channel in zip(classifiers, channels, strict=True)]
+        found = sample(G, bands, 10, distance="pixel")
+        assert found.neurons == expected
+        assert found.frame()[list(expected)].to_numpy() == pytest.approx(found.values.numpy())
+
+
+def test_the_seconds_hold_the_draws_that_the_passes_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    G, C = identity(), linear()
+    look = Problem.look
+
+    def slow(problem: Problem, codes: torch.Tensor) -> Seen:
+        time.sleep(0.3 if len(codes) == MEASURED else 0)
+        return look(problem, codes)
+
+    monkeypatch.setattr(Problem, "look", slow)
+    for method in (sample, rejection, maximise_activation):
+        assert method(G, band(C, 0, 1, 0.5, 1.0), 10, distance="pixel").provenance.seconds > 0.3
+
+
 def test_a_generator_works_without_an_encoder_in_a_layer_that_is_named() -> None:
     G, C = wb.load("mnist-dcgan", device="cpu"), wb.load("mnist-cnn", device="cpu")
     found = sample(G, band(C, "14", "7", 3.0, 5.0), 30, distance="12")
@@ -256,6 +312,7 @@ def test_a_dead_neuron_is_named() -> None:
         ({"distance": "pixel", "walkers": 1}, "walkers=1; expected at least two"),
         ({"distance": "pixel", "method": "fast"}, "method='fast'; expected 'tangent'"),
         ({"distance": "pixel", "length": 0.0}, "length=0.0; expected a finite number above 0"),
+        ({"distance": "pixel", "seed_steps": -1}, "seed_steps=-1; expected 0 or more"),
         ({"distance": "pixel", "initial": torch.zeros(3, 5)}, r"initial has shape \(3, 5\)"),
         ({"distance": "pixel", "initial": torch.full((3, 6), torch.nan)}, "finite codes"),
     ],

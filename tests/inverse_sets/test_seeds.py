@@ -99,3 +99,22 @@ def test_a_seed_whose_neuron_is_off_starts_again_elsewhere() -> None:
     alone = run(search(problem, units, off, steps=100, diversity=False))
     helped = run(search(problem, units, off, spare=spare, steps=100, diversity=False))
     assert not alone.inside.any() and helped.inside.all()
+
+
+def test_a_batch_that_is_halved_for_want_of_memory_gives_the_same_gradient() -> None:
+    G, C = identity(), linear()
+    problem = Problem(G, band(C, 0, 1, 0.5, 1.0), distance="pixel")
+    units = measure(problem, seed=0)
+    codes = units.draws[:10]
+    zeros = codes.new_zeros(10, 1)
+    whole = lagrangian_slope(problem, codes, units, zeros, zeros, 1.0, diversity=True)[1]
+    forward = G.module.forward
+
+    def short(z: torch.Tensor) -> torch.Tensor:
+        if len(z) > 6:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(z)
+
+    G.module.forward = short  # type: ignore[method-assign]
+    halved = lagrangian_slope(problem, codes, units, zeros, zeros, 1.0, diversity=True)[1]
+    assert G.batches.size == 5 and torch.allclose(halved, whole, atol=1e-6)

@@ -63,6 +63,29 @@ def test_ms_ssim_of_small_pictures_names_the_scales_that_fit_and_is_one_for_the_
     assert (ours(a, _pictures(3, 1, 32, 32, seed=1)) < 0.5).all()
 
 
+@pytest.mark.parametrize(
+    ("edge", "window", "scales"),
+    [(55, 7, 3), (56, 7, 3), (62, 7, 3), (63, 7, 4), (40, 5, 3), (44, 5, 3), (45, 5, 4), (111, 7, 4), (112, 7, 5)],
+)
+def test_ms_ssim_takes_as_many_scales_as_pictures_of_any_edge_allow(edge: int, window: int, scales: int):
+    ours, a = MultiScaleSimilarity(edge, window=window), _pictures(1, 1, edge, edge)
+    assert ours.name == f"MS-SSIM ({scales} scales, window {window})"
+    assert float(ours(a, a)) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("edge", "window"), [(161, 7), (175, 7), (176, 11)])
+def test_the_usual_window_is_taken_where_it_allows_five_scales(edge: int, window: int):
+    ours, a = MultiScaleSimilarity(edge), _pictures(1, 1, edge, edge)
+    assert ours.name == f"MS-SSIM (5 scales, window {window})"
+    assert float(ours(a, a)) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_window_that_does_not_fit_is_refused():
+    for edge, window in ((32, 6), (5, 7)):
+        with pytest.raises(ValueError, match=f"window={window} for pictures of {edge} pixels"):
+            MultiScaleSimilarity(edge, window=window)
+
+
 def test_the_feature_distance_of_orthogonal_features_is_two_a_layer():
     distance = FeatureDistance(lambda x: [x, 5 * x], "toy")
     a, b = torch.tensor([[1.0, 0.0]])[..., None, None], torch.tensor([[0.0, 3.0]])[..., None, None]

@@ -26,6 +26,8 @@ def test_features_that_do_not_fit_are_refused(real: torch.Tensor, generated: tor
         frechet_distance(real, generated)
     with pytest.raises(ValueError, match="NaN"):
         frechet_distance(torch.full((3, 2), torch.nan), torch.zeros(3, 2))
+    with pytest.raises(ValueError, match="NaN or infinity in 1 of 3 rows, first in row 1"):
+        frechet_distance(torch.zeros(3, 2), torch.tensor([[0.0, 1.0], [2.0, torch.inf], [0.0, 0.0]]))
 
 
 def test_the_inception_score_is_the_number_of_classes_for_sure_and_even_ones_and_one_for_unsure_ones():

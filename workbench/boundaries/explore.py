@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from collections.abc import Generator as Steps
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +21,7 @@ from workbench.boundaries.supporting_set import SupportingSet
 from workbench.boundaries.tree import MOST, Tree
 from workbench.models.generator import Condition
 from workbench.numerics.randomness import seeded
-from workbench.progress import Cancelled, Progress, Step, run
+from workbench.progress import Cancelled, Progress, Snapshot, run
 from workbench.results import Provenance, Result
 
 if TYPE_CHECKING:
@@ -102,10 +101,8 @@ class Exploration(Result):
 
 
 @dataclass(frozen=True)
-class Growth(Step):
+class Growth(Snapshot[Exploration]):
     """A step that shows the tree as it stands."""
-
-    so_far: Callable[[], Exploration] | None = field(default=None, compare=False)
 
 
 def explore_steps(

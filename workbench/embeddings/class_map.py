@@ -6,7 +6,6 @@ van der Maaten and Hinton, "Visualizing Data using t-SNE" (2008); placing after 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Generator as Steps
 from collections.abc import Sequence
@@ -19,9 +18,10 @@ from jaxtyping import Float, Int
 from openTSNE import TSNEEmbedding, affinity, initialization
 from torch import Tensor
 
+from workbench.models.errors import WorkbenchError
 from workbench.models.generator import Generator
 from workbench.progress import Cancelled, Progress, Step, run
-from workbench.results import Provenance, Result
+from workbench.results import Provenance, Result, sha256_of
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -35,7 +35,7 @@ _CHUNK = 50  # iterations between two steps
 _PLACING_PERPLEXITY = 3.0
 
 
-class MapError(ValueError):
+class MapError(WorkbenchError, ValueError):
     """Embeddings that cannot be mapped, or that do not belong to the map."""
 
 
@@ -269,7 +269,7 @@ def _resolve(given: Any, names: Sequence[str] | None) -> tuple[Tensor, tuple[str
     if len(named) != len(matrix):
         raise MapError(f"{len(named)} names were given for {len(matrix)} embeddings; give one a row, or none")
     if fingerprint is None:
-        fingerprint = hashlib.sha256(matrix.contiguous().numpy().tobytes()).hexdigest()
+        fingerprint = sha256_of(matrix)
     return matrix.clone(), named, model, fingerprint
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from workbench.embeddings.maximize import embeddings_of
+from workbench.embeddings.objective import embeddings_of, names_of
 from workbench.embeddings.variants import EmbeddingError
 from workbench.files import replace_file
 from workbench.machine import versions
@@ -45,12 +46,13 @@ class EmbeddingTable:
 
     Attributes:
         original: (classes, width) the generator's own.
+        names: of the classes.
         edits: what was kept, the newest last; a class may occur several times.
     """
 
     def __init__(self, generator: Generator) -> None:
         self.original = embeddings_of(generator)
-        self.names: Sequence[str] = list(generator.class_names or [])
+        self.names = names_of(generator)
         self.edits: list[Edit] = []
         self._generator = generator
 
@@ -66,6 +68,17 @@ class EmbeddingTable:
     def changed(self) -> list[int]:
         """The classes whose row is another than the original's, in the order of their index."""
         return sorted({edit.class_index for edit in self.edits})
+
+    @property
+    def titles(self) -> list[str]:
+        """The classes' names, no two the same: those that several classes have, with the index."""
+        times = Counter(self.names)
+        return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(self.names)]
+
+    def key(self, class_index: int) -> str | int:
+        """What stands for a class in Python: its name, or its index where another class has the same name."""
+        name = self.names[class_index]
+        return name if self.names.count(name) == 1 else class_index
 
     def keep(self, class_index: int | str, embedding: Float[Tensor, " width"], *, source: str = "") -> None:
         """Replace a class's row.
@@ -143,7 +156,7 @@ class EmbeddingTable:
 
         Raises:
             FileNotFoundError: no such file.
-            EmbeddingError: damaged, or of another generator; nothing is changed then.
+            EmbeddingError: damaged, of another format or of another generator; nothing is changed then.
         """
         path = Path(path)
         if not path.is_file():
@@ -155,11 +168,13 @@ class EmbeddingTable:
             classes, rows = tensors["edited_classes"].tolist(), tensors["edits"]
             shape = tuple(tensors["embeddings"].shape)
             sources = json.loads(texts["sources"])
-            fingerprint = texts["fingerprint"]
+            stored_as, fingerprint = texts["format"], texts["fingerprint"]
             if not len(classes) == len(rows) == len(sources):
                 raise ValueError("its edits are not all there")
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise EmbeddingError(f"{path.name} is no readable table of embeddings ({error})") from error
+        if stored_as != str(FORMAT):
+            raise EmbeddingError(f"{path.name} has format {stored_as}; this version reads {FORMAT}")
         ours = tuple(self.original.shape)
         if shape != ours or fingerprint != self._generator.fingerprint:
             raise EmbeddingError(

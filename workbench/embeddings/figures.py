@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
     from workbench.ui.sprites import Array
 
-#: Pictures that are drawn at once, and the longer side of a thumbnail.
-_BATCH, _SIDE = 32, 64
+#: Classes whose pictures are drawn at once.
+BATCH = 32
+#: The longer side of a thumbnail, in pixels.
+_SIDE = 64
 #: Trials whose lines are drawn one by one.
 _LINES = 20
 
@@ -95,8 +97,8 @@ def thumbnail_steps(
     """`thumbnails` in steps, one a batch."""
     z = generator.latents(1, seed=seed)
     small = []
-    for start in range(0, len(embeddings), _BATCH):
-        rows = embeddings[start : start + _BATCH]
+    for start in range(0, len(embeddings), BATCH):
+        rows = embeddings[start : start + BATCH]
         drawn = generator.render(z.expand(len(rows), *generator.latent_shape), rows)
         if generator.kind == "image":
             pixels = frames(drawn, generator.value_range, max_side=_SIDE).transpose(0, 3, 1, 2)

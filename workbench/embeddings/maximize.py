@@ -9,27 +9,33 @@ import math
 import time
 from collections.abc import Callable
 from collections.abc import Generator as Steps
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from workbench.embeddings.objective import (
+    Objective,
+    embeddings_of,
+    limits_of,
+    mean_probability,
+    names_of,
+    rows_for,
+    target_index,
+)
 from workbench.embeddings.result import EmbeddingTrials
-from workbench.embeddings.variants import EmbeddingError, Variant, variant
+from workbench.embeddings.variants import VARIANTS, EmbeddingError, Variant, variant
 from workbench.models import Classifier, Generator, as_classifier, checks
 from workbench.models.devices import check_fits
-from workbench.models.errors import ModelError, nearest_names
-from workbench.models.latent import Resize, pictures_for
+from workbench.models.latent import Resize
 from workbench.numerics.randomness import LIMIT, seeded
-from workbench.progress import Cancelled, Progress, Step, run
-from workbench.results import Provenance
+from workbench.progress import Cancelled, Progress, Snapshot, run
+from workbench.results import Provenance, call, differing
 
 #: Settings that differ between the thesis and its published code (`maximize(…, **REPOSITORY)`).
 REPOSITORY: dict[str, Any] = {"trials": 3, "latents": 10, "weight_decay": 0.9, "rate": 0.1}
-#: Latents for which every row is tried to find the best rows of a foreign class (section 3.9).
-_TRIED = 10
 #: Latents on which the trials are compared when they have ended, the same for all.
 _COMPARED = 50
 #: Chooses the best trial: a name, or a function from a trial's pictures to a score.
@@ -37,61 +43,8 @@ Score = Literal["probability", "diversity"] | Callable[[Tensor], float]
 
 
 @dataclass(frozen=True)
-class Maximised(Step):
-    """A step that shows the trials as they stand.
-
-    Attributes:
-        so_far: the trials.
-    """
-
-    so_far: Callable[[], EmbeddingTrials] | None = field(default=None, compare=False)
-
-
-class Objective:
-    """What a classifier says of a generator's pictures, and how far apart the pictures of two latents are.
-
-    Args:
-        generator: with class embeddings.
-        classifier: of its pictures. They are mapped into its value range, their channels repeated where it takes
-            three, and resized where it takes another size; what else it wants, such as a mean and deviation taken
-            off, belongs into it.
-        target: the classifier's class.
-        distance: `pixel`, `softmax`, or the name of a layer of the classifier.
-        resize: how pictures are resized, as in `torch.nn.functional.interpolate`; the published code's is nearest.
-    """
-
-    def __init__(
-        self, generator: Generator, classifier: Classifier, target: int, *, distance: str, resize: Resize
-    ) -> None:
-        self.generator, self.classifier, self.target, self.distance = generator, classifier, target, distance
-        self._fit = pictures_for(classifier, generator, resize=resize)
-        if distance not in ("pixel", "softmax"):
-            classifier.layers[distance]
-
-    def __call__(
-        self, z: Float[Tensor, "n *latent"], embeddings: Float[Tensor, "n width"]
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n d"]]:
-        """The log probability of the target for each row, and what the rows' distances are measured on."""
-        pictures = self.generator(z, embeddings)
-        given = self._fit(pictures)
-        if self.distance in ("pixel", "softmax"):
-            logs = self.classifier(given).log_softmax(1)
-            seen = pictures if self.distance == "pixel" else logs.exp()
-        else:
-            scores, outputs = self.classifier.with_layers(given, [self.distance])
-            logs, seen = scores.log_softmax(1), outputs[self.distance]
-        return logs[:, self.target], seen.flatten(1)
-
-
-def limits_of(table: Float[Tensor, "classes width"]) -> tuple[float, float]:
-    """The smallest and largest entry, rounded outwards to two digits.
-
-    For BigGAN's 256-pixel table [-0.6, 0.6] (the thesis: [-0.59, 0.61]), for its 128-pixel table the published
-    code's [-0.88, 0.83].
-    """
-    low, high = float(table.min()), float(table.max())
-    slack = 1e-4  # of what single precision adds to a round number
-    return math.floor(100 * low + slack) / 100, math.ceil(100 * high - slack) / 100
+class Maximised(Snapshot[EmbeddingTrials]):
+    """A step that shows the trials as they stand."""
 
 
 def maximize_steps(
@@ -137,7 +90,34 @@ def maximize_steps(
         ("noise", noise, 0 <= noise < math.inf, rule),
         ("weight_decay", weight_decay, 0 <= weight_decay < math.inf, rule),
         ("diversity_weight", weight, 0 <= weight < math.inf, rule),
+        ("limits", limits, _are_limits(limits), "'table', two numbers with the smaller first, or None"),
+        (
+            "best_by",
+            best_by,
+            best_by in ("probability", "diversity") or callable(best_by),
+            "'probability', 'diversity' or a function of pictures",
+        ),
     )
+    named = repr(chosen.name) if VARIANTS.get(chosen.name) == chosen else "variant"
+    given = differing(
+        maximize,
+        target=target,
+        seed=seed,
+        trials=trials,
+        steps=steps,
+        latents=latents,
+        resample=resample,
+        rate=rate,
+        weight_decay=weight_decay,
+        noise=noise,
+        initial=initial,
+        diversity_weight=diversity_weight,
+        distance=distance,
+        limits=limits,
+        resize=resize,
+        best_by=best_by,
+    )
+    made = call("wb.embeddings.maximize", "G", "C", str(index), named, **given)
     width = generator.latent_size + table.shape[1] + torch.Size(generator.output_shape).numel()
     check_fits("pictures in a step", trials * latents, width, generator.device)
     box = limits_of(table) if limits == "table" else limits
@@ -158,24 +138,18 @@ def maximize_steps(
             scores, scored_by = _scores(objective, found, best_by, seed=seed)
         else:
             scores, scored_by = history[-1][0], "probability of the last step"
-        made = f"trials={trials}, steps={steps}, latents={latents}, resample={resample}, rate={learning:g}"
-        made += f", diversity_weight={weight:g}, distance={distance!r}, noise={noise:g}"
-        if target is not None:
-            made += f", target={target!r}"
-        if weight_decay:
-            made += f", weight_decay={weight_decay:g}"
         rows = len(history) * trials * latents
         return EmbeddingTrials(
             provenance=Provenance.of(
                 generator,
-                call=f"wb.embeddings.maximize(G, C, {index}, {chosen.name!r}, seed={seed}, {made})",
+                call=made,
                 seed=seed,
                 started=started,
                 passes={"forward": rows, "vjp": rows},
                 partial=partial,
             ),
             class_index=index,
-            class_name=_names(generator)[index],
+            class_name=names_of(generator)[index],
             target=wanted,
             target_name=classifier.class_names[wanted],
             variant=chosen.name,
@@ -267,7 +241,7 @@ def maximize(
 
     Raises:
         EmbeddingError: settings out of range, no class embeddings, or no class of that name in the classifier.
-        ModelError: no such class.
+        ModelError: no such class, pictures that do not fit the classifier, or networks on different devices.
     """
     steps_ = maximize_steps(
         generator,
@@ -293,77 +267,6 @@ def maximize(
     return run(steps_, progress)
 
 
-def embeddings_of(generator: Generator) -> Float[Tensor, "classes width"]:
-    """The generator's class embeddings.
-
-    Raises:
-        EmbeddingError: it has none.
-    """
-    if not isinstance(generator, Generator) or generator.class_embeddings is None:
-        has = "classes but no class_embeddings" if getattr(generator, "class_names", None) else "no classes"
-        raise EmbeddingError(
-            f"{getattr(generator, 'name', type(generator).__name__)} has {has}; make it with "
-            "Generator(module, …, class_embeddings='name of the parameter'), the module called with its rows"
-        )
-    return generator.class_embeddings
-
-
-def target_index(generator: Generator, classifier: Classifier, index: int, target: int | str | None) -> int:
-    """The classifier's class for a class of the generator.
-
-    Raises:
-        EmbeddingError: the classifier has no class of that name; says which are missing and what to do.
-    """
-    if target is not None:
-        return classifier_index(classifier, target)
-    ours, theirs = _names(generator), classifier.class_names
-    if ours[index] in theirs:
-        return theirs.index(ours[index])
-    missing = [name for name in ours if name not in theirs]
-    if len(missing) == len(ours) and theirs == [str(i) for i in range(len(ours))]:
-        return index  # a classifier whose classes were never named
-    few = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-    raise EmbeddingError(
-        f"{classifier.name} has no class {ours[index]!r}; of {generator.name}'s {len(ours)} classes it lacks "
-        f"{few}. Name the class that the pictures should be taken for, and start from the rows that come nearest: "
-        "maximize(…, 'Top-5', target='…')"
-    )
-
-
-def classifier_index(classifier: Classifier, target: int | str) -> int:
-    """The index of a classifier's class by name or index."""
-    names = classifier.class_names
-    if isinstance(target, str):
-        if target not in names:
-            raise EmbeddingError(f"{classifier.name} has no class {target!r}: {nearest_names(target, names)}")
-        return names.index(target)
-    if not 0 <= int(target) < len(names):
-        raise EmbeddingError(f"target={target}; {classifier.name} has classes 0 to {len(names) - 1}")
-    return int(target)
-
-
-def rows_for(objective: Objective, *, seed: int = 0) -> Float[Tensor, " classes"]:
-    """For each class of the generator: the mean probability of the target over ten pictures (section 3.9)."""
-    table = embeddings_of(objective.generator)
-    z = objective.generator.latents(_TRIED, seed=seed)
-    return _mean_probability(objective, table, z)
-
-
-def _mean_probability(
-    objective: Objective, embeddings: Float[Tensor, "rows width"], z: Float[Tensor, "n *latent"]
-) -> Float[Tensor, " rows"]:
-    """Mean probability of the target over the same latents for each embedding."""
-
-    def logs(latents: Tensor, rows: Tensor) -> Tensor:
-        with torch.no_grad():
-            return objective(latents, rows)[0]
-
-    n = len(z)
-    latents = z.repeat(len(embeddings), *[1] * (z.ndim - 1))
-    found = objective.generator.batches.map(logs, latents, embeddings.repeat_interleave(n, dim=0))
-    return found.exp().unflatten(0, (-1, n)).mean(1)
-
-
 def _start(
     objective: Objective,
     chosen: Variant,
@@ -379,23 +282,29 @@ def _start(
     width = table.shape[1]
     if initial is not None:
         given = torch.as_tensor(initial).to(table)
-        if given.ndim != 2 or given.shape[1] != width or not torch.isfinite(given).all():
+        if given.ndim != 2 or not len(given) or given.shape[1] != width or not torch.isfinite(given).all():
             raise EmbeddingError(
-                f"initial has shape {tuple(given.shape)}; expected finite embeddings (trials, {width}), one a row"
+                f"initial has shape {tuple(given.shape)}; expected finite embeddings (trials, {width}), one a row "
+                "and one at least"
             )
         return given.clone()
-    draws = [seeded(_seed(seed, trial) + 1) for trial in range(trials)]
     if chosen.start == "top":
         order = rows_for(objective, seed=seed).argsort(descending=True)
-        near = table[order[torch.arange(trials) % len(order)]]
-    elif chosen.start == "random":
-        near = torch.stack([table[int(torch.randint(len(table), (), generator=draw))] for draw in draws])
-    else:
-        near = (table[index] if chosen.start == "class" else table.mean(0)).expand(trials, width)
-    if chosen.start == "top":
-        return near.clone()
+        return table[order[torch.arange(trials) % len(order)]]
+    draws = [seeded(_seed(seed, trial) + 1) for trial in range(trials)]
     moved = torch.stack([torch.randn(width, generator=draw) for draw in draws]).to(table)
-    return near + noise * moved
+    return (table[index] if chosen.start == "class" else table.mean(0)) + noise * moved
+
+
+def _are_limits(limits: Any) -> bool:
+    """Whether embeddings can be clipped to these."""
+    if limits is None or isinstance(limits, str):
+        return limits in (None, "table")
+    try:
+        low, high = map(float, limits)
+    except (TypeError, ValueError):
+        return False
+    return low < high
 
 
 def _seed(seed: int, trial: int) -> int:
@@ -436,21 +345,13 @@ def _scores(
     """What the trials are compared by, on the same latents for all."""
     z = objective.generator.latents(_COMPARED, seed=seed)
     if best_by == "probability":
-        return _mean_probability(objective, embeddings, z).cpu(), "mean probability"
+        return mean_probability(objective, embeddings, z).cpu(), "mean probability"
     if best_by == "diversity":
         first, second = torch.arange(_COMPARED // 2), torch.arange(_COMPARED // 2, _COMPARED)
         with torch.no_grad():
             rows = [objective(z, row.expand(len(z), -1))[1] for row in embeddings]
             spread = [_spread(r[None], z[None], first[None], second[None]) for r in rows]
         return torch.cat(spread).cpu(), f"diversity ({objective.distance})"
-    if not callable(best_by):
-        raise EmbeddingError(f"best_by={best_by!r}; expected 'probability', 'diversity' or a function of pictures")
     pictures = (objective.generator.render(z, row.expand(len(z), -1)) for row in embeddings)
     name = getattr(best_by, "__name__", type(best_by).__name__)
     return torch.tensor([float(best_by(batch)) for batch in pictures]), name
-
-
-def _names(generator: Generator) -> list[str]:
-    if generator.class_names is None:
-        raise ModelError(f"{generator.name} has no classes")
-    return generator.class_names

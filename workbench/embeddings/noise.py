@@ -6,13 +6,13 @@ import time
 
 import torch
 
-from workbench.embeddings.maximize import embeddings_of
+from workbench.embeddings.objective import embeddings_of, names_of
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import EmbeddingError
 from workbench.models import Generator
 from workbench.models.errors import nearest_names
 from workbench.numerics.randomness import seeded
-from workbench.results import Provenance
+from workbench.results import Provenance, call, differing
 
 #: Standard deviation of the noise by name, for BigGAN's tables, whose own is 0.14 and 0.16.
 NOISES = {"Noise-S": 0.1, "Noise-L": 0.3}
@@ -54,17 +54,18 @@ def noise(
         )
     table = embeddings_of(generator)
     index = generator.class_index(class_index)
+    given = differing(noise, seed=seed, trials=trials, spread=spread)
     drawn = torch.randn(trials, table.shape[1], generator=seeded(seed)).to(table)
     found = table[index] + deviation * drawn
     return EmbeddingTrials(
         provenance=Provenance.of(
             generator,
-            call=f"wb.embeddings.noise(G, {index}, {name!r}, seed={seed}, trials={trials}, spread={deviation:g})",
+            call=call("wb.embeddings.noise", "G", str(index), repr(name), **given),
             seed=seed,
             started=started,
         ),
         class_index=index,
-        class_name=(generator.class_names or [])[index],
+        class_name=names_of(generator)[index],
         target=-1,
         target_name="",
         variant=name,

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from workbench.embeddings import panel_state
 from workbench.embeddings.edits import EmbeddingTable
-from workbench.embeddings.maximize import embeddings_of
 from workbench.embeddings.panel_map import MapView
 from workbench.embeddings.panel_repair import RepairView
 from workbench.embeddings.panel_report import describe
@@ -73,10 +72,8 @@ class Panel(Savable, widgets.VBox):
         steps: int = 200,
         height: int = 520,
     ) -> None:
-        embeddings_of(generator)
-        self.generator, self.classifier, self.seed = generator, classifier, seed
-        self.names = list(generator.class_names or [])
         self.table = EmbeddingTable(generator)
+        self.generator, self.classifier, self.seed = generator, classifier, seed
         self._real = _by_class(generator, real, labels)
         self.jobs, self.code = Jobs(), CodeLine()
         self.repair = RepairView(
@@ -101,7 +98,7 @@ class Panel(Savable, widgets.VBox):
 
     def _build(self) -> None:
         self.choice = widgets.Combobox(
-            options=self.names,
+            options=self.table.titles,
             description="class",
             placeholder="choose by name",
             style={"description_width": "initial"},
@@ -151,24 +148,36 @@ class Panel(Savable, widgets.VBox):
         """
         index = self.generator.class_index(class_index)
         self.repair.ask(index)
-        if self.choice.value != self.names[index]:
-            self.choice.value = self.names[index]
-            self.map.highlight(index)
+        self.choice.value = self.table.titles[index]
+        self.map.highlight(index)
         self.code.code = self.repair.code()
         self._opened(self._more.selected_index)
         self.on_settled()
 
-    def resume(self, class_index: int, trials: EmbeddingTrials | None, trial: int | None) -> None:
-        """Show a class with what was searched for it before, and where the edits of the table lie."""
+    def resume(
+        self,
+        class_index: int,
+        trials: EmbeddingTrials | None = None,
+        trial: int | None = None,
+        *,
+        asked: dict[str, int] | None = None,
+        matrix: Float[Tensor, "classes width"] | None = None,
+    ) -> None:
+        """Show a class with what was searched for it before, and where the edits of the table lie.
+
+        Args:
+            trials, trial, asked, matrix: as for `RepairView.resume`.
+        """
         self.map.moved()
         self.ask(class_index)
         if trials is not None:
-            self.repair.resume(trials, trial)
+            self.repair.resume(trials, trial, asked=asked or {}, matrix=matrix)
         self._count()
 
     def _named(self, change: Any) -> None:
-        if change["new"] in self.names and self.names.index(change["new"]) != self.class_index:
-            self.ask(change["new"])
+        titles = self.table.titles
+        if change["new"] in titles and change["new"] != titles[self.class_index]:
+            self.ask(titles.index(change["new"]))
 
     def _opened(self, place: int | None) -> None:
         if place is not None:
@@ -180,7 +189,7 @@ class Panel(Savable, widgets.VBox):
 
     def _load(self) -> str:
         self.table.load(self.path.value)
-        self.resume(self.class_index, None, None)
+        self.resume(self.class_index)
         return f"{len(self.table.changed)} edited classes read from {Path(self.path.value).name}"
 
     def _saying(self, do: Any) -> None:
@@ -203,7 +212,8 @@ class Panel(Savable, widgets.VBox):
         self._opened(self._more.selected_index)
 
     def _count(self) -> None:
-        names = [self.names[index] for index in self.table.changed]
+        titles = self.table.titles
+        names = [titles[index] for index in self.table.changed]
         self.edited.value = parts.table({"edited": ", ".join(names)}) if names else ""
 
     def export(self, folder: str | Path = "", *, progress: Progress | None = None) -> Run:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workbench.embeddings.class_map import FEWEST, ClassMap, class_map_steps, place
 from workbench.embeddings.edits import EmbeddingTable
-from workbench.embeddings.figures import thumbnail_steps
+from workbench.embeddings.figures import BATCH, thumbnail_steps
 from workbench.models import Generator
 from workbench.progress import Step
 from workbench.ui import parts
@@ -20,8 +20,8 @@ from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.map_plot import MapPlot
 from workbench.ui.sample_grid import SampleGrid
 
-#: Classes whose pictures are drawn at once, and pictures of each that show on hover.
-_BATCH, _SAMPLES = 32, 6
+#: Pictures of each class that show on hover.
+_SAMPLES = 6
 
 
 class MapView(widgets.VBox):
@@ -49,7 +49,7 @@ class MapView(widgets.VBox):
         ask: Callable[[int], object],
     ) -> None:
         self._generator, self._table, self._seed, self._height, self._ask = generator, table, seed, height, ask
-        self._names = list(generator.class_names or [])
+        self._names = table.names
         self.found: ClassMap | None = None
         self.plot: MapPlot | None = None
         self.thumbnails: Tensor | None = None
@@ -66,8 +66,8 @@ class MapView(widgets.VBox):
         if len(self._names) < FEWEST:
             parts.replace(self._frame, [widgets.HTML(f"A map needs {FEWEST} classes; choose by name.")])
         else:
-            seeded = class_map_steps(generator, seed=seed)
-            self.jobs.submit(lambda: seeded, self._laid_out, label="Map", background=True)
+            steps = class_map_steps(generator, seed=seed)
+            self.jobs.submit(lambda: steps, self._laid_out, label="Map", background=True)
 
     def moved(self) -> None:
         """Show where the edited classes have gone."""
@@ -112,10 +112,10 @@ class MapView(widgets.VBox):
         assert self.plot is not None
         self.thumbnails = yield from thumbnail_steps(generator, embeddings, seed=self._seed)
         self.plot.show_thumbnails(self.thumbnails)
-        for start in range(0, classes, _BATCH):
+        for start in range(0, classes, BATCH):
             samples = {
                 index: generator.render(latents, embeddings[index]).cpu()
-                for index in range(start, min(start + _BATCH, classes))
+                for index in range(start, min(start + BATCH, classes))
             }
             self.plot.show_samples(samples)
             yield Step(start, classes, "samples")

@@ -17,6 +17,7 @@ from workbench.embeddings import figures
 from workbench.embeddings.edits import EmbeddingTable
 from workbench.embeddings.maximize import Maximised, maximize_steps
 from workbench.embeddings.noise import NOISES, noise
+from workbench.embeddings.objective import embeddings_of
 from workbench.embeddings.result import EmbeddingTrials
 from workbench.embeddings.variants import VARIANTS
 from workbench.metrics import pixel_difference
@@ -172,37 +173,39 @@ class RepairView(widgets.VBox):
     def search(self) -> None:
         """Run the chosen variant for the class."""
         index, name = self.class_index, self.variant.value
-        trials, most = self.count.value, self.steps.value
-        matrix = self._table.matrix
+        asked = {"trials": self.count.value, "steps": self.steps.value}
+        edited = self._table.generator()
+        matrix = embeddings_of(edited)
 
         def steps() -> Steps[Step, None, EmbeddingTrials]:
-            edited = self._edited()
             if name in NOISES or self._classifier is None:
                 yield Step(0, 1, name)
-                return noise(edited, index, name, seed=self._seed, trials=trials)
-            return (
-                yield from maximize_steps(
-                    edited, self._classifier, index, name, seed=self._seed, trials=trials, steps=most
-                )
-            )
+                return noise(edited, index, name, seed=self._seed, trials=asked["trials"])
+            return (yield from maximize_steps(edited, self._classifier, index, name, seed=self._seed, **asked))
 
-        def done(found: EmbeddingTrials) -> None:
-            self.asked, self.matrix = {"trials": trials, "steps": most}, matrix
-            self._finished(found)
+        def show(step: Step) -> None:
+            if isinstance(step, Maximised) and step.so_far is not None:
+                self._show(step.so_far(), asked, matrix)
 
-        self._jobs.submit(steps, done, label=name, on_step=self._step)
+        done = lambda found: self._finished(found, asked, matrix)  # noqa: E731
+        self._jobs.submit(steps, done, label=name, on_step=show)
 
-    def code(self, *, generator: str = "G", class_name: str = "", variant: str = "") -> str:
-        """The line of Python that does what was searched last.
+    def code(self, *, generator: str = "", class_name: str = "", variant: str = "") -> str:
+        """The line of Python that does what was searched last, or that Search would do.
 
         Args:
-            generator, class_name, variant: expressions that give these; by default G and what they are.
+            generator, class_name, variant: expressions that give these; by default what they are, G with the
+                embeddings that it was searched in.
         """
         found = self.trials
         named = self.variant.value if found is None else found.variant
         present = {"trials": self.count.value, "steps": self.steps.value}
         options = {"seed": self._seed, **(present if found is None else self.asked or present)}
-        index = class_name or repr((self._generator.class_names or [])[self.class_index])
+        index = class_name or repr(self._table.key(self.class_index))
+        if not generator:
+            edited = bool(self._table.edits) if found is None else self.edited
+            where = "table" if found is None else "repair"
+            generator = f"G.with_embeddings(panel.{where}.matrix)" if edited else "G"
         if named in NOISES:
             del options["steps"]
             called = parts.call("wb.embeddings.noise", generator, index, variant or repr(named), **options)
@@ -228,8 +231,10 @@ class RepairView(widgets.VBox):
 
     # -- what follows from it ------------------------------------------------------------------
 
-    def _edited(self) -> Generator:
-        return self._table.generator()
+    @property
+    def edited(self) -> bool:
+        """Whether the embeddings that it was searched in are others than the generator's own."""
+        return not torch.equal(self.matrix, self._table.original)
 
     @property
     def place(self) -> int:
@@ -295,12 +300,8 @@ class RepairView(widgets.VBox):
                     grid.show(pictures, value_range=self._generator.value_range)
             self.facts.value = drawn.facts
 
-    def _step(self, step: Step) -> None:
-        if isinstance(step, Maximised) and step.so_far is not None:
-            self._show(step.so_far())
-
-    def _finished(self, trials: EmbeddingTrials) -> None:
-        self._show(trials)
+    def _finished(self, trials: EmbeddingTrials, asked: dict[str, int], matrix: Tensor) -> None:
+        self._show(trials, asked, matrix)
         with self._showing:
             if self.trials is trials:
                 names = [f"trial {i + 1}{' (best)' if i == trials.best else ''}" for i in range(len(trials))]
@@ -308,17 +309,25 @@ class RepairView(widgets.VBox):
                 self._enable()
         self._searched()
 
-    def resume(self, trials: EmbeddingTrials, trial: int | None) -> None:
-        """Show trials that were searched before for the class that is shown, the one of this index among them."""
-        self._finished(trials)
+    def resume(
+        self, trials: EmbeddingTrials, trial: int | None, *, asked: dict[str, int], matrix: Tensor | None
+    ) -> None:
+        """Show trials that were searched before for the class that is shown, the one of this index among them.
+
+        Args:
+            asked: as the attribute of this name; empty where it is not known.
+            matrix: the same; None for the generator's own.
+        """
+        own = self._table.original
+        self._finished(trials, asked, own if matrix is None else matrix.to(own))
         if trial is not None and trial < len(self.trial.options):
             self.trial.index = trial
 
-    def _show(self, trials: EmbeddingTrials) -> None:
+    def _show(self, trials: EmbeddingTrials, asked: dict[str, int], matrix: Tensor) -> None:
         with self._showing:
             if trials.class_index != self.class_index:
                 return
-            self.trials = trials
+            self.trials, self.asked, self.matrix = trials, asked, matrix
             self._set_trials([])  # those of an earlier search may be others, and more
             if len(trials.probability):
                 self.plot.draw(figures.history(trials))

@@ -57,14 +57,14 @@ def describe(panel: Panel) -> Export:
     stands = [network("G", panel.generator)]
     if repair.trials is not None:
         sections.append(_repair(panel, repair))
-        if not bool((repair.matrix == panel.table.original).all()):
+        if repair.edited:
             lines = 'repaired = G.with_embeddings(tensors["embeddings"])'
             stands.append(Stand("repaired", lines, {"embeddings": repair.matrix}))
         if panel.classifier is not None:
             stands.append(network("C", panel.classifier))
     settings: dict[str, tuple[Any, str]] = {
         "seed": (panel.seed, "of everything random"),
-        "class_name": (panel.names[panel.class_index], "class that is repaired"),
+        "class_name": (panel.table.key(panel.class_index), "class that is repaired"),
     }
     if repair.trials is not None:
         settings |= {
@@ -109,8 +109,7 @@ def _repair(panel: Panel, repair: RepairView) -> Section:
     """The search for the chosen class, and its pictures under the same latents."""
     trials, generator = repair.trials, panel.generator
     assert trials is not None
-    edited = not bool((repair.matrix == panel.table.original).all())
-    symbol, row, z = "repaired" if edited else "G", repair.place, repair.z
+    symbol, row, z = "repaired" if repair.edited else "G", repair.place, repair.z
     chosen = trials.embeddings[row]
 
     def drawn() -> dict[str, Tensor]:

@@ -19,8 +19,11 @@ def state_of(panel: Panel) -> State:
     edits, repair = list(panel.table.edits), panel.repair
     index, trials = panel.class_index, panel.trials
     found: dict[str, Result] = {}
+    rows = {"embeddings": torch.stack([edit.embedding for edit in edits])} if edits else {}
     if trials is not None and trials.class_index == index:
         found["trials"] = trials
+        if repair.edited:
+            rows["searched in"] = repair.matrix
     settings = {
         "class_index": index,
         "edited": [{"class_index": edit.class_index, "source": edit.source} for edit in edits],
@@ -28,8 +31,8 @@ def state_of(panel: Panel) -> State:
         "trials": repair.count.value,
         "steps": repair.steps.value,
         "trial": repair.trial.index if repair.trial.options else None,
+        "asked": dict(repair.asked),
     }
-    rows = {"embeddings": torch.stack([edit.embedding for edit in edits])} if edits else {}
     return State(settings, found, rows)
 
 
@@ -49,4 +52,10 @@ def restore(panel: Panel, state: State) -> None:
     repair = panel.repair
     repair.variant.value = settings["variant"]
     repair.count.value, repair.steps.value = settings["trials"], settings["steps"]
-    panel.resume(settings["class_index"], state.results.get("trials"), settings["trial"])
+    panel.resume(
+        settings["class_index"],
+        state.results.get("trials"),
+        settings["trial"],
+        asked=settings.get("asked", {}),
+        matrix=state.tensors.get("searched in"),
+    )

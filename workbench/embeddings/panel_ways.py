@@ -18,6 +18,8 @@ from workbench.ui.jobs import Jobs
 
 #: Pictures of a way.
 _FRAMES = 25
+#: Of a picture, in CSS pixels.
+_HEIGHT = 132
 
 
 class WaysView(widgets.VBox):
@@ -27,21 +29,20 @@ class WaysView(widgets.VBox):
         generator: with class embeddings.
         table: the edits.
         seed: of the latents.
-        height: of a picture, in CSS pixels.
     """
 
-    def __init__(self, generator: Generator, table: EmbeddingTable, *, seed: int, height: int = 132) -> None:
+    def __init__(self, generator: Generator, table: EmbeddingTable, *, seed: int) -> None:
         self._generator, self._table, self._seed = generator, table, seed
         self.class_index, self._pair = 0, 0
         self.jobs = Jobs()
         self.original, self.edited, self.across = (
-            FilmStrip(height=height, accept_on_release=False, empty_text="The way is being computed.")
+            FilmStrip(height=_HEIGHT, accept_on_release=False, empty_text="The way is being computed.")
             for _ in range(3)
         )
-        names = list(generator.class_names or [])
+        titles = table.titles
         self.other = widgets.Combobox(
-            options=names,
-            value=names[1 % len(names)],
+            options=titles,
+            value=titles[1 % len(titles)],
             description="to the class",
             ensure_option=True,
             style={"description_width": "initial"},
@@ -69,9 +70,9 @@ class WaysView(widgets.VBox):
         """Show the ways of a class; nothing is computed or drawn before this is first called."""
         self.class_index = class_index
         self.children = self._parts
-        names = list(self._generator.class_names or [])
-        if self.other.value == names[class_index]:  # a way needs another end; the change draws
-            self.other.value = names[(class_index + 1) % len(names)]
+        titles = self._table.titles
+        if self.other.value == titles[class_index]:  # a way needs another end; the change draws
+            self.other.value = titles[(class_index + 1) % len(titles)]
         else:
             self.draw()
 
@@ -82,10 +83,10 @@ class WaysView(widgets.VBox):
     def draw(self) -> None:
         """Compute the three strips anew, behind the panel."""
         generator, index, matrix = self._generator, self.class_index, self._table.matrix
-        names = list(generator.class_names or [])
-        if self.other.value not in names:
+        titles = self._table.titles
+        if self.other.value not in titles:
             return
-        target = names.index(self.other.value)
+        target = titles.index(self.other.value)
         start, end = generator.latents(2, seed=self._seed + 1000 + self._pair)
 
         def steps() -> Steps[Step, None, list[Any]]:
@@ -98,7 +99,7 @@ class WaysView(widgets.VBox):
             return strips
 
         def show(strips: list[Any]) -> None:
-            texts = [("one latent", "another")] * 2 + [(names[index], names[target])]
+            texts = [("one latent", "another")] * 2 + [(titles[index], titles[target])]
             for strip, frames, ends in zip((self.original, self.edited, self.across), strips, texts, strict=True):
                 strip.show(frames, value_range=generator.value_range, ends=ends)
 

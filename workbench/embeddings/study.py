@@ -22,10 +22,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from workbench.datasets import glyphs
-from workbench.embeddings.claims import ORIGINAL, REAL, claims, table_31
+from workbench.embeddings.claims import MAXIMISED, ORIGINAL, REAL, claims, table_31
+from workbench.embeddings.class_map import nearest, rank_of_own
 from workbench.embeddings.interpolate import interpolate_latents
-from workbench.embeddings.maximize import embeddings_of, maximize
+from workbench.embeddings.maximize import maximize
 from workbench.embeddings.noise import NOISES, noise
+from workbench.embeddings.objective import embeddings_of, names_of
+from workbench.embeddings.variants import VARIANTS
 from workbench.files import replace_file
 from workbench.metrics import (
     FeatureDistance,
@@ -36,16 +39,18 @@ from workbench.metrics import (
     mean_over_pairs,
     pixel_difference,
 )
-from workbench.models import Classifier, Generator
+from workbench.models import Classifier, Generator, as_classifier, as_generator
 from workbench.models.latent import pictures_for
 from workbench.progress import track
 from workbench.tables import Tables, record_run
 from workbench.zoo.loading import load
 
 #: Variants of the full size, as in Table 3.1.
-FULL = ("AM-S", "AM-L", "AM-D-S", "AM-D-L", "Noise-S", "Noise-L")
+FULL = (*MAXIMISED, *NOISES)
 #: Standard deviation of the table of BigGAN-256, in whose units the thesis gives noise and rates.
 _BIGGAN_SPREAD = 0.14
+#: Pictures of each class whose diversity is compared with that of real ones.
+_COMPARED = 40
 #: Pairs of latents between which pictures are interpolated, and pictures on the way (figure 3.7).
 _STRIPS, _FRAMES = 10, 8
 #: Nearest classes that are compared before and after (figure 4.21).
@@ -94,12 +99,8 @@ class Judges:
 
 def shipped() -> tuple[Generator, Judges]:
     """The zoo's generator of glyphs and what its pictures are measured by."""
-    generator, classifier, judge = (
-        load(f"glyphs-{name}", device="cpu") for name in ("biggan", "cnn", "cnn-judge")
-    )
-    assert isinstance(generator, Generator)
-    assert isinstance(classifier, Classifier)
-    assert isinstance(judge, Classifier)
+    generator = as_generator(load("glyphs-biggan", device="cpu"))
+    classifier, judge = (as_classifier(load(name, device="cpu")) for name in ("glyphs-cnn", "glyphs-cnn-judge"))
     sample = glyphs.sample()
     real = sample.tensor() * 2 - 1
     return generator, Judges(
@@ -107,9 +108,9 @@ def shipped() -> tuple[Generator, Judges]:
     )
 
 
-def relative_diversity(generator: Generator, judges: Judges, *, seed: int = 0, each: int = 40) -> Tensor:
+def relative_diversity(generator: Generator, judges: Judges, *, seed: int = 0) -> Tensor:
     """For each class: the mean difference of two pictures over that of two real ones."""
-    z = generator.latents(each, seed=seed)
+    z = generator.latents(_COMPARED, seed=seed)
     found = []
     for index, row in enumerate(track(tuple(embeddings_of(generator)), lambda row: "diversity")):
         drawn = generator.render(z, row)
@@ -122,7 +123,7 @@ def measure_diversity(results: Tables, generator: Generator, judges: Judges, *, 
     """`relative_diversity` as `diversity.csv` keeps it, a row a class; computed where `results` lack it."""
     if not len(results.table("diversity")):
         found = relative_diversity(generator, judges, seed=seed)
-        results.write("diversity", {"class": generator.class_names or [], "diversity": found.tolist()})
+        results.write("diversity", {"class": names_of(generator), "diversity": found.tolist()})
     return torch.tensor(results.table("diversity")["diversity"].to_numpy())
 
 
@@ -138,8 +139,8 @@ def search(
 ) -> dict[str, Tensor]:
     """The embeddings of every class and variant, (trials, width) each; those in `folder` are not sought again.
 
-    `classes` are by default those of the least `relative_diversity`. Noise and rates are the thesis's in
-    units of the table's spread: those of BigGAN's table are for one of 0.14.
+    `classes` are by default those of the least diversity, which `measure_diversity` keeps in `folder`. Noise and
+    rates are the thesis's in units of the table's spread: those of BigGAN's table are for one of 0.14.
 
     Raises:
         ValueError: the folder holds another study.
@@ -157,7 +158,7 @@ def search(
                 raise ValueError(f"{folder} holds a study with {differing}, not with {texts}; give another folder")
             found = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (no mapping)
     if classes is None:
-        diversity = relative_diversity(generator, judges, seed=settings.seed)
+        diversity = measure_diversity(Tables(folder), generator, judges, seed=settings.seed)
         classes = diversity.argsort()[: settings.classes].tolist()
     scale = float(embeddings_of(generator).std()) / _BIGGAN_SPREAD
     for index in classes:
@@ -170,7 +171,6 @@ def search(
                 spread = scale * NOISES[name]
                 trials = noise(generator, index, name, seed=settings.seed, trials=settings.trials, spread=spread)
             else:
-                rate = scale * (0.01 if name.endswith("-S") else 0.1)
                 trials = maximize(
                     generator,
                     judges.classifier,
@@ -179,14 +179,13 @@ def search(
                     seed=settings.seed,
                     trials=settings.trials,
                     steps=settings.steps,
-                    rate=rate,
+                    rate=scale * VARIANTS[name].rate,
                     noise=0.1 * scale,
                 )
             found[key] = trials.embeddings
             folder.mkdir(parents=True, exist_ok=True)
             replace_file(path, lambda part: save_file(found, part, metadata=texts))
-            name_of = (generator.class_names or [])[index]
-            report(f"{name_of}: {name}, {time.perf_counter() - began:.0f} s")
+            report(f"{names_of(generator)[index]}: {name}, {time.perf_counter() - began:.0f} s")
     wanted = {f"{name}/{index}": None for index in classes for name in variants}
     return {key: found[key] for key in wanted}
 
@@ -269,16 +268,17 @@ class _Meter:
 
     def place(self, row: Tensor, index: int) -> dict[str, float]:
         """Where an embedding lies among the original ones (figure 4.21)."""
-        table = embeddings_of(self.generator)
-        order = (table - row).norm(dim=1).argsort()
-        before = (table - table[index]).norm(dim=1).argsort()[1 : 1 + _NEIGHBOURS]
-        others = order[order != index][:_NEIGHBOURS]
-        alike = self.judges.alike.to(order.device)
-        same = alike[order] == alike[index]
+        table, alike = embeddings_of(self.generator), self.judges.alike
+        same = (alike == alike[index]).nonzero()[:, 0].to(table.device)
+        ranks = rank_of_own(row.expand(len(same), -1), table, same)
+        now, before = (
+            [i for i in nearest(point[None], table, 1 + _NEIGHBOURS)[0].tolist() if i != index][:_NEIGHBOURS]
+            for point in (row, table[index])
+        )
         return {
-            "rank_of_own_class": int((order == index).nonzero()) + 1,
-            "rank_of_own_or_alike": int(same.int().argmax()) + 1,
-            "shared_neighbours": float(torch.isin(others, before).double().mean()),
+            "rank_of_own_class": int(ranks[same == index]),
+            "rank_of_own_or_alike": int(ranks.min()),
+            "shared_neighbours": len({*now} & {*before}) / len(now),
         }
 
     def strips(self, row: Tensor, index: int) -> dict[str, float]:

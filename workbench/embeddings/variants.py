@@ -18,14 +18,14 @@ class Variant:
 
     Attributes:
         name: as in Table 3.1.
-        start: what a trial starts near: the `class`'s own embedding, the `mean` of all, `random` rows, or the rows
-            whose pictures the classifier takes for the class most (`top`, for a foreign label set).
+        start: what a trial starts near: the `class`'s own embedding, the `mean` of all, or the rows whose
+            pictures the classifier takes for the class most (`top`, for a foreign label set).
         rate: of Adam.
         diversity_weight: λ of equation (2.3); 0 maximises the probability alone.
     """
 
     name: str
-    start: Literal["class", "mean", "random", "top"]
+    start: Literal["class", "mean", "top"]
     rate: float
     diversity_weight: float = 0.0
 

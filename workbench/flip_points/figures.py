@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from workbench.flip_points.trust import Measure, Trust
 from workbench.flip_points.way import Way
 from workbench.ui.film_strip import FilmStrip
 from workbench.ui.sample_grid import SampleGrid
-from workbench.ui.theme import DIVERGING, NEUTRAL_AXIS, PALETTE, plotly_template, with_difference
+from workbench.ui.theme import DIVERGING, NEUTRAL_AXIS, PALETTE, plain, plotly_template, with_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +42,8 @@ def distances(found: FlipPoints, *, query: int = 0, shown: int | None = None, he
     own = found[found.query == query]
     if not len(own):
         raise IndexError(f"query {query} was asked for; the flip points belong to 0 to {len(found.inputs) - 1}")
-    plain = _plain(found.class_names)
-    names = [plain[int(j)] for j in own.targets]
+    named = [plain(name) for name in found.class_names]
+    names = [named[int(j)] for j in own.targets]
     marked = int(own.targets[own.distances.argmin()]) if shown is None else shown
     figure = go.Figure(
         go.Bar(
@@ -65,7 +64,7 @@ def distances(found: FlipPoints, *, query: int = 0, shown: int | None = None, he
     for name, there in zip(names, own.found.tolist(), strict=True):
         if not there:
             figure.add_annotation(x=name, y=0, text="none found", textangle=-90, showarrow=False, yanchor="bottom")
-    title = f"From class {plain[int(own.labels[0])]} to the boundary with each class"
+    title = f"From class {named[int(own.labels[0])]} to the boundary with each class"
     _lay_out(figure, title, "class", "distance", height=height)
     figure.update_layout(showlegend=False)
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
@@ -104,11 +103,11 @@ def trust(trust: Trust, *, height: int = 380) -> go.Figure:
 
     Each dot's custom data begins with its row.
     """
-    figure, plain = go.Figure(), _plain(trust.class_names)
+    figure, named = go.Figure(), [plain(name) for name in trust.class_names]
     for mistakes in (False, True):
         rows = ((trust.correct != mistakes) & trust.found).nonzero()[:, 0]
         classes = (trust.labels, trust.truth, trust.closest)
-        told = [[int(r), *(plain[int(of[r])] for of in classes)] for r in rows]
+        told = [[int(r), *(named[int(of[r])] for of in classes)] for r in rows]
         figure.add_scatter(
             x=trust.distances[rows].tolist(),
             y=trust.confidence[rows].tolist(),
@@ -201,13 +200,13 @@ def pca_scatter(directions: Directions, i: int = 0, j: int = 1, *, height: int =
     count = directions.scores.shape[1]
     if not (0 <= i < count and 0 <= j < count):
         raise IndexError(f"components {i} and {j} were asked for; there are 0 to {count - 1}")
-    figure, plain = go.Figure(), _plain(directions.class_names)
+    figure, named = go.Figure(), [plain(name) for name in directions.class_names]
     alone = len(directions.labels.unique()) == 1
     classes = directions.targets if alone else directions.labels
-    for k, name in enumerate(plain):
+    for k, name in enumerate(named):
         rows = classes == k
         ends = zip(directions.labels[rows].tolist(), directions.targets[rows].tolist(), strict=True)
-        flips = [f"{plain[i]} to {plain[j] if j >= 0 else 'another'}" for i, j in ends]
+        flips = [f"{named[i]} to {named[j] if j >= 0 else 'another'}" for i, j in ends]
         figure.add_scatter(
             x=directions.scores[rows, i].tolist(),
             y=directions.scores[rows, j].tolist(),
@@ -342,8 +341,3 @@ def _without(trust: Trust) -> str:
     """What a title says of the rows that a figure cannot show."""
     missing = int((~trust.found).sum())
     return f" ({missing} of {len(trust)} without a flip point are not shown)" if missing else ""
-
-
-def _plain(names: Sequence[str]) -> list[str]:
-    """Names as text: Plotly would read tags in them as markup, and `%{` in a hover text as a field."""
-    return [html.escape(name, quote=False).replace("%{", "%&#123;") for name in names]

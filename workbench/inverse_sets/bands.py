@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.models import Classifier, Neuron
 from workbench.models.errors import WorkbenchError
+from workbench.results import call
 
 
 class InverseSetError(WorkbenchError, ValueError):
@@ -70,11 +72,6 @@ class Band:
         ends = ", ".join(f"{end:g}" if float(f"{end:g}") == end else repr(end) for end in (self.low, self.high))
         return f"wb.inverse_sets.band(C, {self.neuron.layer!r}, {self.neuron.channel}, {ends}{where})"
 
-    @property
-    def width(self) -> float:
-        """Of the band, in the units of the activation."""
-        return self.high - self.low
-
 
 def gives_score(classifier: Classifier, neuron: Neuron) -> bool:
     """Whether a neuron is a class's score: a unit of the last layer, which has one for each class."""
@@ -83,11 +80,31 @@ def gives_score(classifier: Classifier, neuron: Neuron) -> bool:
 
 
 def label(classifier: Classifier, neuron: Neuron) -> str:
-    """A neuron in short: `14[3]`, `6[12, mean]`, `6[12, (6, 6)]`, or `class cat` for a score."""
+    """A neuron in short: `14[3]`, `6[12, mean]`, `6[12, (6, 6)]`, or `class cat` for a score.
+
+    Of several classes of one name each has its index besides.
+    """
     if gives_score(classifier, neuron):
-        return f"class {classifier.class_names[neuron.channel]}"
+        name = classifier.class_names[neuron.channel]
+        same = classifier.class_names.count(name) > 1
+        return f"class {name} ({neuron.channel})" if same else f"class {name}"
     where = neuron.reduce or (neuron.position if neuron.position is not None else "")
     return f"{neuron.layer}[{neuron.channel}{f', {where}' if where != '' else ''}]"
+
+
+def labels(bands: Sequence[Band]) -> tuple[str, ...]:
+    """The neurons in short, no two the same: those that share a label are told apart by their classifiers."""
+    times = Counter(b.label for b in bands)
+    names = [f"{b.label} of {b.classifier.name}" if times[b.label] > 1 else b.label for b in bands]
+    times = Counter(names)  # classifiers, too, may share a name
+    return tuple(f"{n}, {names[: i + 1].count(n)}" if times[n] > 1 else n for i, n in enumerate(names))
+
+
+def line(function: str, bands: Sequence[Band], *arguments: str, **options: Any) -> str:
+    """The Python that calls a function of `wb.inverse_sets` for bands, with G, C and E for the networks."""
+    wanted = bands[0].code if len(bands) == 1 else f"[{', '.join(b.code for b in bands)}]"
+    written = call(f"wb.inverse_sets.{function}", "G", wanted, *arguments, **options)
+    return written.replace("encoder=encoder", "encoder=E")
 
 
 def band(

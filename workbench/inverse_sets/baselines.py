@@ -6,6 +6,8 @@ training images keep to the bands; the samples of the others are where the metho
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Generator as Steps
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,18 +16,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from workbench.inverse_sets.bands import Band, InverseSetError
+from workbench.inverse_sets.bands import Band, InverseSetError, line
 from workbench.inverse_sets.collect import Collector
 from workbench.inverse_sets.problem import Encoder, Problem, Seen
 from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.sample import Sampled
-from workbench.inverse_sets.seeds import measure
+from workbench.inverse_sets.seeds import measure, measure_steps
 from workbench.models import Generator, checks
 from workbench.numerics.randomness import seeded
 from workbench.progress import Cancelled, Progress, Step, run
+from workbench.results import differing
 
 #: Draws that rejection looks at in one step.
 _DRAWN = 500
+#: What a rate, a weight or a deviation may be.
+_NUMBER = "a finite number of 0 or more"
 
 
 def ppgn_chains(
@@ -57,8 +62,19 @@ def ppgn_chains(
         chains, steps, prior, condition, noise: as in the paper and the released code.
 
     Raises:
-        InverseSetError: several neurons, an encoder whose codes are no latents, or more samples than steps.
+        InverseSetError: several neurons, an encoder whose codes are no latents, settings out of range, or more
+            samples than steps.
     """
+    started = time.perf_counter()
+    checks.check_settings(
+        InverseSetError,
+        ("chains", chains, chains >= 1, "at least one"),
+        ("steps", steps, steps >= 1, "at least one"),
+        ("prior", prior, 0 <= prior < math.inf, _NUMBER),
+        ("condition", condition, 0 <= condition < math.inf, _NUMBER),
+        ("noise", noise, 0 <= noise < math.inf, _NUMBER),
+        ("rate", rate, 0 <= rate < math.inf, _NUMBER),
+    )
     problem = Problem(generator, neurons, encoder=encoder)
     if len(problem.bands) != 1:
         raise InverseSetError(f"{len(problem.bands)} neurons were given; PPGN's chains climb for one")
@@ -69,19 +85,27 @@ def ppgn_chains(
         )
     if not 1 <= n <= chains * steps:
         raise InverseSetError(f"n={n}; {chains} chains of {steps} steps give 1 to {chains * steps} samples")
-    units = measure(problem, seed=seed, progress=progress)
-    codes = generator.latents(chains, seed=seed)
-    wanted = set(torch.linspace(0, chains * steps - 1, n).round().long().tolist())
-    scale = rate * float((units.draws.amax(0) - units.draws.amin(0)).mean())
-    call = (
-        f"n={n}, encoder=E, seed={seed}, chains={chains}, steps={steps}, prior={prior:g}, condition={condition:g}"
+    options = differing(
+        ppgn_chains,
+        n=n,
+        encoder=encoder,
+        seed=seed,
+        chains=chains,
+        steps=steps,
+        prior=prior,
+        condition=condition,
+        noise=noise,
+        rate=rate,
     )
-    call += f", noise={noise:g}, rate={rate:g}"
-    kept = Collector(problem, units, n, function="ppgn_chains", call=call, method="PPGN", seed=seed, held=False)
-    random = seeded(seed)
+    made = line("ppgn_chains", problem.bands, **options)
 
-    def go() -> Steps[Sampled, None, InverseSet]:
-        nonlocal codes
+    def go() -> Steps[Step, None, InverseSet]:
+        units = yield from measure_steps(problem, seed=seed)
+        kept = Collector(problem, units, n, made=made, method="PPGN", seed=seed, started=started, held=False)
+        codes = generator.latents(chains, seed=seed)
+        wanted = set(torch.linspace(0, chains * steps - 1, n).round().long().tolist())
+        scale = rate * float((units.draws.amax(0) - units.draws.amin(0)).mean())
+        random = seeded(seed)
         for step in range(steps):
             given = codes.detach().requires_grad_(True)
             outputs, likely = problem.log_probability(given)
@@ -122,25 +146,26 @@ def maximise_activation(
     and nothing keeps two samples apart.
 
     Args:
+        n: draws, each of which gives a sample.
+        steps: of Adam.
         rate: of Adam, in deviations of the prior.
         encoder, distance: where the diversity is measured, as for `wb.inverse_sets.sample`.
+
+    Raises:
+        InverseSetError: settings out of range, or as for `wb.inverse_sets.sample`.
     """
-    problem = Problem(generator, neurons, encoder=encoder, distance=distance)
-    units = measure(problem, seed=seed, progress=progress)
-    call = f"n={n}, seed={seed}, steps={steps}, rate={rate:g}, distance={problem.distance!r}"
-    kept = Collector(
-        problem,
-        units,
-        n,
-        function="maximise_activation",
-        call=call,
-        method="activation maximisation",
-        seed=seed,
-        held=False,
+    started = time.perf_counter()
+    checks.check_settings(
+        InverseSetError,
+        ("n", n, n >= 1, "at least one sample"),
+        ("steps", steps, steps >= 1, "at least one"),
+        ("rate", rate, 0 <= rate < math.inf, _NUMBER),
     )
-    start = generator.latents(n, seed=seed)
-    moved = nn.Parameter(torch.zeros_like(start))
-    adam = torch.optim.Adam([moved], rate)
+    problem = Problem(generator, neurons, encoder=encoder, distance=distance)
+    options = differing(
+        maximise_activation, n=n, encoder=encoder, distance=distance, seed=seed, steps=steps, rate=rate
+    )
+    made = line("maximise_activation", problem.bands, **options)
     widths = problem.high - problem.low
 
     def slope(codes: Tensor) -> Tensor:
@@ -149,17 +174,31 @@ def maximise_activation(
         return torch.autograd.grad(-(problem(given).values / widths).sum(), given)[0]
 
     def go() -> Steps[Step, None, InverseSet]:
-        partial = False
-        for step in range(steps):
+        units = yield from measure_steps(problem, seed=seed)
+        kept = Collector(
+            problem,
+            units,
+            n,
+            made=made,
+            method="activation maximisation",
+            seed=seed,
+            started=started,
+            held=False,
+        )
+        start = generator.latents(n, seed=seed)
+        moved = nn.Parameter(torch.zeros_like(start))
+        adam = torch.optim.Adam([moved], rate)
+        taken, partial = 0, False
+        while taken < steps and not partial:
             moved.grad = generator.batches.map(slope, (start + units.codes * moved).detach()) * units.codes
             adam.step()
+            taken += 1
             try:
-                yield Step(step + 1, steps, "climbing")
+                yield Step(taken, steps, "climbing")
             except Cancelled:
                 partial = True
-                break
         codes = (start + units.codes * moved).detach()
-        kept.add(codes, problem.look(codes), torch.arange(n), steps)
+        kept.add(codes, problem.look(codes), torch.arange(n), taken)
         return kept.result(partial=partial)
 
     return run(go(), progress)
@@ -176,14 +215,28 @@ def rejection(
     draws: int = 50_000,
     progress: Progress | None = None,
 ) -> InverseSet:
-    """Draws of the prior that lie in the bands, until there are `n` or `draws` were looked at."""
+    """Draws of the prior that lie in the bands, until there are `n` or `draws` were looked at.
+
+    Args:
+        encoder, distance: where the diversity is measured, as for `wb.inverse_sets.sample`.
+
+    Raises:
+        InverseSetError: settings out of range, or as for `wb.inverse_sets.sample`.
+    """
+    started = time.perf_counter()
+    checks.check_settings(
+        InverseSetError,
+        ("n", n, n >= 1, "at least one sample"),
+        ("draws", draws, draws >= 1, "at least one"),
+    )
     problem = Problem(generator, neurons, encoder=encoder, distance=distance)
-    units = measure(problem, seed=seed, progress=progress)
-    call = f"n={n}, seed={seed}, draws={draws}, distance={problem.distance!r}"
-    kept = Collector(problem, units, n, function="rejection", call=call, method="rejection", seed=seed)
+    options = differing(rejection, n=n, encoder=encoder, distance=distance, seed=seed, draws=draws)
+    made = line("rejection", problem.bands, **options)
     parts = generator.latents(draws, seed=seed).split(_DRAWN)
 
-    def go() -> Steps[Sampled, None, InverseSet]:
+    def go() -> Steps[Step, None, InverseSet]:
+        units = yield from measure_steps(problem, seed=seed)
+        kept = Collector(problem, units, n, made=made, method="rejection", seed=seed, started=started)
         for step, codes in enumerate(parts):
             seen = problem.look(codes)
             rows = problem.inside(seen.values).nonzero()[:, 0]
@@ -194,7 +247,12 @@ def rejection(
                 yield Sampled(step + 1, len(parts), f"{len(kept)} samples", so_far=kept.so_far)
             except Cancelled:
                 return kept.result(partial=True)
-        return kept.result(partial=False)
+        found = kept.result(partial=False)
+        if len(found) >= n:
+            return found
+        looked = min((step + 1) * _DRAWN, draws)
+        few = f"{len(found)} of {n} samples among {looked:,} draws; give more draws, or a wider band"
+        return replace(found, note=few)
 
     return run(go(), progress)
 
@@ -217,15 +275,14 @@ def qualifying(
     Raises:
         ModelError: images of another shape than the generator's.
     """
+    started = time.perf_counter()
     problem = Problem(generator, neurons, encoder=encoder)
     units = measure(problem, seed=seed)
     given = checks.as_batch(
         images, generator.output_shape, name="images", device=generator.device, dtype=generator.dtype
     )
-    call = f"images, encoder=E, seed={seed}"
-    kept = Collector(
-        problem, units, max(1, len(given)), function="qualifying", call=call, method="images", seed=seed
-    )
+    made = line("qualifying", problem.bands, "images", **differing(qualifying, encoder=encoder, seed=seed))
+    kept = Collector(problem, units, max(1, len(given)), made=made, method="images", seed=seed, started=started)
     for first, part in enumerate(given.split(_DRAWN)):
         codes = problem.encode(part)
         with torch.no_grad():

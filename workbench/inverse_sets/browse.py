@@ -17,6 +17,7 @@ from workbench.progress import Progress, Step, run
 
 #: How a channel with several positions is read, by the words for it.
 REDUCTIONS: dict[str, Literal["mean", "max"] | None] = {"centre": None, "mean": "mean", "maximum": "max"}
+_WAYS = {reduce: name for name, reduce in REDUCTIONS.items()}
 #: Digits of the ends of a band that was suggested or dragged: a shown line has them all.
 _DIGITS = 4
 
@@ -40,10 +41,13 @@ class Activity:
         Raises:
             InverseSetError: it is read in a way that was not recorded, at a position of its own.
         """
-        name = next((name for name, reduce in REDUCTIONS.items() if reduce == neuron.reduce), "")
-        if neuron.position is not None or name not in self.values:
+        if not self.holds(neuron):
             raise InverseSetError(f"{neuron} was not recorded; expected the centre, the mean or the maximum")
-        return self.values[name][:, neuron.channel]
+        return self.values[_WAYS[neuron.reduce]][:, neuron.channel]
+
+    def holds(self, neuron: Neuron) -> bool:
+        """Whether a neuron is read in a way that was recorded, and not at a position of its own."""
+        return neuron.position is None and _WAYS[neuron.reduce] in self.values
 
 
 def activity_steps(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from workbench.inverse_sets.bands import labels
 from workbench.inverse_sets.problem import Problem, Seen
 from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.seeds import Seeds, Units
@@ -24,8 +24,9 @@ class Collector:
 
     Args:
         n: samples that are wanted; more are not taken.
-        function: of `wb.inverse_sets` that is running, and `call`, its arguments, for the provenance.
+        made: the line of Python that makes them.
         method: the result's.
+        started: when, by `time.perf_counter()`.
         held: whether samples outside the bands are left out.
     """
 
@@ -35,16 +36,14 @@ class Collector:
         units: Units,
         n: int,
         *,
-        function: str,
-        call: str,
+        made: str,
         method: str,
         seed: int,
+        started: float,
         held: bool = True,
     ) -> None:
         self._problem, self._units, self._n, self._held = problem, units, n, held
-        self._made = f"wb.inverse_sets.{function}(G, [{', '.join(b.code for b in problem.bands)}], {call})"
-        self._method, self._seed = method, seed
-        self._started = time.perf_counter()
+        self._made, self._method, self._seed, self._started = made, method, seed, started
         self._every = math.ceil(n / _COMPARED)
         self._features: list[Tensor] = []
         self._steps = [0, 0]
@@ -113,7 +112,7 @@ class Collector:
                 partial=partial,
             ),
             method=self._method,
-            neurons=tuple(b.label for b in problem.bands),
+            neurons=labels(problem.bands),
             limits=torch.stack([problem.low, problem.high], dim=1).cpu(),
             distance=problem.space,
             codes=codes,

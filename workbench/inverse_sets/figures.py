@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from workbench.inverse_sets.result import PARTS, InverseSet
 from workbench.ui.galleries import gallery
-from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
+from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plain, plotly_template
 
 _BINS = 48
 #: Bars that are this much higher than the next are cut: a ReLU is 0 on most pictures.
@@ -183,9 +182,13 @@ def coverage(found: InverseSet, *, height: int = 220) -> go.Figure:
 
 def title(found: InverseSet) -> str:
     """What was asked for, in words: `class 3 from 5 to 10 and 14[8] from 2 to 4`."""
+    return asked(found.neurons, found.limits.tolist())
+
+
+def asked(neurons: Sequence[str], limits: Sequence[Sequence[float]]) -> str:
+    """The same of neurons in short and the ends of their bands."""
     return " and ".join(
-        f"{name} from {low:.4g} to {high:.4g}"
-        for name, (low, high) in zip(found.neurons, found.limits.tolist(), strict=True)
+        f"{name} from {low:.4g} to {high:.4g}" for name, (low, high) in zip(neurons, limits, strict=True)
     )
 
 
@@ -193,8 +196,3 @@ def _area(ends: tuple[float, float], **look: Any) -> dict[str, Any]:
     """A band over the whole height."""
     line = {"color": PALETTE[1], **look.pop("line")}
     return {"type": "rect", "yref": "paper", "x0": ends[0], "x1": ends[1], "y0": 0, "y1": 1, "line": line, **look}
-
-
-def plain(name: str) -> str:
-    """A name as text, as Plotly reads tags as markup."""
-    return html.escape(name, quote=False)

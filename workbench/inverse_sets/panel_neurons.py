@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Generator as Steps
-from typing import Literal
 
 import ipywidgets as widgets
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from workbench.inverse_sets.bands import gives_score
 from workbench.inverse_sets.browse import REDUCTIONS, Activity, activity_steps
 from workbench.models import Classifier, Layer, Neuron
 from workbench.progress import Step
@@ -107,31 +107,30 @@ class NeuronView(widgets.VBox):
     # -- what the user does --------------------------------------------------------------------
 
     def values(self, neuron: Neuron) -> Float[Tensor, " pictures"] | None:
-        """A neuron's activations on the pictures, or None while its layer has not been read."""
+        """A neuron's activations on the pictures, or None while its layer has not been read, and for one that is
+        among no layer's tiles, such as one with a position of its own."""
         found = self.activities.get(neuron.layer)
-        return None if found is None else found.of(neuron)
+        return None if found is None or not found.holds(neuron) else found.of(neuron)
 
     def mark(self, neuron: Neuron | None) -> None:
         """Show which neuron is chosen, where its layer is in sight."""
         with self._showing:
             self._marked = neuron
-            if neuron is not None and neuron.layer == self.layer.value and self._way() == neuron.reduce:
-                in_sight = self._channels[self._first : self._first + PAGE]
-                self.grid.selected = [in_sight.index(neuron.channel)] if neuron.channel in in_sight else []
-            else:
-                self.grid.selected = []
+            in_sight = self._channels[self._first : self._first + PAGE]
+            self.grid.selected = [i for i, channel in enumerate(in_sight) if self._tile(channel) == neuron]
 
     def _chosen(self, places: Sequence[int]) -> None:
         with self._showing:
             if not places:
                 return
-            neuron = Neuron(self.layer.value, self._channels[self._first + places[-1]], reduce=self._way())
+            neuron = self._tile(self._channels[self._first + places[-1]])
         if neuron != self._marked:
             self._ask(neuron)
 
-    def _way(self) -> Literal["mean", "max"] | None:
+    def _tile(self, channel: int) -> Neuron:
+        """The neuron that the tile of a channel stands for."""
         positions = len(self._classifier.layers[self.layer.value].shape) > 1
-        return REDUCTIONS[self.way.value] if positions else None
+        return Neuron(self.layer.value, channel, reduce=REDUCTIONS[self.way.value] if positions else None)
 
     def _turn(self, by: int) -> None:
         with self._showing:
@@ -202,9 +201,8 @@ class NeuronView(widgets.VBox):
         self.mark(marked)
 
     def _name(self, channel: int) -> str:
-        names, layers = self._classifier.class_names, self._classifier.layers
-        scores = self.layer.value == layers[-1].name and layers[-1].shape == (len(names),)
-        return names[channel] if scores else str(channel)
+        scores = gives_score(self._classifier, self._tile(channel))
+        return self._classifier.class_names[channel] if scores else str(channel)
 
     def _tiles(self, activations: Float[Tensor, "pictures channels"]) -> Float[Tensor, "channels *tile"]:
         """For each channel the pictures that excite it most: four images in a square, or one signal."""

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from workbench.exports import Export, ExportError, Section, Stand, network
-from workbench.inverse_sets.bands import Band, label
+from workbench.inverse_sets.bands import Band
 from workbench.inverse_sets.problem import Encoder
 from workbench.inverse_sets.result import InverseSet
 from workbench.models import Classifier, Generator
@@ -96,7 +96,7 @@ def describe(
         )
     ]
     if activations:
-        sections.append(_histograms(classifier, activations, images, drawn, settings))
+        sections.append(_histograms(activations, images, drawn, settings))
     stands = [network("G", generator), network("C", classifier)]
     if encoder is not None and any("encoder=E" in code for _, code in rows):
         stands.append(_encoder(encoder, classifier))
@@ -109,8 +109,11 @@ def describe(
         settings={
             "n": (settings["n"], "samples a row"),
             "seed": (settings["seed"], "of everything random"),
-            "walkers": (settings["walkers"], "that samples are found by, None for a tenth of them"),
-            "method": (settings["method"], 'of the sampler: "tangent" or "paper"'),
+            "walkers": (
+                settings["walkers"],
+                "seeds that walk, None for one for every 50 samples, 10 to 50",
+            ),
+            "method": (settings["method"], 'of the sampler: "tangent", "lagrangian" or "full"'),
         },
         inputs={} if images is None else {"images": images},
         imports=_IMPORTS,
@@ -118,7 +121,6 @@ def describe(
 
 
 def _histograms(
-    classifier: Classifier,
     activations: Sequence[tuple[Band, Tensor]],
     images: Tensor | None,
     drawn: int,
@@ -141,7 +143,7 @@ def _histograms(
             _HISTOGRAM.format(
                 place=str(place),
                 ends=(band.low, band.high),
-                name=f"activation of {label(classifier, band.neuron)}",
+                name=f"activation of {band.label}",
             )
             for place, (band, _) in enumerate(activations)
         ),

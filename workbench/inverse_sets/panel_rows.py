@@ -1,4 +1,4 @@
-"""The part of the panel with the samples: a row for each query, filled as they are found, and its facts."""
+"""The part of the panel with the samples: a row for each query, filled as they are found, with its facts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,126 @@ import ipywidgets as widgets
 import torch
 
 from workbench.inverse_sets.result import PARTS, InverseSet
+from workbench.models import Classifier, Generator
+from workbench.models.latent import Resize, pictures_for
 from workbench.ui import parts
+from workbench.ui.handover import Sample
 from workbench.ui.sample_grid import SampleGrid
+
+_EMPTY = "Choose a neuron: click one of the tiles. What excites it most fills a row here."
+
+
+class RowList(widgets.VBox):
+    """The rows, the newest on top; one sample of all of them can be chosen.
+
+    Args:
+        generator, classifier: that make the samples and have the neurons.
+        resize: of pictures for a classifier of another size.
+        showing: the panel's lock.
+        chosen: is handed the sample that was chosen, or None when it is no longer.
+        removed: called with a row that is to go.
+
+    Attributes:
+        rows: the oldest first.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        classifier: Classifier,
+        *,
+        resize: Resize | None,
+        showing: threading.RLock,
+        chosen: Callable[[Sample | None], object],
+        removed: Callable[[RowView], object],
+    ) -> None:
+        self._generator, self._classifier, self._resize = generator, classifier, resize
+        self._showing, self._offer, self._removed = showing, chosen, removed
+        self._fit = pictures_for(classifier, generator, resize=resize)
+        self.rows: list[RowView] = []
+        self._chosen: RowView | None = None
+        super().__init__(layout=widgets.Layout(grid_gap="14px"))
+        self.arrange()
+
+    @property
+    def code(self) -> str:
+        """The Python that makes all samples."""
+        lines = [row.code for row in self.rows]
+        if len(lines) > 1:
+            return "rows = [\n" + "".join(f"    {line},\n" for line in lines) + "]"
+        return "".join(f"found = {line}" for line in lines)
+
+    def add(self, title: str, wanted: int, code: str, *, several: bool) -> RowView:
+        """A new row, which `arrange` shows; the arguments are those of `RowView`."""
+        row = RowView(
+            title,
+            self._generator.value_range,
+            wanted,
+            code,
+            several=several,
+            selected=self._select,
+            removed=self._removed,
+        )
+        self.rows.append(row)
+        return row
+
+    def drop(self, row: RowView) -> None:
+        """Take a row out, and its sample back where that is chosen."""
+        self.rows.remove(row)
+        self._let_go(row)
+        row.close()
+
+    def arrange(self) -> None:
+        """Show the rows that there are, or what to do for the first."""
+        empty = [] if self.rows else [parts.live_only(widgets.HTML(parts.note(_EMPTY)))]
+        parts.replace(self, [*reversed(self.rows), *empty])
+
+    def _let_go(self, row: RowView) -> None:
+        if self._chosen is row:
+            self._chosen = None
+            self._offer(None)
+
+    def _select(self, row: RowView, index: int | None) -> None:
+        with self._showing:
+            if index is None:
+                self._let_go(row)
+                return
+            self._chosen = row
+            for other in self.rows:
+                if other is not row:
+                    other.unselect()
+            self._offer(self._sample(row, index))
+
+    def _sample(self, row: RowView, index: int) -> Sample | None:
+        found = row.found
+        if found is None:
+            return None
+        part = "" if row.hits else "nearest_"
+        code = getattr(found, f"{part}codes")[index]
+        output = getattr(found, f"{part}outputs")[index : index + 1]
+        name = f"rows[{self.rows.index(row)}]" if len(self.rows) > 1 else "found"
+        picture = self._fit(output.to(self._generator.device, self._generator.dtype))[0]
+        low, high = self._classifier.value_range
+        return Sample(
+            self._generator,
+            self._classifier,
+            code,
+            picture.clamp(low, high),
+            code_source=f"{name}.{part}codes[{index}]",
+            picture_source=self._picture(f"{name}.{part}outputs", index),
+            name=f"sample {index}",
+        )
+
+    def _picture(self, outputs: str, index: int) -> str:
+        """The Python that brings an output into the classifier's range."""
+        (a, b), (low, high) = self._generator.value_range, self._classifier.value_range
+        if self._generator.output_shape != self._classifier.input_shape:
+            how = f"pictures_for(C, G, resize={self._resize!r})"
+            return f"wb.models.latent.{how}({outputs}[{index}:{index + 1}])[0]"
+        scale = (high - low) / (b - a)
+        if (a, b) == (low, high):
+            return f"{outputs}[{index}]"
+        return f"({outputs}[{index}] - {a:g}) * {scale:g} + {low:g}"
 
 
 class RowView(widgets.HBox):

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.inverse_sets.bands import Band, InverseSetError, as_bands, gives_score
-from workbench.models import Classifier, Generator
-from workbench.models.latent import Resize, pictures_for
+from workbench.models import Classifier, Generator, ModelError
+from workbench.models.latent import Resize, check_together, pictures_for
 
 #: A sample keeps this far from the ends of its band, as a share of its width: in a batch of another size the
 #: last digits of an activation differ.
@@ -73,7 +73,7 @@ class Problem:
         resize: of the pictures for classifiers of another size.
 
     Raises:
-        InverseSetError: no encoder and no distance, or networks on different devices.
+        InverseSetError: no encoder and no distance, or networks on different devices or in different precisions.
         ModelError, LayerError: the pictures do not fit, or there is no such layer.
     """
 
@@ -121,12 +121,10 @@ class Problem:
             self._layers.setdefault(where[0], []).append(where[1])
         self._fit: dict[Classifier, Callable[[Tensor], Tensor]] = {}
         for classifier in self._layers:
-            for what in ("device", "dtype"):
-                if getattr(classifier, what) != getattr(generator, what):
-                    raise InverseSetError(
-                        f"{classifier.name} has {what} {getattr(classifier, what)}, {generator.name} "
-                        f"{getattr(generator, what)}; load both with the same"
-                    )
+            try:
+                check_together(classifier, generator)
+            except ModelError as error:
+                raise InverseSetError(str(error)) from None
             self._fit[classifier] = pictures_for(classifier, generator, resize=resize)
         self.low = torch.tensor([b.low for b in self.bands], device=generator.device, dtype=generator.dtype)
         self.high = torch.tensor([b.high for b in self.bands], device=generator.device, dtype=generator.dtype)

@@ -69,10 +69,11 @@ class InverseSet(Result):
 
     @property
     def coverage(self) -> Float[Tensor, " bands"]:
-        """Share of each band's twenty equal parts that hold a sample."""
+        """Share of each band's twenty equal parts that hold a sample; one outside the band fills none."""
         low, high = self.limits.to(self.values).unbind(1)
+        inside = (self.values >= low) & (self.values <= high)
         part = ((self.values - low) / (high - low) * PARTS).long().clamp(0, PARTS - 1)
-        counts = [len(column.unique()) for column in part.unbind(1)]
+        counts = [len(part[rows, i].unique()) for i, rows in enumerate(inside.unbind(1))]
         return torch.tensor([count / PARTS for count in counts])
 
     def frame(self) -> pd.DataFrame:

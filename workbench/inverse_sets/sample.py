@@ -7,24 +7,26 @@ understanding neural nets", 2019.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import time
 from collections.abc import Generator as Steps
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.inverse_sets.bands import Band, InverseSetError
+from workbench.inverse_sets.bands import Band, InverseSetError, line
 from workbench.inverse_sets.collect import Collector
 from workbench.inverse_sets.problem import Encoder, Problem
 from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.seeds import measure_steps, search, starts
 from workbench.inverse_sets.walk import LagrangianWalk, Walk
-from workbench.models import Generator
+from workbench.models import Generator, checks
 from workbench.models.latent import Resize
-from workbench.progress import Cancelled, Progress, Step, run, stop
+from workbench.progress import Cancelled, Progress, Snapshot, Step, run, stop
+from workbench.results import differing
 
 Method = Literal["tangent", "lagrangian", "full"]
 #: Samples of one walker, and the fewest and most walkers, where their number is not given.
@@ -36,14 +38,8 @@ _LIMIT = 100
 
 
 @dataclass(frozen=True)
-class Sampled(Step):
-    """A step that shows the samples as they stand.
-
-    Attributes:
-        so_far: the samples.
-    """
-
-    so_far: Callable[[], InverseSet] | None = field(default=None, compare=False)
+class Sampled(Snapshot[InverseSet]):
+    """A step that shows the samples as they stand."""
 
 
 def sample_steps(
@@ -65,13 +61,30 @@ def sample_steps(
     steps: int | None = None,
 ) -> Steps[Step, None, InverseSet]:
     """`sample`, one gradient step at a time: yields a `Sampled` after each and returns the `InverseSet`."""
+    started = time.perf_counter()
+    check(n=n, walkers=walkers, method=method, length=length, seed_steps=seed_steps, steps=steps)
     problem = Problem(generator, neurons, encoder=encoder, distance=distance, resize=resize)
     generator.check_differentiable()
+    given = differing(
+        sample,
+        n=n,
+        encoder=encoder,
+        distance=distance,
+        seed=seed,
+        walkers=walkers,
+        initial=initial,
+        method=method,
+        length=length,
+        diversity=diversity,
+        clip=clip,
+        resize=resize,
+        seed_steps=seed_steps,
+        steps=steps,
+    )
     if seed_steps is None:
         seed_steps = _FULL_STEPS if method == "full" else _SEED_STEPS
     if walkers is None:
         walkers = min(max(math.ceil(n / _EACH), _FEWEST), _MOST)
-    _check(n, walkers, method, length, seed_steps, steps)
     count = n if method == "full" else min(walkers, n)
     units = yield from measure_steps(problem, seed=seed, seeds=count)
     spare = units.draws[:0]
@@ -84,9 +97,8 @@ def sample_steps(
                 f"initial has shape {tuple(torch.as_tensor(initial).shape)}; expected finite codes (walkers, "
                 f"{', '.join(map(str, generator.latent_shape))})"
             )
-    call = f"n={n}, seed={seed}, walkers={len(start)}, method={method!r}, length={length:g}, diversity={diversity}"
-    call += f", clip={clip}, seed_steps={seed_steps}, distance={problem.distance!r}"
-    kept = Collector(problem, units, n, function="sample", call=call, method=method, seed=seed)
+    made = line("sample", problem.bands, **given)
+    kept = Collector(problem, units, n, made=made, method=method, seed=seed, started=started)
     hunt = search(
         problem,
         units,
@@ -201,15 +213,23 @@ def sample(
     return run(steps_, progress)
 
 
-def _check(n: int, walkers: int, method: str, length: float, seed_steps: int, steps: int | None) -> None:
-    rules = (
+def check(
+    *,
+    n: int,
+    walkers: int | None = None,
+    method: str = "tangent",
+    length: float = 0.2,
+    seed_steps: int | None = None,
+    steps: int | None = None,
+) -> None:
+    """Raise InverseSetError for the first of `sample`'s settings that is out of range."""
+    alone = "at least two: one alone has nothing to be far from"
+    checks.check_settings(
+        InverseSetError,
         ("n", n, n >= 1, "at least one sample"),
-        ("walkers", walkers, walkers >= 2, "at least two: one alone has nothing to be far from"),
+        ("walkers", walkers, walkers is None or walkers >= 2, alone),
         ("method", method, method in ("tangent", "lagrangian", "full"), "'tangent', 'lagrangian' or 'full'"),
         ("length", length, 0 < length < math.inf, "a finite number above 0"),
-        ("seed_steps", seed_steps, seed_steps >= 0, "0 or more"),
+        ("seed_steps", seed_steps, seed_steps is None or seed_steps >= 0, "0 or more, or None"),
         ("steps", steps, steps is None or steps >= 0, "0 or more, or None"),
     )
-    for name, value, fine, expected in rules:
-        if not fine:
-            raise InverseSetError(f"{name}={value!r}; expected {expected}")

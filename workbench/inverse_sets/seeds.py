@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from workbench.inverse_sets.bands import InverseSetError
 from workbench.inverse_sets.problem import Problem, Seen
 from workbench.numerics.augmented_lagrangian import penalty, updated
-from workbench.progress import Cancelled, Progress, Step, run
+from workbench.progress import Cancelled, Step, run
 
 #: Draws of the prior, at least, on which units are measured, and among which the seeds start.
 MEASURED = 256
@@ -54,22 +54,21 @@ class Units:
     seen: Seen
 
 
-def measure(problem: Problem, *, seed: int, seeds: int = 0, progress: Progress | None = None) -> Units:
-    """The units of a problem, from draws of the prior, enough of them that so many seeds have a choice of starts.
-
-    Args:
-        progress: told between batches of draws; returning False cancels.
+def measure(problem: Problem, *, seed: int) -> Units:
+    """The units of a problem, from draws of the prior.
 
     Raises:
         InverseSetError: a neuron that gives the same on all draws and has no gradient, or features that never
             vary.
-        Cancelled: `progress` returned False.
     """
-    return run(measure_steps(problem, seed=seed, seeds=seeds), progress)
+    return run(measure_steps(problem, seed=seed))
 
 
 def measure_steps(problem: Problem, *, seed: int, seeds: int = 0) -> Steps[Step, None, Units]:
-    """The steps of `measure`, one between two batches of draws."""
+    """The steps of `measure`, one between two batches of draws: enough that so many seeds have a choice of starts.
+
+    Cancelled, it has nothing to return.
+    """
     draws = problem.generator.latents(max(MEASURED, _CHOICE * seeds), seed=seed)
     parts: list[Seen] = []
     while (done := sum(len(part.values) for part in parts)) < len(draws):
@@ -205,7 +204,7 @@ def search(
         if inside.all() and reached is None:
             reached = taken
         done = reached is not None and (not to_the_end or _settled(objective[reached:]))
-        if done or stopped or taken >= steps:
+        if done or taken >= steps:
             break
         try:
             yield Step(taken, steps, f"{int(inside.sum())} of {len(start)} seeds")
@@ -256,6 +255,9 @@ def lagrangian_slope(
     parts: list[Seen] = []
 
     def run(rows: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        nonlocal centre
+        if centre is None and len(rows) < len(codes):  # the memory did not hold them all at once
+            centre = problem.look(codes).features.mean(0)
         given = rows.detach().requires_grad_(True)
         seen = problem(given)
         level = problem.levels(seen.values)

@@ -14,6 +14,8 @@ from workbench.files import sha256_of_file
 
 #: Weights of the scales of MS-SSIM, the finest first (Wang, Simoncelli and Bovik, 2003).
 _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+#: The usual window, in pixels.
+_WINDOW = 11
 #: The file of torchvision's weights that LPIPS measures in, by network.
 _BACKBONES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
 _ROWS = 100
@@ -56,9 +58,13 @@ def pixel_difference(images: Float[Tensor, "n *image"], *, pairs: int = 200, see
 
 
 def scales_that_fit(edge: int, window: int) -> int:
-    """Scales of MS-SSIM that pictures of an edge allow with a window, five at the most."""
+    """Scales of MS-SSIM that pictures of an edge allow with a window, five at the most.
+
+    The coarsest has to hold the window, and torchmetrics asks for an edge of the window times the square of the
+    scales before it.
+    """
     scales = 1
-    while scales < len(_SCALES) and edge // 2**scales >= window:
+    while scales < len(_SCALES) and edge // max(2**scales, scales**2) >= window:
         scales += 1
     return scales
 
@@ -66,16 +72,19 @@ def scales_that_fit(edge: int, window: int) -> int:
 class MultiScaleSimilarity:
     """MS-SSIM of pairs of pictures in [0, 1], by torchmetrics; 1 for the same pictures, and low for diverse ones.
 
-    Pictures below 161 pixels do not allow five scales with the usual window of 11: then the window is `window`
+    Pictures below 176 pixels do not allow five scales with the usual window of 11: then the window is `window`
     pixels and there are as many scales as fit, with their usual weights brought to a sum of 1. `name` says which.
 
     Args:
         edge: the shorter edge of the pictures.
         window: for small pictures, odd.
+
+    Raises:
+        ValueError: a window that is even, or larger than the pictures.
     """
 
     def __init__(self, edge: int, *, window: int = 7) -> None:
-        self.window = 11 if edge > 160 else window
+        self.window = _WINDOW if scales_that_fit(edge, _WINDOW) == len(_SCALES) else window
         if self.window % 2 == 0 or edge < self.window:
             raise ValueError(
                 f"window={self.window} for pictures of {edge} pixels; expected an odd number that fits"
@@ -94,7 +103,7 @@ class MultiScaleSimilarity:
         return multiscale_structural_similarity_index_measure(
             a,
             b,
-            sigma=1.5 * self.window / 11,  # torchmetrics takes the window's width from its deviation
+            sigma=1.5 * self.window / _WINDOW,  # torchmetrics takes the window's width from its deviation
             kernel_size=self.window,
             reduction="none",
             data_range=1.0,

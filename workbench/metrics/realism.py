@@ -41,8 +41,12 @@ def frechet_distance(real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"]
                 f"features of shape {tuple(real.shape)} and {tuple(generated.shape)} were given; expected two "
                 "matrices of one width with two rows at least"
             )
-        if not torch.isfinite(features).all():
-            raise ValueError("the features hold NaN or infinity")
+        bad = (~torch.isfinite(features)).any(1).nonzero()[:, 0].tolist()
+        if bad:
+            raise ValueError(
+                f"the features hold NaN or infinity in {len(bad)} of {len(features)} rows, first in row {bad[0]}; "
+                "expected finite numbers: look at the pictures of these rows, and at the network"
+            )
     metric = FrechetInceptionDistance(feature=_Given(real.shape[1])).set_dtype(torch.float64)
     metric.update(real.double().cpu(), real=True)
     metric.update(generated.double().cpu(), real=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
 import torch
@@ -52,6 +52,18 @@ def pictures_for(
     return fit
 
 
+def check_together(
+    classifier: Classifier, generator: Generator, *, alike: Sequence[str] = ("device", "dtype")
+) -> None:
+    """Raise ModelError where the two differ in their device or precision, or in what of these has to be alike."""
+    for what in alike:
+        ours, theirs = getattr(classifier, what), getattr(generator, what)
+        if ours != theirs:
+            raise ModelError(
+                f"{classifier.name} has {what} {ours}, {generator.name} has {theirs}; load both with the same"
+            )
+
+
 class LatentClassifier(Classifier):
     """`classifier.on(generator)`: the classifier of the generator's pictures, as a function of their latents.
 
@@ -69,12 +81,7 @@ class LatentClassifier(Classifier):
     """
 
     def __init__(self, classifier: Classifier, generator: Generator) -> None:
-        for what in ("device", "dtype"):
-            ours, theirs = getattr(classifier, what), getattr(generator, what)
-            if ours != theirs:
-                raise ModelError(
-                    f"{classifier.name} has {what} {ours}, {generator.name} has {theirs}; load both with the same"
-                )
+        check_together(classifier, generator)
         self.classifier, self.generator = classifier, generator
         super().__init__(
             _Composed(classifier, generator),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -65,6 +66,11 @@ def plotly_template() -> go.layout.Template:
             "legend": {"bgcolor": "rgba(0,0,0,0)"},
         }
     )
+
+
+def plain(name: str) -> str:
+    """A name as text: Plotly would read tags in it as markup, and `%{` in a hover text as a field."""
+    return html.escape(name, quote=False).replace("%{", "%&#123;")
 
 
 def diverging(values: Float[Tensor, "*any"], limit: float) -> Float[Tensor, "*any"]:
