@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import json
@@ -270,6 +271,29 @@ def sha256_of(tensor: Tensor) -> str:
     """SHA-256 of a tensor's numbers, wherever they lie."""
     flat = tensor.detach().cpu().resolve_conj().resolve_neg().to_dense().contiguous().flatten()
     return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
+
+
+#: Longer values stand under their names in a shown line.
+_LITERAL = 80
+
+
+def call(function: str, *arguments: str, **options: Any) -> str:
+    """The line of Python that calls `function`: `arguments` as they are written, then options by their values.
+
+    An array, or whatever else is no short literal, stands as the variable of the option's own name.
+    """
+    named = (f"{name}={_literal(value) or name}" for name, value in options.items())
+    return f"{function}({', '.join([*arguments, *named])})"
+
+
+def _literal(value: Any) -> str | None:
+    """`value` as Python writes it, if that is short and gives it back."""
+    text = repr(value)
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return text if len(text) <= _LITERAL else None
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

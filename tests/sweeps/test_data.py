@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from workbench.sweeps import SweepError, data
 
@@ -30,3 +31,30 @@ def test_an_array_of_pickled_objects_is_refused_and_never_run(tmp_path: Path, su
     with pytest.raises(SweepError, match="cannot be read: Object arrays cannot be loaded"):
         data.count(str(path))
     assert not target.exists()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_file_that_was_written_anew_is_read_anew(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows{suffix}"
+    for value in (1.0, 2.0):
+        rows = np.full((3, 4), value)
+        np.save(path, rows) if suffix == ".npy" else np.savez(path, inputs=rows)
+        os.utime(path, ns=(0, int(value)))
+        assert float(data.rows(str(path), 0, 1)[0, 0]) == value
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [(np.zeros((3, 4), int), r"\(3, 4\)"), (np.zeros(3), r"\(3\)"), (np.zeros((0, 4)), r"\(0, 4\)")],
+)
+def test_what_are_no_rows_of_floats_is_refused(tmp_path: Path, suffix: str, rows: np.ndarray, told: str) -> None:
+    path = tmp_path / f"rows{suffix}"
+    if suffix == ".npy":
+        np.save(path, rows)
+    elif suffix == ".npz":
+        np.savez(path, inputs=rows)
+    else:
+        save_file({"inputs": rows}, path)
+    with pytest.raises(SweepError, match=told + r"; expected floats \(rows, \*input\) with one row or more"):
+        data.count(str(path))

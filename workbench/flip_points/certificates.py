@@ -17,7 +17,7 @@ from workbench.flip_points import relaxations
 from workbench.flip_points.problem import FlipPointError, Scores, margin, of_class
 from workbench.flip_points.receptive_fields import Field, behind_conv2d
 from workbench.flip_points.relaxations import Lines
-from workbench.flip_points.result import FlipPoints
+from workbench.flip_points.result import NO_TARGET, FlipPoints
 from workbench.models import Classifier
 from workbench.progress import Cancelled, Progress, Step, run
 
@@ -124,7 +124,7 @@ def _check(classifier: Classifier, found: FlipPoints, evaluations: int) -> None:
 def _out_of_reach(classifier: Classifier, found: FlipPoints) -> str:
     """Why no bound can be had at all, whatever the network is made of; empty where one may."""
     if bool((found.targets < 0).any()):
-        return "the rows ask for a change of an output, not for another class"
+        return NO_TARGET
     if classifier.device.type == "mps":
         return "this device has no float64; load the classifier with device='cpu'"
     return ""

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.flip_points.directions import Directions
-from workbench.flip_points.result import FlipPoints
+from workbench.flip_points.result import FlipPoints, check_flips
 from workbench.flip_points.trust import Measure, Trust
 from workbench.flip_points.way import Way
 from workbench.ui.film_strip import FilmStrip
@@ -39,7 +39,9 @@ def distances(found: FlipPoints, *, query: int = 0, shown: int | None = None, he
 
     Raises:
         IndexError: no row belongs to that query.
+        FlipPointError: rows of a change of an output, which have no other class.
     """
+    check_flips(found)
     own = found[found.query == query]
     if not len(own):
         raise IndexError(f"query {query} was asked for; the flip points belong to 0 to {len(found.inputs) - 1}")
@@ -291,15 +293,14 @@ def pictures(directions: Directions, count: int = 3, *, height: int = 240) -> go
     return figure
 
 
-def subsets(trained: pd.DataFrame, arms: Sequence[str] = ("nearest", "random", "farthest")) -> go.Figure:
+def subsets(trained: pd.DataFrame) -> go.Figure:
     """The paper's figure 4: test accuracy of networks trained on subsets, one dot a network.
 
     Args:
         trained: one row a network: columns `arm`, `seed`, `images` and `test_accuracy`.
-        arms: which, in order.
     """
     figure = go.Figure()
-    for arm, colour in zip(arms, PALETTE, strict=False):
+    for arm, colour in zip(("nearest", "random", "farthest"), PALETTE, strict=False):
         own = trained[trained["arm"] == arm].sort_values("images")
         means = own.groupby("images")["test_accuracy"].mean()
         figure.add_scatter(

@@ -50,7 +50,6 @@ class QueryView(widgets.VBox):
         classifier: the classifier, perhaps on a generator's latents.
         settings: what `closest` takes besides query, targets, mask and effort.
         effort: of `closest`.
-        height: of the large picture, in CSS pixels.
         settled: called when the query, its mask or what was found for it is another.
 
     Attributes:
@@ -68,8 +67,7 @@ class QueryView(widgets.VBox):
         *,
         settings: Mapping[str, Any],
         effort: Effort,
-        height: int = 280,
-        settled: Callable[[], object] = lambda: None,
+        settled: Callable[[], object],
     ) -> None:
         self.classifier, self._settings, self._settled = classifier, dict(settings), settled
         self._pictures = Pictures(classifier)
@@ -81,16 +79,16 @@ class QueryView(widgets.VBox):
         self.way: Way | None = None
         self.source = ""
         self._showing = threading.Lock()  # the worker shows what it found, the other what was chosen
-        self._build(effort, height)
+        self._build(effort)
 
     # -- what it looks like --------------------------------------------------------------------
 
-    def _build(self, effort: Effort, height: int) -> None:
+    def _build(self, effort: Effort) -> None:
         self.jobs = Jobs()
         self.drawing = Drawing(self.jobs.say)
         self.code = CodeLine()
         self.strip = FilmStrip(
-            height=height,
+            height=280,
             empty_text="Draw a digit, or choose an image below."
             if self._pictures.drawable
             else "Choose a picture below.",

@@ -15,6 +15,7 @@ from workbench.flip_points import figures
 from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.closest import boundary_points_steps, closest_steps
 from workbench.flip_points.directions import Directions, directions
+from workbench.flip_points.problem import FlipPointError
 from workbench.flip_points.result import SKIPPED, FlipPoints
 from workbench.flip_points.trust import Trust, trust
 from workbench.models import Classifier
@@ -72,7 +73,7 @@ class SetView(widgets.VBox):
         settings: Mapping[str, Any],
         ask: Callable[[int], object],
         query: Callable[[], tuple[Tensor | None, Tensor | None]],
-        settled: Callable[[], object] = lambda: None,
+        settled: Callable[[], object],
     ) -> None:
         self.classifier, self.x, self.truth = classifier, x, truth
         self._settings, self._ask, self._query, self._settled = dict(settings), ask, query, settled
@@ -207,7 +208,10 @@ class SetView(widgets.VBox):
     def _show(self, found: FlipPoints) -> None:
         self.found, self.selected = found, []
         self.tabs.layout.display = self.code.layout.display = None
-        self.directions = directions(found, _COMPONENTS) if int(found.found.sum()) > 1 else None
+        try:
+            self.directions = directions(found, _COMPONENTS)
+        except FlipPointError:  # fewer than two, or all the same
+            self.directions = None
         self.scatter.layout.display = None if self.directions is not None else "none"
         names = [] if self.directions is None else [str(k + 1) for k in range(len(self.directions.components))]
         self._setting = True

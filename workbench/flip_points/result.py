@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.flip_points.batched import Constraints, Rows
+from workbench.flip_points.problem import FlipPointError
 from workbench.numerics.cones import angle_to_cone
 from workbench.results import Provenance, Result
 
@@ -87,6 +88,10 @@ def prove(rows: Rows, v: Float[Tensor, "rows d"], constraints: Constraints) -> P
     )
 
 
+#: Why rows of `closest_change` have no class on the other side.
+NO_TARGET = "the rows ask for a change of an output, not for another class"
+
+
 @dataclass(frozen=True, kw_only=True)
 class FlipPoints(Result):
     """The closest points on the boundaries of a classifier, one row a pair of a query and a target.
@@ -95,7 +100,8 @@ class FlipPoints(Result):
         inputs: (n, *input) the queries.
         query: (rows,) which query a row belongs to.
         labels: (rows,) class of the query, i.
-        targets: (rows,) class on the other side, j; of an untargeted query, the one that was met.
+        targets: (rows,) class on the other side, j; of an untargeted query, the one that was met; -1 where a
+            change of an output was asked for.
         points: (rows, *input) the flip points, float64; NaN where none was found.
         distances: (rows,) Euclidean, in the inputs' units (or along the basis); inf where none was found.
         gap: (rows,) |z_i - z_j|, in logits.
@@ -124,7 +130,7 @@ class FlipPoints(Result):
     targeted: bool
     class_names: tuple[str, ...]
     lower: Float[Tensor, " rows"] = field(default_factory=lambda: torch.empty(0))
-    certificate: Any = ""
+    certificate: str = ""
 
     def __post_init__(self) -> None:
         if not len(self.lower):
@@ -210,3 +216,13 @@ class FlipPoints(Result):
                 "reason": self.reasons,
             }
         )
+
+
+def check_flips(found: FlipPoints) -> None:
+    """Make sure that every row has a class on the other side.
+
+    Raises:
+        FlipPointError: rows of `closest_change` have none.
+    """
+    if bool((found.targets < 0).any()):
+        raise FlipPointError(f"{NO_TARGET}; expected flip points such as wb.flip_points.closest gives")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator as Steps
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
@@ -72,10 +72,6 @@ class Question:
         """The rows of pairs (query, target), in the precision of `scores`."""
         level, side = (None if t is None else t[query] for t in (self.level, self.side))
         return Rows.of(scores, self.space, x[query], labels[query], targets, level=level, side=side)
-
-    def exactly(self, rows: Rows) -> Rows:
-        """The same rows in double precision."""
-        return Rows.of(self.exact, self.space, rows.x, rows.labels, rows.targets, level=rows.level, side=rows.side)
 
 
 @dataclass
@@ -162,8 +158,11 @@ def _in_chunks(
     for first in range(0, len(query), size):
         part = torch.arange(first, min(first + size, len(query)))
         generator = seeded(seed + first)
-        rows = question.rows(question.scores, x, labels, targets[part], query[part])
-        for stage in _stages(question, rows, columns, part, generator):
+        rows, exact_rows = (
+            question.rows(scores, x, labels, targets[part], query[part])
+            for scores in (question.scores, question.exact)
+        )
+        for stage in _stages(question, rows, exact_rows, columns, part, generator):
             yield Step(first, len(query), stage)
         yield Step(first + len(part), len(query), "flip points")
 
@@ -202,9 +201,13 @@ def _by_homotopy(
 
 
 def _stages(
-    question: Question, rows: Rows, columns: _Columns, part: Tensor, generator: torch.Generator
+    question: Question, rows: Rows, exact_rows: Rows, columns: _Columns, part: Tensor, generator: torch.Generator
 ) -> Iterator[str]:
-    """One chunk's stages; fills its place in `columns` and yields what is being done."""
+    """One chunk's stages; fills its place in `columns` and yields what is being done.
+
+    Args:
+        rows, exact_rows: the chunk's rows in the classifier's precision, to search in, and in double precision.
+    """
     classes = len(rows.scores.classifier.class_names)
     constraints = Constraints((reaching,)) if question.change else Constraints.tie(classes, rows.targets.shape[1])
     if question.targeted:
@@ -213,8 +216,8 @@ def _stages(
         point = hit = yield from _from_afar(question.settings, rows, classes, generator)
     else:
         point, hit = yield from _nearest(question.settings, rows, classes, generator)
-    final = question.exactly(rows)
-    point, hit = point.to(final.origin), hit.to(final.origin)
+    final = replace(exact_rows, targets=rows.targets)
+    point, hit = (final.clip(v.to(final.origin)) for v in (point, hit))
     if not question.targeted:
         final.targets = _met(final, point)
     exact = question.settings.exact
@@ -229,7 +232,7 @@ def _stages(
         some = final[again]
         if question.targeted:  # searches whose first steps are longer end elsewhere
             point = yield from _toward_target(question, rows[again], constraints, heat=question.settings.heat)
-            steps = newton(some, point.to(final.origin), constraints, steps=exact)
+            steps = newton(some, some.clip(point.to(final.origin)), constraints, steps=exact)
             ended = yield from _last(steps, "double precision")
         else:
             ended = yield from _last(landed(some, hit[again], steps=120), "landing")

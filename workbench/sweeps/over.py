@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from torch import Tensor
 import workbench as wb
 from workbench.models import Classifier
 from workbench.progress import Progress, terminal_progress
-from workbench.results import load_result, replace_file
+from workbench.results import call, load_result, replace_file
 from workbench.sweeps import cluster, data, shards
 from workbench.sweeps.errors import SweepError
 from workbench.sweeps.record import claim, write
@@ -90,6 +89,7 @@ def over(
     classifier: Classifier | str,
     x: Any,
     out: str | Path,
+    /,
     *,
     shard: int = SHARD,
     seed: int = 0,
@@ -152,24 +152,24 @@ def over(
         "shard": shard,
     }
     given = _given(x)
+    count = data.count(given) if isinstance(given, str) else len(given)
     first = data.rows(given, 0, 1) if isinstance(given, str) else given[:1]
-    rows_a_query = _probe(method, model, first, options)
+    rows_a_query = _probe(method, model, first, {**options, "seed": seed})
     claim(out, asked)
     source = given if isinstance(given, str) else _written(given, out)
     question = Question(method, options, seed, rows_a_query, model.fingerprint, source)
-    count = data.count(source)
     bounds = [(first, min(first + shard, count)) for first in range(0, count, shard)]
     every = tuple(question.shard(first, last, data.rows(source, first, last)) for first, last in bounds)
     place = out / "shards"
     place.mkdir(exist_ok=True)
     missing = {one.name: one for one in every if not one.stored(place)}
-    call = f"wb.{method}(C, x{''.join(f', {k}={v!r}' for k, v in asked['options'].items())}, seed={seed})"
+    once = call(f"wb.{method}", "C", "x", **options, seed=seed)
     record = {
         **asked,
         "queries": count,
         "source": source,
-        "command": command or _line(method, x, out),
-        "call": call,
+        "command": command or _line(method, classifier, x, out, {**options, "seed": seed, "shard": shard}),
+        "call": once,
     }
     write(out, record, status="running")
     clock, outcome, there = time.perf_counter(), None, 0
@@ -201,7 +201,7 @@ def over(
         computed=tuple(outcome.done if outcome else ()),
         errors=errors,
         seconds=time.perf_counter() - clock,
-        call=call,
+        call=once,
         seed=seed,
     )
     replace_file(out / "table.csv", lambda part: sweep.frame().to_csv(part, index=False))
@@ -249,6 +249,7 @@ def _on_cpu(classifier: Classifier) -> Classifier:
     return cloudpickle.loads(cloudpickle.dumps(classifier)).to("cpu")
 
 
-def _line(method: str, x: Any, out: Path) -> str:
-    shown = repr(str(x)) if isinstance(x, str | Path) else "x"
-    return f"wb.sweeps.over({method!r}, C, {shown}, {json.dumps(str(out))})"
+def _line(method: str, classifier: Classifier | str, x: Any, out: Path, options: Mapping[str, Any]) -> str:
+    model = repr(classifier) if isinstance(classifier, str) else "C"
+    queries = repr(str(x)) if isinstance(x, str | Path) else "x"
+    return call("wb.sweeps.over", repr(method), model, queries, repr(str(out)), **options)
