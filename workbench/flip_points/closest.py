@@ -62,11 +62,20 @@ def closest_steps(
     one_by_one = method == "homotopy"
     query, wanted = _pairs(classifier, "all" if one_by_one and targets is None else targets, labels)
     question = Question(
-        scores, Scores(classifier), space, settings, targeted=targets is not None, one_by_one=one_by_one
+        scores,
+        Scores(classifier),
+        space,
+        settings,
+        x,
+        labels,
+        query,
+        wanted,
+        targeted=targets is not None,
+        one_by_one=one_by_one,
     )
     how: dict[str, Any] = {"method": method} if one_by_one else {"effort": effort, "seed": seed}
     line = _line("closest", {"targets": targets, **how}, bounds=bounds, mask=mask, basis=basis)
-    found = yield from solve_steps(question, classifier, x, labels, query, wanted, call=line, seed=seed)
+    found = yield from solve_steps(question, call=line, seed=seed)
     return found.closest() if one_by_one and targets is None else found
 
 
@@ -173,15 +182,15 @@ def _change_steps(
     exact = Scores(classifier)
     level = exact(x)[:, output] + amounts
     scores = Scores(classifier, dtype=classifier.dtype)
-    question = Question(
-        scores, exact, space, settings, targeted=True, level=level, side=amounts.sign(), change=True
-    )
     rows = torch.arange(len(x), device=x.device)
-    labels = torch.full_like(rows, output)
+    labels, none = torch.full_like(rows, output), torch.full_like(rows, -1)[:, None]
+    side = amounts.sign()
+    question = Question(
+        scores, exact, space, settings, x, labels, rows, none, targeted=True, level=level, side=side
+    )
     asked = {"change": change, "output": output, "effort": effort, "seed": seed}
     line = _line("closest_change", asked, **space_options)
-    none = torch.full_like(rows, -1)[:, None]
-    return (yield from solve_steps(question, classifier, x, labels, rows, none, call=line, seed=seed))
+    return (yield from solve_steps(question, call=line, seed=seed))
 
 
 def closest_meeting(
@@ -227,11 +236,11 @@ def _meeting_steps(
     scores = Scores(classifier, dtype=classifier.dtype)
     labels = _labels(classifier, scores, x)
     wanted = _indices(classifier, labels, [classes] * len(labels))
-    question = Question(scores, Scores(classifier), space, settings, targeted=True)
+    rows = torch.arange(len(x), device=x.device)
+    question = Question(scores, Scores(classifier), space, settings, x, labels, rows, wanted, targeted=True)
     asked = {"classes": classes, "effort": effort, "seed": seed}
     line = _line("closest_meeting", asked, **space_options)
-    rows = torch.arange(len(x), device=x.device)
-    return (yield from solve_steps(question, classifier, x, labels, rows, wanted, call=line, seed=seed))
+    return (yield from solve_steps(question, call=line, seed=seed))
 
 
 def boundary_points_steps(
@@ -253,13 +262,14 @@ def boundary_points_steps(
     x = single_query(classifier, x, space)
     scores = Scores(classifier, dtype=classifier.dtype)
     labels = _labels(classifier, scores, x)
-    question = Question(scores, Scores(classifier), space, settings, targeted=False, around=True)
+    query = torch.zeros(n, dtype=torch.long, device=x.device)
+    wanted = labels[query, None]
+    question = Question(
+        scores, Scores(classifier), space, settings, x, labels, query, wanted, targeted=False, around=True
+    )
     asked = {"n": n, "effort": effort, "seed": seed}
     line = _line("boundary_points", asked, bounds=bounds, mask=mask, basis=basis)
-    query = torch.zeros(n, dtype=torch.long, device=x.device)
-    return (
-        yield from solve_steps(question, classifier, x, labels, query, labels[query, None], call=line, seed=seed)
-    )
+    return (yield from solve_steps(question, call=line, seed=seed))
 
 
 def boundary_points(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,17 @@ from torch import Tensor
 
 import workbench as wb
 from workbench.models import Classifier
-from workbench.progress import Progress, terminal_progress
+from workbench.progress import Progress
 from workbench.results import call, load_result, replace_file
-from workbench.sweeps import cluster, data, shards
+from workbench.sweeps import data, shards
 from workbench.sweeps.errors import SweepError
 from workbench.sweeps.record import claim, write
 from workbench.sweeps.shards import METHODS, Question, Shard
-from workbench.sweeps.tasks import carry_out
+from workbench.sweeps.tasks import run_missing
 
 if TYPE_CHECKING:
     import pandas as pd
+    from distributed import Client
 
 #: Queries in a shard: whole batches of the solver on every device.
 SHARD = 1024
@@ -51,10 +52,10 @@ class Sweep:
     queries: int
     shards: tuple[Shard, ...]
     computed: tuple[str, ...]
-    errors: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    call: str = ""
-    seed: int = 0
+    errors: Mapping[str, str]
+    seconds: float
+    call: str
+    seed: int
 
     def results(self) -> Iterator[tuple[int, Any]]:
         """The first query and the result of each shard that is stored, one after another."""
@@ -172,42 +173,49 @@ def over(
         "call": once,
     }
     write(out, record, status="running")
-    clock, outcome, there = time.perf_counter(), None, 0
-    if missing:
-        with cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing)) as client:
-            there = cluster.check(client, out)
-            sent = classifier if isinstance(classifier, str) else _on_cpu(classifier)
-            outcome = carry_out(
-                client,
-                shards.compute,
-                missing,
-                retries=retries,
-                progress=progress or terminal_progress(),
-                before=len(every) - len(missing),
-                asked=client.submit(shards.hold, question, sent, pure=False),
-                folder=str(place),
-            )
+    clock = time.perf_counter()
+
+    def shared(client: Client) -> dict[str, Any]:
+        sent = classifier if isinstance(classifier, str) else _on_cpu(classifier)
+        return {"asked": client.submit(shards.hold, question, sent, pure=False), "folder": str(place)}
+
+    outcome = run_missing(
+        shards.compute,
+        missing,
+        out,
+        workers=workers,
+        scheduler=scheduler,
+        retries=retries,
+        progress=progress,
+        before=len(every) - len(missing),
+        shared=shared,
+    )
     for one in every:
         if (place / one.name).exists():
             one.clear(place)
-    errors = outcome.errors if outcome else {}
-    status = "partial" if outcome and outcome.stopped else "failed" if errors else "finished"
     sweep = Sweep(
         method=method,
         folder=out,
-        status=status,
+        status=outcome.status,
         queries=count,
         shards=every,
-        computed=tuple(outcome.done if outcome else ()),
-        errors=errors,
+        computed=tuple(outcome.done),
+        errors=outcome.errors,
         seconds=time.perf_counter() - clock,
         call=once,
         seed=seed,
     )
     replace_file(out / "table.csv", lambda part: sweep.frame().to_csv(part, index=False))
     stored = [vars(one) for one in every if (place / one.name).exists()]
-    seconds = round(sweep.seconds, 1)
-    write(out, record, status=status, seconds=seconds, workers=there, errors=errors, shards=stored)
+    write(
+        out,
+        record,
+        status=sweep.status,
+        seconds=round(sweep.seconds, 1),
+        workers=outcome.workers,
+        errors=outcome.errors,
+        shards=stored,
+    )
     return sweep
 
 
