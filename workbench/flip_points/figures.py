@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
+from jaxtyping import Float
 from plotly.subplots import make_subplots
+from torch import Tensor
 
 from workbench.flip_points.directions import Directions
 from workbench.flip_points.result import FlipPoints, check_flips
@@ -75,6 +77,13 @@ def distances(found: FlipPoints, *, query: int = 0, shown: int | None = None, he
     return figure
 
 
+def way_strip() -> FilmStrip:
+    """An empty film strip for `show_way`."""
+    return FilmStrip(
+        height=280, accept_on_release=False, status="Drag from the query to its flip point and beyond"
+    )
+
+
 def show_way(strip: FilmStrip, way: Way, *, line_id: str | None = None) -> None:
     """The way from a query to its flip point and beyond on a film strip, which begins at the flip point."""
     names = way.class_names
@@ -93,12 +102,50 @@ def show_way(strip: FilmStrip, way: Way, *, line_id: str | None = None) -> None:
     )
 
 
+def flip_grid() -> SampleGrid:
+    """An empty row of pictures for `show_flip`."""
+    return SampleGrid(arrangement="strip", name="pictures", tile=112, empty_text="")
+
+
 def show_flip(grid: SampleGrid, way: Way) -> None:
     """A query, its flip point and their difference beside each other."""
     names = way.class_names
     three, value_range = with_difference(way.pictures[[0, way.at]], way.value_range)
     labels = [f"query: {names[way.label]}", f"flip: {names[way.target]}", "difference"]
     grid.show(three, value_range=value_range, labels=labels)
+
+
+def show_samples(
+    grid: SampleGrid, found: FlipPoints, pictures: Float[Tensor, "rows *picture"], value_range: tuple[float, float]
+) -> None:
+    """A picture of each row, with the classes on both sides and the distance, the nearest first.
+
+    Args:
+        pictures: of the queries or of the flip points, in `value_range`.
+    """
+    names = found.class_names
+    ends = zip(found.labels.tolist(), found.targets.tolist(), strict=True)
+    grid.show(
+        pictures,
+        value_range=value_range,
+        values={"distance": found.distances.tolist()},
+        labels=[f"{names[i]} → {names[j]}" for i, j in ends],
+        sort_by="distance",
+    )
+
+
+def table(found: FlipPoints, trust: Trust | None = None) -> pd.DataFrame:
+    """What is told of each row: classes, distance and proof, and of labelled inputs the right class and softmax.
+
+    Args:
+        trust: of the same rows.
+    """
+    frame = found.frame()
+    if trust is not None:
+        frame.insert(2, "truth", trust.frame()["truth"])
+        frame.insert(4, "softmax", trust.confidence.numpy())
+    frame = frame.drop(columns=["violation", "outside", "found", "converged"])
+    return frame.round({"distance": 4, "softmax": 4, "angle": 4})
 
 
 def trust(trust: Trust, *, height: int = 380) -> go.Figure:

@@ -24,10 +24,8 @@ from workbench.models.pictures import Pictures
 from workbench.ui import parts
 from workbench.ui.canvas import Canvas
 from workbench.ui.code_line import CodeLine
-from workbench.ui.film_strip import FilmStrip
 from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.plot import Plot
-from workbench.ui.sample_grid import SampleGrid
 
 #: Width of the column beside the film strip, in CSS pixels.
 _ASIDE = 320
@@ -87,16 +85,12 @@ class QueryView(widgets.VBox):
         self.jobs = Jobs()
         self.drawing = Drawing(self.jobs.say)
         self.code = CodeLine()
-        self.strip = FilmStrip(
-            height=280,
-            empty_text="Draw a digit, or choose an image below."
-            if self._pictures.drawable
-            else "Choose a picture below.",
-            status="Drag from the query to its flip point and beyond",
-            accept_on_release=False,
+        self.strip = figures.way_strip()
+        self.strip.empty_text = (
+            "Draw a digit, or choose an image below." if self._pictures.drawable else "Choose a picture below."
         )
         self.jobs.on_busy = lambda busy: setattr(self.strip, "busy", busy)
-        self.trio = SampleGrid(arrangement="strip", name="pictures", tile=112, empty_text="")
+        self.trio = figures.flip_grid()
         self._facts = widgets.HTML()
         self.bars = Plot()
         self.bars.on_click(self.show_class)
