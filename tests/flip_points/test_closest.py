@@ -78,6 +78,33 @@ def test_the_flip_point_of_a_linear_classifier_is_the_projection_on_the_nearest_
     assert found.converged.all()
 
 
+def far_from_zero(bias: float = 1e6) -> wb.Classifier:
+    """One output x + bias, whose single-precision values near 0 are a sixteenth apart."""
+    module = nn.Linear(1, 1)
+    nn.init.constant_(module.weight, 1.0)
+    nn.init.constant_(module.bias, bias)
+    return wb.Classifier(module, 1, value_range=None, device="cpu")
+
+
+def test_a_change_is_measured_from_the_output_in_double_precision():
+    found = closest_change(far_from_zero(), [[0.0]], 0.05)
+    assert float(found.distances[0]) == pytest.approx(0.05, rel=1e-6)
+    assert found.converged.all()
+
+
+@pytest.mark.parametrize("basis", [None, torch.eye(6)])
+def test_a_query_in_double_precision_is_not_rounded(basis):
+    C = linear()
+    x = 1e3 + torch.randn(4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    w, b = weights(C)
+    found = closest(C, x, basis=basis)
+    z = x @ w.T + b
+    i, j = found.labels, found.targets
+    exact = (z.gather(1, i[:, None]) - z.gather(1, j[:, None]))[:, 0] / (w[i] - w[j]).norm(dim=1)
+    torch.testing.assert_close(found.distances, exact, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close((found.points - x).norm(dim=1), found.distances, rtol=1e-8, atol=1e-8)
+
+
 def test_the_flip_point_of_a_sphere_lies_on_the_ray_through_its_centre():
     C = wb.Classifier(Ring(), 5, value_range=None, device="cpu")
     x = torch.randn(12, 5, generator=torch.Generator().manual_seed(2))
@@ -369,6 +396,36 @@ def test_no_queries_give_no_rows(cnn):
     assert len(found.frame()) == 0
 
 
+@pytest.mark.parametrize("bounds", [np.array([-0.5, 1.5]), torch.tensor([-0.5, 1.5]), [-0.5, 1.5]])
+def test_bounds_may_be_any_pair(bounds):
+    C, x = linear(bounds=(0.0, 1.0)), torch.rand(3, 6, generator=torch.Generator().manual_seed(6))
+    asked = closest(C, x, effort="fast", bounds=(-0.5, 1.5))
+    found = closest(C, x, effort="fast", bounds=bounds)
+    assert torch.equal(found.points, asked.points)
+    assert found.provenance.call == asked.provenance.call
+
+
+def test_a_target_may_be_an_integer_of_any_kind():
+    C, x = linear(), torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    target = next(k for k in range(4) if k not in C.scores(x).argmax(1))
+    asked = closest(C, x, target, effort="fast")
+    for given in (np.int64(target), torch.tensor(target), np.full(3, target), torch.full((3,), target)):
+        assert torch.equal(closest(C, x, given, effort="fast").points, asked.points)
+    assert solve(C, x[0], np.int64(target)).feasible
+
+
+def test_the_line_of_python_says_all_that_was_asked():
+    C, x = linear(bounds=(0.0, 1.0)), torch.rand(3, 6, generator=torch.Generator().manual_seed(6))
+    mask, basis = [True] * 5 + [False], torch.eye(6)[:4]
+    first = closest(C, x, effort="fast", bounds=(-1.0, 2.0), mask=mask)
+    second = closest_change(C, x, torch.tensor([0.1, 0.2, 0.3]), basis=basis, effort="fast", seed=2)
+    third = boundary_points(C, x[:1], 3, bounds=None)
+    given = {"wb": wb, "C": C, "mask": mask, "basis": basis}
+    for found, query in ((first, x), (second, x), (third, x[:1])):
+        again = eval(found.provenance.call, {**given, "x": query})
+        assert torch.equal(again.points, found.points)
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
@@ -418,6 +475,24 @@ def test_wrong_questions_are_refused_with_what_to_do(cnn, digits):
         closest(cnn, spoilt)
     with pytest.raises(ModelError, match="expected"):
         closest(cnn, np.zeros((2, 28, 28)))
+
+
+def test_bounds_a_change_and_targets_that_mean_nothing_are_refused(cnn, digits):
+    x = digits[:2]
+    cases = [
+        (lambda: closest(cnn, x, bounds="none"), "bounds='none'; expected 'range'"),
+        (lambda: closest(cnn, x, bounds=5), r"bounds=5; expected .* \(low, high\)"),
+        (lambda: closest(cnn, x, bounds=torch.tensor(5.0)), r"expected .* \(low, high\)"),
+        (lambda: closest(cnn, x, bounds=(0, 1, 2)), r"expected .* \(low, high\)"),
+        (lambda: closest_change(cnn, digits[:3], [1.0, 2.0]), r"change=\[1.0, 2.0\] for 3 queries"),
+        (lambda: closest(cnn, x, [[1, 2], [3, 3]]), "closest_meeting"),
+        (lambda: closest(cnn, x, torch.tensor([[1, 2], [3, 4]])), "closest_meeting"),
+    ]
+    for ask, said in cases:
+        with pytest.raises(FlipPointError, match=said):
+            ask()
+    with pytest.raises(ModelError, match="basis holds NaN"):
+        closest(cnn, x, basis=torch.full((2, 784), math.nan))
 
 
 def test_a_generator_that_does_not_fit_is_refused(cnn):

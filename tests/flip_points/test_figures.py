@@ -11,7 +11,17 @@ import torch
 from torch import nn
 
 import workbench as wb
-from workbench.flip_points import FlipPoints, Trust, closest, directions, figures, trust
+from workbench.flip_points import (
+    FlipPointError,
+    FlipPoints,
+    Trust,
+    closest,
+    closest_change,
+    directions,
+    figures,
+    trust,
+    way,
+)
 from workbench.flip_points.result import MISSING
 
 NAMES = ["<b>a</b>", "b %{x}", "c"]
@@ -61,6 +71,36 @@ def test_lower_bounds_are_drawn_where_there_are_any(found):
     lower[own[1]] = 0.01
     bars, bounds = figures.distances(replace(found, lower=lower), query=3).data
     assert list(bounds.y) == [None, 0.01] and list(bounds.x) == list(bars.x)
+
+
+def test_a_change_of_an_output_has_no_class_to_draw(classifier):
+    changed = closest_change(classifier, torch.zeros(2, 3), 0.1, effort="fast")
+    with pytest.raises(FlipPointError, match="a change of an output"):
+        figures.distances(changed)
+    with pytest.raises(FlipPointError, match="a change of an output"):
+        way(classifier, changed)
+
+
+def test_a_way_needs_a_row_with_a_flip_point(classifier, found):
+    with pytest.raises(FlipPointError, match="rows 0 to 29"):
+        way(classifier, found, 30)
+    with pytest.raises(FlipPointError, match="row 1 has no flip point"):
+        way(classifier, replace(found, status=torch.full_like(found.status, MISSING)), 1)
+
+
+@pytest.mark.parametrize("asked", [{"bounds": None}, {"bounds": (-3.0, 3.0)}, {"basis": torch.eye(4)}])
+def test_a_way_out_of_the_value_range_passes_the_flip_point_itself(asked):
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    nn.init.constant_(module[1].weight[0].detach(), 1.0)
+    nn.init.constant_(module[1].weight[1].detach(), -1.0)
+    nn.init.constant_(module[1].bias[0].detach(), 10.0)
+    C = wb.Classifier(module, (1, 2, 2), device="cpu")
+    x = torch.full((1, 1, 2, 2), 0.5)
+    found = closest(C, x, effort="fast", **asked)
+    assert float(found.points.min()) < 0
+    there = way(C, found)
+    torch.testing.assert_close(there.pictures[there.at], found.points[0].float())
+    assert float(there.probabilities[there.at, 0]) == pytest.approx(0.5, abs=1e-4)
 
 
 def test_a_query_that_is_not_there_is_refused(found):

@@ -263,6 +263,26 @@ def test_bad_input_is_refused_before_anything_is_shown(classifier, x):
         wb.flip_points.Panel(classifier, x + 3)
     with pytest.raises(FlipPointError, match="3 right classes were given for 12 inputs"):
         wb.flip_points.Panel(classifier, x, [0, 1, 2])
+    for truth in ([99] * 12, [-1] * 12):
+        with pytest.raises(FlipPointError, match="has 0 to 3"):
+            wb.flip_points.Panel(classifier, x, truth)
+
+
+def test_a_set_whose_directions_are_all_the_same_has_a_table_and_no_components(classifier, x):
+    panel = wb.flip_points.Panel(classifier, torch.stack([x[0], x[0]]), effort="fast")
+    finish(panel)
+    panel.many.find_all()
+    finish(panel)
+    assert panel.many.found.found.all() and panel.many.directions is None
+    assert panel.many.scatter.layout.display == "none" and panel.many.table.selected_rows == []
+    panel.close()
+
+
+def test_a_list_of_bounds_reaches_the_report(classifier, x):
+    panel = wb.flip_points.Panel(classifier, x[:2], effort="fast", bounds=[torch.full((1, 6, 6), -1.0), 2.0])
+    finish(panel)
+    assert "bounds" in [stand.symbol for stand in panel.report.describe().stands]
+    panel.close()
 
 
 def test_closing_closes_the_workers_and_every_widget(classifier, x):

@@ -244,6 +244,37 @@ def test_the_gain_of_retraining_holds_only_where_there_is_one(tmp_path, gain, ho
     assert row["holds"] == holds
 
 
+def test_accuracies_go_on_where_they_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "load", lambda split: mnist.sample())
+    study.accuracies(Results(tmp_path), 3)
+    whole = Results(tmp_path).table("accuracies")
+    Results(tmp_path).write("accuracies", whole[:2])
+    study.accuracies(Results(tmp_path), 3)
+    assert len(whole) == 6 and Results(tmp_path).table("accuracies").equals(whole)
+
+
+def test_alternatives_of_another_effort_or_of_more_images_are_refused(tmp_path, monkeypatch):
+    results = Results(tmp_path)
+    study.alternatives(results, CASE, most=110)
+    kept = results.table("alternatives")
+    monkeypatch.setattr(study, "closest", None)
+    study.alternatives(results, CASE, most=110)  # nothing is missing, so nothing is computed
+    for other in ({"most": 109}, {"most": 110, "effort": "accurate"}):
+        with pytest.raises(ValueError, match="give another folder"):
+            study.alternatives(results, CASE, **other)
+    monkeypatch.undo()
+    study.alternatives(results, CASE, most=111)
+    assert results.table("alternatives")["images"].tolist() == [111] * len(kept)
+
+
+@pytest.mark.parametrize("accuracies", [{"nearest": [0.9]}, {"nearest": [0.9], "random": [0.8]}])
+def test_an_experiment_that_was_interrupted_has_a_table_and_no_claim(tmp_path, accuracies):
+    results = Results(tmp_path)
+    trained(results, "subsets", accuracies)
+    assert training_table(results)["mean"].tolist() == [values[0] for values in accuracies.values()]
+    assert len(claims(results)) == 0
+
+
 def test_claims_about_distances_follow_the_numbers(tmp_path):
     results = Results(tmp_path)
     results.keep(CASE, made([False, True, False, True], [0.1, 0.2, 0.3, 0.4], [0.9, 0.6, 0.7, 0.8]))

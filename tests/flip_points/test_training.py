@@ -81,6 +81,8 @@ def test_of_several_targets_every_flip_point_has_its_querys_label():
 def test_labels_of_another_number_of_queries_are_refused(found):
     with pytest.raises(FlipPointError, match="one class for each query"):
         training_data(found, [0, 1])
+    with pytest.raises(FlipPointError, match="has 0 to 1"):
+        training_data(found, [0, 3, 0])
     with pytest.raises(FlipPointError, match="'mistakes', 'correct' or 'all'"):
         training_data(found, [0, 1, 0], "wrong")
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import workbench as wb
-from workbench.flip_points import FlipPointError, Trust, closest, trust, within
+from workbench.flip_points import FlipPointError, Trust, closest, closest_change, trust, within
 from workbench.flip_points.result import CONVERGED, MISSING, SKIPPED
 from workbench.results import Provenance
 
@@ -140,6 +140,10 @@ def test_flip_points_of_other_inputs_are_refused():
     C, x = scaled_axes(), queries(4)
     with pytest.raises(FlipPointError, match="of other inputs"):
         trust(C, queries(4, seed=1), [0] * 4, closest(C, x, effort="fast"))
+    with pytest.raises(FlipPointError, match="of other inputs"):
+        trust(C, x[:, :2], [0] * 4, closest(C, x, effort="fast"))
+    with pytest.raises(FlipPointError, match="a change of an output"):
+        trust(C, x, [0] * 4, closest_change(C, x, 0.01, effort="fast"))
     with pytest.raises(FlipPointError, match=r"found\.closest\(\)"):
         trust(C, x, [0] * 4, closest(C, x, targets="all", effort="fast"))
 

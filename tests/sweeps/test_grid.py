@@ -82,6 +82,8 @@ def test_a_file_holds_plain_values_and_no_entry_twice(tmp_path, report):
         "1: 2": "expected lines such as",
         "size: !!python/object/apply:os.system [exit]": "is no YAML: could not determine a constructor",
         "size: [1": "is no YAML",
+        "size: 2020-13-45": "is no YAML: month must be in 1..12",
+        "size: " + 2000 * "[": "is no YAML",
         "? [1, 2]\n: 3": "is no YAML|expected lines such as",
     }.items():
         path.write_text(text)

@@ -146,8 +146,12 @@ def test_what_does_not_fit_is_told_before_anything_runs(tmp_path):
         over("flip_points.nearest")
     with pytest.raises(SweepError, match="no option 'efort'; it takes targets, method, effort"):
         over(efort="fast")
+    with pytest.raises(SweepError, match="closest_change needs the option 'change'; it takes change, output"):
+        over("flip_points.closest_change")
     with pytest.raises(FlipPointError, match="effort='quick'; expected one of"):
         over(effort="quick")
+    with pytest.raises(FlipPointError, match="method='homotopia'"):
+        wb.sweeps.over("flip_points.closest", C, x, out, method="homotopia")
     with pytest.raises(ModelError, match="shape"):
         over(data=torch.rand(5, 3))
     with pytest.raises(SweepError, match=r"there is no data set .*expected mnist/train"):

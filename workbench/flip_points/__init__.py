@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from workbench.flip_points.batched import EFFORTS, Settings
+from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.certificates import certify, certify_steps
 from workbench.flip_points.closest import (
     boundary_points,
@@ -17,8 +17,8 @@ from workbench.flip_points.closest import (
 )
 from workbench.flip_points.directions import Directions, directions
 from workbench.flip_points.homotopy import homotopy, homotopy_steps
-from workbench.flip_points.problem import FlipPointError
-from workbench.flip_points.reference import PairSolution, solve, solve_change
+from workbench.flip_points.problem import FlipPointError, make_space
+from workbench.flip_points.reference import PairSolution, Solver, solve, solve_change
 from workbench.flip_points.result import FlipPoints
 from workbench.flip_points.training import farthest_rows, nearest_rows, random_rows, training_data
 from workbench.flip_points.trust import Trust, trust, within
@@ -34,7 +34,7 @@ __all__ = [
     "FlipPoints",
     "PairSolution",
     "Panel",
-    "Settings",
+    "Solver",
     "Trust",
     "Way",
     "boundary_points",
@@ -49,6 +49,7 @@ __all__ = [
     "farthest_rows",
     "homotopy",
     "homotopy_steps",
+    "make_space",
     "nearest_rows",
     "random_rows",
     "solve",

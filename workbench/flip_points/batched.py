@@ -9,89 +9,22 @@ Four stages, none of which is the paper's (whose homotopy is the reference that 
    linearisations is tried, which finds corners of piecewise linear networks as well as smooth optima;
 3. *restarts* of both in rounds, each from the best point so far with its direction turned at random, then of the
    cutting planes alone from mixtures of the directions that were found;
-4. *Newton steps* (sequential quadratic programming with Barzilai and Borwein's step) for the pair of
-   classes in double precision, and a landing on the boundary itself.
+4. *Newton steps* (`workbench.flip_points.newton`: sequential quadratic programming with Barzilai and Borwein's
+   step) for the pair of classes in double precision, and a landing on the boundary itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from workbench.flip_points.problem import Scores, Space, margin, of_class, without
+from workbench.flip_points.rows import Height, Rows, leaving
 from workbench.numerics.projections import onto_polyhedron
-
-#: Newton's step of a row that rests: shorter than so much of the way from the query, or shortened so much in vain.
-SETTLED, SHORTEST = 1e-7, 0.02
-
-#: From scores, and the rows that they belong to, to the function whose sublevel set {h <= 0} is sought.
-Height = Callable[[Float[Tensor, "rows classes"], "Rows"], Float[Tensor, " rows"]]
-
-
-def leaving(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
-    """z_i - max z_k: at most 0 where any class is at least level with the label."""
-    return margin(scores, rows.labels)
-
-
-def toward(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
-    """max (z_i - z_j) over the targets j, of which a query has one, unless several classes are to meet."""
-    return of_class(scores, rows.labels) - scores.gather(1, rows.targets).amin(1)
-
-
-def lead(which: int) -> Height:
-    """The function z_i - z_j for the target j in that column."""
-    return lambda scores, rows: of_class(scores, rows.labels) - of_class(scores, rows.targets[:, which])
-
-
-def rival(rank: int) -> Height:
-    """The function z_k - z_i for the class k of that rank (0 the highest) that is neither label nor target."""
-
-    def height(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
-        ranked = without(scores, rows.labels[:, None], rows.targets).topk(rank + 1, dim=1).values
-        return ranked[:, rank] - of_class(scores, rows.labels)
-
-    return height
-
-
-def tied(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
-    """max(z_i - z_j, z_k - z_i): at most 0 where the targets z_j >= z_i >= all others z_k."""
-    others = without(scores, rows.labels[:, None], rows.targets).amax(1) - of_class(scores, rows.labels)
-    return torch.maximum(toward(scores, rows), others)
-
-
-def between(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
-    """Minus the mean of softmax's log p_i and all log p_j: smallest where they share the top, to search only."""
-    both = torch.cat([rows.labels[:, None], rows.targets], 1)
-    return torch.logsumexp(scores, 1) - scores.gather(1, both).mean(1)
-
-
-def reaching(scores: Tensor, rows: Rows) -> Float[Tensor, " rows"]:
-    """How far output i still is from the level that it is to reach, on the query's side (appendix E.3)."""
-    return rows.side * (rows.level - of_class(scores, rows.labels))
-
-
-@dataclass(frozen=True)
-class Constraints:
-    """What holds at a flip point: the first `equalities` functions are 0, the others at most 0."""
-
-    functions: tuple[Height, ...]
-    equalities: int = 1
-
-    @classmethod
-    def tie(cls, classes: int, targets: int = 1) -> Constraints:
-        """z_i = z_j and the three highest others below: with one alone, two that alternate make steps zigzag."""
-        rivals = map(rival, range(min(3, classes - 1 - targets)))
-        return cls((*map(lead, range(targets)), *rivals), targets)
-
-    def unmet(self, values: Float[Tensor, "rows functions"]) -> Float[Tensor, " rows"]:
-        """The sum of the equalities' absolute and the others' positive values."""
-        return values[:, : self.equalities].abs().sum(1) + values[:, self.equalities :].clamp_min(0).sum(1)
 
 
 @dataclass(frozen=True)
@@ -134,89 +67,6 @@ EFFORTS = {
     "accurate": Settings(),
     "thorough": Settings(search=400, aimed=400, planes=20, cuts=8, rounds=10, mixtures=24, newton=100, exact=50),
 }
-
-
-@dataclass
-class Rows:
-    """Pairs of a query and a target, and the passes that they need.
-
-    Attributes:
-        scores: the network, in single (the classifier's own) or double precision.
-        space: the coordinates, in that precision.
-        x: (rows, *input) the queries; `origin` (rows, d) their coordinates.
-        low, high: (rows, d).
-        labels: (rows,) the classes i; `targets` (rows, targets) the classes j, one unless several are to meet.
-        level, side: (rows,) of `reaching`: the value that output i is to take, and whether that is up (1) or
-            down (-1).
-    """
-
-    scores: Scores
-    space: Space
-    x: Float[Tensor, "rows *input"]
-    origin: Float[Tensor, "rows d"]
-    low: Float[Tensor, "rows d"]
-    high: Float[Tensor, "rows d"]
-    labels: Int[Tensor, " rows"]
-    targets: Int[Tensor, "rows targets"]
-    level: Float[Tensor, " rows"]
-    side: Float[Tensor, " rows"]
-
-    @classmethod
-    def of(
-        cls,
-        scores: Scores,
-        space: Space,
-        x: Float[Tensor, "rows *input"],
-        labels: Int[Tensor, " rows"],
-        targets: Int[Tensor, "rows targets"],
-        *,
-        level: Float[Tensor, " rows"] | None = None,
-        side: Float[Tensor, " rows"] | None = None,
-    ) -> Rows:
-        """Rows for queries `x`, in the precision of `scores`."""
-        x = x.to(scores.dtype)
-        space = space.to(x)
-        origin = space.origin(x)
-        low, high = space.limits(origin)
-        none = origin.new_zeros(len(x))
-        level, side = (none if t is None else t.to(none) for t in (level, side))
-        return cls(scores, space, x, origin, low, high, labels, targets, level, side)
-
-    def __getitem__(self, chosen: Any) -> Rows:
-        """Some of the rows: indices, a mask or a slice."""
-        per_row = {
-            name: getattr(self, name)[chosen]
-            for name in ("x", "origin", "low", "high", "labels", "targets", "level", "side")
-        }
-        return replace(self, **per_row)
-
-    def repeated(self, times: int) -> Rows:
-        """Each row so many times in turn."""
-        return self[torch.arange(len(self.x), device=self.x.device).repeat_interleave(times)]
-
-    def clip(self, v: Float[Tensor, "rows d"]) -> Float[Tensor, "rows d"]:
-        """`v` within the bounds."""
-        return torch.minimum(torch.maximum(v, self.low), self.high)
-
-    def evaluate(self, v: Float[Tensor, "rows d"]) -> Float[Tensor, "rows classes"]:
-        """Scores at `v`, no gradients."""
-        return self.scores(self.space.inputs(v, self.x))
-
-    def value(self, v: Float[Tensor, "rows d"], height: Height) -> Float[Tensor, " rows"]:
-        """One function's values at `v`, no gradients."""
-        return height(self.evaluate(v), self)
-
-    def heights(self, v: Float[Tensor, "rows d"], *functions: Height) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores, values (rows, functions) and gradients (rows, functions, d) at `v`."""
-
-        def pick(scores: Tensor, part: slice) -> Tensor:
-            return torch.stack([f(scores, self[part]) for f in functions], 1)
-
-        scores, values, gradients = self.scores.with_gradients(self.space.inputs(v, self.x), pick)
-        gradients = gradients.flatten(2)
-        if self.space.basis is not None:
-            gradients = gradients @ self.space.basis.T
-        return scores, values, gradients
 
 
 def search(
@@ -407,103 +257,3 @@ def mixed(
         at = many.clip(many.origin + share * turn)
         hit = torch.where((many.value(at, height) <= 0)[:, None], at, hit)
     return many, hit
-
-
-def newton(
-    rows: Rows, v: Float[Tensor, "rows d"], constraints: Constraints, *, steps: int
-) -> Iterator[Float[Tensor, "rows d"]]:
-    """Stage 4, from points near the boundary: the nearest point where the constraints hold.
-
-    Each step projects v - t (v - x) on the linearised constraints; t = 1 is the query itself, and other t
-    take the boundary's curvature into account (Barzilai and Borwein 1988, on the Lagrangian's gradient).
-    A step that raises the exact penalty |v - x|^2 / 2 + rho (|h_0| + sum max(h_k, 0)) by more than a
-    twentieth is shortened; a little is allowed, as curved boundaries need it (the Maratos effect). A row rests
-    when its step is negligible, or when no step is short enough, as at a kink.
-    Yields v after every step; the last one has been landed on the boundary.
-    """
-    every = rows
-    landed = v.clone()
-    going = torch.arange(len(v), device=v.device)
-    _, values, gradients = rows.heights(v, *constraints.functions)
-    t = torch.ones_like(v[:, :1])
-    shorter = torch.ones_like(t)
-    rho = torch.zeros_like(v[:, 0])
-    best, kept = torch.full_like(rho, torch.inf), v
-    for _ in range(steps + 1):
-        away = v - rows.origin
-        off = constraints.unmet(values) / gradients[:, 0].norm(dim=1).clamp_min(1e-12)
-        length = away.norm(dim=1)
-        reach = torch.where(off <= 0.02 * length, length + 2 * off, torch.inf)  # about where landing would end
-        kept = torch.where((reach < best)[:, None], v, kept)
-        best = torch.minimum(reach, best)
-        aim, lam = _linearised(rows, v, v - t * away, values, gradients, constraints, sweeps=20)
-        lam = lam / t
-        rho = torch.maximum(0.7 * rho, 1.5 * lam.abs().amax(1))
-        tried = rows.clip(v + shorter * (aim - v))
-        _, new_values, new_gradients = rows.heights(tried, *constraints.functions)
-        before = away.square().sum(1) / 2 + rho * constraints.unmet(values)
-        after = (tried - rows.origin).square().sum(1) / 2 + rho * constraints.unmet(new_values)
-        fine = (after <= 1.05 * before + 0.05 * rho * constraints.unmet(values))[:, None]
-        change = tried - v
-        bent = change + torch.einsum("nmd,nm->nd", new_gradients - gradients, lam)
-        curvature = (change * bent).sum(1, keepdim=True)
-        size = change.square().sum(1, keepdim=True)
-        fitted = torch.where(curvature > 1e-300, size / curvature.clamp_min(1e-300), 2.0).clamp(0.05, 4.0)
-        rests = (size[:, 0].sqrt() <= SETTLED * length) | (~fine & (shorter <= SHORTEST))[:, 0]
-        t = torch.where(fine & (size > 1e-24), fitted, t)
-        shorter = torch.where(fine, 1.0, (shorter * 0.4).clamp_min(SHORTEST))
-        v = torch.where(fine, tried, v)
-        values = torch.where(fine, new_values, values)
-        gradients = torch.where(fine[..., None], new_gradients, gradients)
-        landed[going] = torch.where(torch.isinf(best)[:, None], v, kept)
-        if bool(rests.any()):
-            on = ~rests
-            rows, going = rows[on], going[on]
-            v, values, gradients, t, shorter, rho, best, kept = (
-                part[on] for part in (v, values, gradients, t, shorter, rho, best, kept)
-            )
-        yield landed
-        if not len(going):
-            break
-    yield restored(every, landed, constraints, steps=4)
-
-
-def restored(
-    rows: Rows, v: Float[Tensor, "rows d"], constraints: Constraints, *, steps: int
-) -> Float[Tensor, "rows d"]:
-    """A point close to `v` where the constraints hold better, by Gauss-Newton steps, halved where they fail."""
-    _, values, gradients = rows.heights(v, *constraints.functions)
-    share = torch.ones_like(v[:, :1])
-    for _ in range(steps):
-        aim, _ = _linearised(rows, v, v, values, gradients, constraints, sweeps=40)
-        tried = v + share * (aim - v)
-        _, new_values, new_gradients = rows.heights(tried, *constraints.functions)
-        better = (constraints.unmet(new_values) < constraints.unmet(values))[:, None]
-        v = torch.where(better, tried, v)
-        values = torch.where(better, new_values, values)
-        gradients = torch.where(better[..., None], new_gradients, gradients)
-        share = torch.where(better, 1.0, share / 2)
-    return v
-
-
-def _linearised(
-    rows: Rows,
-    v: Tensor,
-    near: Tensor,
-    values: Tensor,
-    gradients: Tensor,
-    constraints: Constraints,
-    *,
-    sweeps: int,
-) -> tuple[Tensor, Tensor]:
-    """The point nearest to `near` where the constraints, linearised at `v`, hold; and their multipliers."""
-    return onto_polyhedron(
-        near,
-        gradients,
-        torch.einsum("nmd,nd->nm", gradients, v) - values,
-        low=rows.low,
-        high=rows.high,
-        equality=torch.arange(gradients.shape[1], device=v.device) < constraints.equalities,
-        rounds=6,
-        sweeps=sweeps,
-    )

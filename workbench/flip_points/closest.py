@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator as Steps
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,16 +15,20 @@ from workbench.flip_points.problem import (
     Bounds,
     FlipPointError,
     Scores,
+    as_array,
+    check_bounds,
     check_queries,
     check_targets,
+    is_single,
     make_space,
     other_classes,
+    single_query,
 )
-from workbench.flip_points.reference import single_query
 from workbench.flip_points.result import FlipPoints
 from workbench.flip_points.stages import Question, solve_steps
 from workbench.models import Classifier
 from workbench.progress import Progress, Step, run
+from workbench.results import call
 
 #: None: the nearest of all boundaries; "all": each other class in turn; or a class, for all or for each query.
 Targets = None | Literal["all"] | int | str | Sequence[int] | Sequence[str] | Tensor
@@ -58,11 +62,20 @@ def closest_steps(
     one_by_one = method == "homotopy"
     query, wanted = _pairs(classifier, "all" if one_by_one and targets is None else targets, labels)
     question = Question(
-        scores, Scores(classifier), space, settings, targeted=targets is not None, one_by_one=one_by_one
+        scores,
+        Scores(classifier),
+        space,
+        settings,
+        x,
+        labels,
+        query,
+        wanted,
+        targeted=targets is not None,
+        one_by_one=one_by_one,
     )
-    how = "method='homotopy'" if one_by_one else f"effort={effort!r}, seed={seed}"
-    call = f"wb.flip_points.closest(C, x, targets={_brief(targets)}, {how})"
-    found = yield from solve_steps(question, classifier, x, labels, query, wanted, call=call, seed=seed)
+    how: dict[str, Any] = {"method": method} if one_by_one else {"effort": effort, "seed": seed}
+    line = _line("closest", {"targets": targets, **how}, bounds=bounds, mask=mask, basis=basis)
+    found = yield from solve_steps(question, call=line, seed=seed)
     return found.closest() if one_by_one and targets is None else found
 
 
@@ -160,22 +173,24 @@ def _change_steps(
     count = len(classifier.class_names)
     if not 0 <= output < count:
         raise FlipPointError(f"output {output} was asked for; the network has outputs 0 to {count - 1}")
-    amounts = torch.as_tensor(change, dtype=x.dtype, device=x.device).broadcast_to(len(x))
-    if not bool((torch.isfinite(amounts) & (amounts != 0)).all()):
-        raise FlipPointError(f"change={change!r}; expected finite numbers other than 0, one or one a query")
+    amounts = as_array(change, "change", dtype=x.dtype, device=x.device)
+    if amounts.shape not in ((), (1,), (len(x),)) or not bool((torch.isfinite(amounts) & (amounts != 0)).all()):
+        raise FlipPointError(
+            f"change={change!r} for {len(x)} queries; expected finite numbers other than 0, one or one a query"
+        )
+    amounts = amounts.broadcast_to(len(x))
     exact = Scores(classifier)
     level = exact(x)[:, output] + amounts
     scores = Scores(classifier, dtype=classifier.dtype)
-    question = Question(
-        scores, exact, space, settings, targeted=True, level=level, side=amounts.sign(), change=True
-    )
     rows = torch.arange(len(x), device=x.device)
-    labels = torch.full_like(rows, output)
-    call = (
-        f"wb.flip_points.closest_change(C, x, {_brief(change)}, output={output}, effort={effort!r}, seed={seed})"
+    labels, none = torch.full_like(rows, output), torch.full_like(rows, -1)[:, None]
+    side = amounts.sign()
+    question = Question(
+        scores, exact, space, settings, x, labels, rows, none, targeted=True, level=level, side=side
     )
-    none = torch.full_like(rows, -1)[:, None]
-    return (yield from solve_steps(question, classifier, x, labels, rows, none, call=call, seed=seed))
+    asked = {"change": change, "output": output, "effort": effort, "seed": seed}
+    line = _line("closest_change", asked, **space_options)
+    return (yield from solve_steps(question, call=line, seed=seed))
 
 
 def closest_meeting(
@@ -221,10 +236,11 @@ def _meeting_steps(
     scores = Scores(classifier, dtype=classifier.dtype)
     labels = _labels(classifier, scores, x)
     wanted = _indices(classifier, labels, [classes] * len(labels))
-    question = Question(scores, Scores(classifier), space, settings, targeted=True)
-    call = f"wb.flip_points.closest_meeting(C, x, {_brief(classes)}, effort={effort!r}, seed={seed})"
     rows = torch.arange(len(x), device=x.device)
-    return (yield from solve_steps(question, classifier, x, labels, rows, wanted, call=call, seed=seed))
+    question = Question(scores, Scores(classifier), space, settings, x, labels, rows, wanted, targeted=True)
+    asked = {"classes": classes, "effort": effort, "seed": seed}
+    line = _line("closest_meeting", asked, **space_options)
+    return (yield from solve_steps(question, call=line, seed=seed))
 
 
 def boundary_points_steps(
@@ -246,12 +262,14 @@ def boundary_points_steps(
     x = single_query(classifier, x, space)
     scores = Scores(classifier, dtype=classifier.dtype)
     labels = _labels(classifier, scores, x)
-    question = Question(scores, Scores(classifier), space, settings, targeted=False, around=True)
-    call = f"wb.flip_points.boundary_points(C, x, {n}, effort={effort!r}, seed={seed})"
     query = torch.zeros(n, dtype=torch.long, device=x.device)
-    return (
-        yield from solve_steps(question, classifier, x, labels, query, labels[query, None], call=call, seed=seed)
+    wanted = labels[query, None]
+    question = Question(
+        scores, Scores(classifier), space, settings, x, labels, query, wanted, targeted=False, around=True
     )
+    asked = {"n": n, "effort": effort, "seed": seed}
+    line = _line("boundary_points", asked, bounds=bounds, mask=mask, basis=basis)
+    return (yield from solve_steps(question, call=line, seed=seed))
 
 
 def boundary_points(
@@ -331,9 +349,14 @@ def _pairs(
         return query, labels[:, None].clone()
     if isinstance(targets, str) and targets == "all":
         return query.repeat_interleave(count - 1), other_classes(labels, count).reshape(-1, 1)
-    given: list[Any] = [targets] * n if isinstance(targets, (int, str)) else list(targets)
+    given: list[Any] = [targets] * n if is_single(targets) else list(targets)
     if len(given) != n:
         raise FlipPointError(f"{len(given)} targets were given for {n} queries; give one for all, or one for each")
+    if not all(map(is_single, given)):
+        raise FlipPointError(
+            f"targets={targets!r} holds several classes for one query; expected one each. For points where several"
+            " classes meet use wb.flip_points.closest_meeting(C, x, classes)"
+        )
     return query, _indices(classifier, labels, given)
 
 
@@ -345,9 +368,9 @@ def _indices(classifier: Classifier, labels: Tensor, given: list[Any]) -> Int[Te
     return torch.tensor(found, dtype=torch.long, device=labels.device).reshape(len(found), -1)
 
 
-def _brief(value: Any) -> str:
-    """`value` for the line of Python that made a result."""
-    if isinstance(value, Tensor):
-        value = value.tolist()
-    text = repr(value)
-    return text if len(text) < 80 else "…"
+def _line(function: str, options: Mapping[str, Any], *, bounds: Bounds, mask: Any, basis: Any) -> str:
+    """The line of Python that makes a result; of the space, what is not as it is by default."""
+    where: dict[str, Any] = {} if isinstance(bounds, str) else {"bounds": check_bounds(bounds)}
+    where |= {name: value for name, value in (("mask", mask), ("basis", basis)) if value is not None}
+    plain = {k: v.tolist() if isinstance(v, Tensor) else v for k, v in options.items()}
+    return call(f"wb.flip_points.{function}", "C", "x", **plain, **where)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
+from jaxtyping import Float
 from plotly.subplots import make_subplots
+from torch import Tensor
 
 from workbench.flip_points.directions import Directions
-from workbench.flip_points.result import FlipPoints
+from workbench.flip_points.result import FlipPoints, check_flips
 from workbench.flip_points.trust import Measure, Trust
 from workbench.flip_points.way import Way
 from workbench.ui.film_strip import FilmStrip
@@ -38,7 +39,9 @@ def distances(found: FlipPoints, *, query: int = 0, shown: int | None = None, he
 
     Raises:
         IndexError: no row belongs to that query.
+        FlipPointError: rows of a change of an output, which have no other class.
     """
+    check_flips(found)
     own = found[found.query == query]
     if not len(own):
         raise IndexError(f"query {query} was asked for; the flip points belong to 0 to {len(found.inputs) - 1}")
@@ -72,6 +75,13 @@ def distances(found: FlipPoints, *, query: int = 0, shown: int | None = None, he
     return figure
 
 
+def way_strip() -> FilmStrip:
+    """An empty film strip for `show_way`."""
+    return FilmStrip(
+        height=280, accept_on_release=False, status="Drag from the query to its flip point and beyond"
+    )
+
+
 def show_way(strip: FilmStrip, way: Way, *, line_id: str | None = None) -> None:
     """The way from a query to its flip point and beyond on a film strip, which begins at the flip point."""
     names = way.class_names
@@ -90,12 +100,50 @@ def show_way(strip: FilmStrip, way: Way, *, line_id: str | None = None) -> None:
     )
 
 
+def flip_grid() -> SampleGrid:
+    """An empty row of pictures for `show_flip`."""
+    return SampleGrid(arrangement="strip", name="pictures", tile=112, empty_text="")
+
+
 def show_flip(grid: SampleGrid, way: Way) -> None:
     """A query, its flip point and their difference beside each other."""
     names = way.class_names
     three, value_range = with_difference(way.pictures[[0, way.at]], way.value_range)
     labels = [f"query: {names[way.label]}", f"flip: {names[way.target]}", "difference"]
     grid.show(three, value_range=value_range, labels=labels)
+
+
+def show_samples(
+    grid: SampleGrid, found: FlipPoints, pictures: Float[Tensor, "rows *picture"], value_range: tuple[float, float]
+) -> None:
+    """A picture of each row, with the classes on both sides and the distance, the nearest first.
+
+    Args:
+        pictures: of the queries or of the flip points, in `value_range`.
+    """
+    names = found.class_names
+    ends = zip(found.labels.tolist(), found.targets.tolist(), strict=True)
+    grid.show(
+        pictures,
+        value_range=value_range,
+        values={"distance": found.distances.tolist()},
+        labels=[f"{names[i]} → {names[j]}" for i, j in ends],
+        sort_by="distance",
+    )
+
+
+def table(found: FlipPoints, trust: Trust | None = None) -> pd.DataFrame:
+    """What is told of each row: classes, distance and proof, and of labelled inputs the right class and softmax.
+
+    Args:
+        trust: of the same rows.
+    """
+    frame = found.frame()
+    if trust is not None:
+        frame.insert(2, "truth", trust.frame()["truth"])
+        frame.insert(4, "softmax", trust.confidence.numpy())
+    frame = frame.drop(columns=["violation", "outside", "found", "converged"])
+    return frame.round({"distance": 4, "softmax": 4, "angle": 4})
 
 
 def trust(trust: Trust, *, height: int = 380) -> go.Figure:
@@ -290,15 +338,14 @@ def pictures(directions: Directions, count: int = 3, *, height: int = 240) -> go
     return figure
 
 
-def subsets(trained: pd.DataFrame, arms: Sequence[str] = ("nearest", "random", "farthest")) -> go.Figure:
+def subsets(trained: pd.DataFrame) -> go.Figure:
     """The paper's figure 4: test accuracy of networks trained on subsets, one dot a network.
 
     Args:
         trained: one row a network: columns `arm`, `seed`, `images` and `test_accuracy`.
-        arms: which, in order.
     """
     figure = go.Figure()
-    for arm, colour in zip(arms, PALETTE, strict=False):
+    for arm, colour in zip(("nearest", "random", "farthest"), PALETTE, strict=False):
         own = trained[trained["arm"] == arm].sort_values("images")
         means = own.groupby("images")["test_accuracy"].mean()
         figure.add_scatter(

@@ -17,8 +17,8 @@ from jaxtyping import Float
 from scipy.special import lambertw
 from torch import Tensor, nn
 
-from workbench.flip_points.problem import FlipPointError, Scores, Space, check_targets, make_space
-from workbench.flip_points.reference import PairSolution, Solver, single_query, tie
+from workbench.flip_points.problem import FlipPointError, Scores, Space, check_targets, make_space, single_query
+from workbench.flip_points.reference import PairSolution, Solver, tie
 from workbench.models import Classifier, Erf
 from workbench.numerics.jacobians import Passes
 from workbench.progress import Progress, Step, run

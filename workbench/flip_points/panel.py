@@ -15,7 +15,7 @@ from workbench.flip_points.closest import Effort
 from workbench.flip_points.panel_query import QueryView
 from workbench.flip_points.panel_report import describe
 from workbench.flip_points.panel_set import SetView
-from workbench.flip_points.problem import Bounds, FlipPointError, check_queries, make_space
+from workbench.flip_points.problem import Bounds, check_bounds, check_queries, check_truth, make_space
 from workbench.models import Classifier, LatentClassifier
 from workbench.progress import Progress
 from workbench.ui import parts
@@ -42,14 +42,13 @@ class Panel(Savable, widgets.VBox):
             prior.
         truth: (n,) the right classes by index, where they are known.
         effort, bounds, basis, seed: as for `wb.flip_points.closest`. The shown code has arrays by these names.
-        height: of the large picture, in CSS pixels.
 
     Attributes:
         one: the view of one query, with `nearest`, `every` and `mask`.
         many: the view of the set, with `found`, `directions`, `trust` and `selected`.
 
     Raises:
-        FlipPointError, ModelError: inputs that `closest` would refuse, or `truth` of another length.
+        FlipPointError, ModelError: inputs that `closest` would refuse, or `truth` of another length or no class.
     """
 
     def __init__(
@@ -62,21 +61,17 @@ class Panel(Savable, widgets.VBox):
         bounds: Bounds = "range",
         basis: Any = None,
         seed: int = 0,
-        height: int = 280,
     ) -> None:
+        bounds = check_bounds(bounds)
         space = make_space(classifier, bounds=bounds, basis=basis)
         self.x = check_queries(classifier, self._given(classifier, x, seed), space).to(classifier.dtype)
         if truth is not None:
-            truth = torch.as_tensor(truth).cpu().long().flatten()
-            if len(truth) != len(self.x):
-                raise FlipPointError(f"{len(truth)} right classes were given for {len(self.x)} inputs")
+            truth = check_truth(truth, len(self.x), len(classifier.class_names))
         # only what differs from `closest`'s defaults, as the shown code says no more
         differing = {} if isinstance(bounds, str) else {"bounds": bounds}
         differing |= {} if basis is None else {"basis": basis}
         settings = {**differing, "seed": seed}
-        self.one = QueryView(
-            classifier, settings=settings, effort=effort, height=height, settled=lambda: self.on_settled()
-        )
+        self.one = QueryView(classifier, settings=settings, effort=effort, settled=lambda: self.on_settled())
         self.many = SetView(
             classifier,
             self.x,

@@ -24,10 +24,8 @@ from workbench.models.pictures import Pictures
 from workbench.ui import parts
 from workbench.ui.canvas import Canvas
 from workbench.ui.code_line import CodeLine
-from workbench.ui.film_strip import FilmStrip
 from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.plot import Plot
-from workbench.ui.sample_grid import SampleGrid
 
 #: Width of the column beside the film strip, in CSS pixels.
 _ASIDE = 320
@@ -50,7 +48,6 @@ class QueryView(widgets.VBox):
         classifier: the classifier, perhaps on a generator's latents.
         settings: what `closest` takes besides query, targets, mask and effort.
         effort: of `closest`.
-        height: of the large picture, in CSS pixels.
         settled: called when the query, its mask or what was found for it is another.
 
     Attributes:
@@ -68,8 +65,7 @@ class QueryView(widgets.VBox):
         *,
         settings: Mapping[str, Any],
         effort: Effort,
-        height: int = 280,
-        settled: Callable[[], object] = lambda: None,
+        settled: Callable[[], object],
     ) -> None:
         self.classifier, self._settings, self._settled = classifier, dict(settings), settled
         self._pictures = Pictures(classifier)
@@ -81,24 +77,20 @@ class QueryView(widgets.VBox):
         self.way: Way | None = None
         self.source = ""
         self._showing = threading.Lock()  # the worker shows what it found, the other what was chosen
-        self._build(effort, height)
+        self._build(effort)
 
     # -- what it looks like --------------------------------------------------------------------
 
-    def _build(self, effort: Effort, height: int) -> None:
+    def _build(self, effort: Effort) -> None:
         self.jobs = Jobs()
         self.drawing = Drawing(self.jobs.say)
         self.code = CodeLine()
-        self.strip = FilmStrip(
-            height=height,
-            empty_text="Draw a digit, or choose an image below."
-            if self._pictures.drawable
-            else "Choose a picture below.",
-            status="Drag from the query to its flip point and beyond",
-            accept_on_release=False,
+        self.strip = figures.way_strip()
+        self.strip.empty_text = (
+            "Draw a digit, or choose an image below." if self._pictures.drawable else "Choose a picture below."
         )
         self.jobs.on_busy = lambda busy: setattr(self.strip, "busy", busy)
-        self.trio = SampleGrid(arrangement="strip", name="pictures", tile=112, empty_text="")
+        self.trio = figures.flip_grid()
         self._facts = widgets.HTML()
         self.bars = Plot()
         self.bars.on_click(self.show_class)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _IMPORTS = (
     "from workbench.flip_points import figures",
-    "from workbench.ui.film_strip import FilmStrip",
     "from workbench.ui.sample_grid import SampleGrid",
 )
 _TEXT = """\
@@ -26,29 +25,21 @@ A flip point of an input is the closest one at which a classifier changes its mi
 learning interpretation: flip points and homotopy methods", 2020). Each comes with its proof: `gap` is the
 difference of the two scores there, `angle` how far the step is from the boundary's normal."""
 _WAY = """\
-strip = FilmStrip(height=280, accept_on_release=False, status="Drag from the query to its flip point and beyond")
+strip = figures.way_strip()
 figures.show_way(strip, way)
 strip"""
 _FLIP = """\
-flip = SampleGrid(arrangement="strip", name="pictures", tile=112)
+flip = figures.flip_grid()
 figures.show_flip(flip, way)
 flip"""
 _DIRECTIONS = """\
 directions = wb.flip_points.directions(found, 8)
 figures.pca_scatter(directions)"""
 _GRID = """\
-names = found.class_names
 grid = SampleGrid(name="inputs", multiple=False, height=420)
-grid.show(
-    {pictures},
-    value_range={value_range},
-    values={{"distance": found.distances.tolist()}},
-    labels=[f"{{names[i]}} → {{names[j]}}" for i, j in zip(found.labels.tolist(), found.targets.tolist())],
-    sort_by="distance",
-)
+figures.show_samples(grid, found, {pictures}, {value_range})
 grid.filter(selected or None)
 grid"""
-_TABLE = 'found.frame().drop(columns=["violation", "outside", "found", "converged"]).round(4)'
 
 
 def describe(one: QueryView, many: SetView, settings: Mapping[str, Any]) -> Export:
@@ -122,18 +113,19 @@ def _set(many: SetView) -> Section:
     code = many.code.code.replace("panel.query", "x").replace("panel.mask", "mask_around")
     lines = [f"found = {code}"]
     points = "found.points" if many.around_query else "found.inputs"
-    show = []
+    show, table = [], "figures.table(found)"
     if many.directions is not None:
         show += [_DIRECTIONS, "figures.explained_variance(directions)"]
     if many.trust is not None:
         values["trust"] = many.trust
         lines.append("trust = wb.flip_points.trust(C, x, truth, found)")
         show.append("figures.trust(trust)")
+        table = "figures.table(found, trust)"
     if isinstance(many.classifier, LatentClassifier):
         values["pictures"] = lambda: pictures(found.points if many.around_query else found.inputs)
         lines.append(f"pictures = wb.models.pictures.Pictures(C)({points})")
         points = "pictures"
-    show += [_GRID.format(pictures=points, value_range=pictures.value_range), _TABLE]
+    show += [_GRID.format(pictures=points, value_range=pictures.value_range), table]
     what = "Boundary points around one query" if many.around_query else "The whole set"
     text = "Principal directions of the flips, how far to trust each classification, and the table of all."
     return Section(what, text, values, "\n".join(lines), tuple(show))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as widgets
 import torch
@@ -15,6 +15,7 @@ from workbench.flip_points import figures
 from workbench.flip_points.batched import EFFORTS
 from workbench.flip_points.closest import boundary_points_steps, closest_steps
 from workbench.flip_points.directions import Directions, directions
+from workbench.flip_points.problem import FlipPointError
 from workbench.flip_points.result import SKIPPED, FlipPoints
 from workbench.flip_points.trust import Trust, trust
 from workbench.models import Classifier
@@ -26,9 +27,6 @@ from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
 from workbench.ui.shared_module import SharedModule
 from workbench.ui.theme import diverging, with_difference
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: Principal components that are computed, and those whose pictures are shown.
 _COMPONENTS, _SHOWN = 8, 4
@@ -72,7 +70,7 @@ class SetView(widgets.VBox):
         settings: Mapping[str, Any],
         ask: Callable[[int], object],
         query: Callable[[], tuple[Tensor | None, Tensor | None]],
-        settled: Callable[[], object] = lambda: None,
+        settled: Callable[[], object],
     ) -> None:
         self.classifier, self.x, self.truth = classifier, x, truth
         self._settings, self._ask, self._query, self._settled = dict(settings), ask, query, settled
@@ -207,7 +205,10 @@ class SetView(widgets.VBox):
     def _show(self, found: FlipPoints) -> None:
         self.found, self.selected = found, []
         self.tabs.layout.display = self.code.layout.display = None
-        self.directions = directions(found, _COMPONENTS) if int(found.found.sum()) > 1 else None
+        try:
+            self.directions = directions(found, _COMPONENTS)
+        except FlipPointError:  # fewer than two, or all the same
+            self.directions = None
         self.scatter.layout.display = None if self.directions is not None else "none"
         names = [] if self.directions is None else [str(k + 1) for k in range(len(self.directions.components))]
         self._setting = True
@@ -218,7 +219,7 @@ class SetView(widgets.VBox):
         self._draw_scatter()
         self._show_components()
         self._show_trust(found)
-        self.table.update(self._frame(found))
+        self.table.update(figures.table(found, self.trust))
         self._show_images()
         self.select([])
 
@@ -258,22 +259,14 @@ class SetView(widgets.VBox):
 
     def _show_images(self) -> None:
         """All samples: the set's inputs, or the boundary points around the query."""
-        found, names = self.found, self.classifier.class_names
+        found, value_range = self.found, self._pictures.value_range
         if found is None:
-            inputs, values = self.x, {}
+            names = self.classifier.class_names
             labels = [] if self.truth is None else [names[int(t)] for t in self.truth]
+            self.grid.show(self._pictures(self.x), value_range=value_range, labels=labels)
         else:
             inputs = found.points if self.around_query else found.inputs
-            values = {"distance": found.distances.tolist()}
-            pairs = zip(found.labels.tolist(), found.targets.tolist(), strict=True)
-            labels = [f"{names[i]} → {names[j]}" for i, j in pairs]
-        self.grid.show(
-            self._pictures(inputs),
-            value_range=self._pictures.value_range,
-            values=values,
-            labels=labels,
-            sort_by="distance" if values else None,
-        )
+            figures.show_samples(self.grid, found, self._pictures(inputs), value_range)
 
     def _show_selection(self) -> None:
         found, selected = self.found, self.selected
@@ -309,15 +302,6 @@ class SetView(widgets.VBox):
         if bool((~tried.correct & tried.found).any()):
             facts["closest class"] = f"is the right one for {float(tried.alternative):.0%} of the mistakes"
         return facts
-
-    def _frame(self, found: FlipPoints) -> pd.DataFrame:
-        """What the table shows of each row."""
-        table = found.frame()
-        if self.trust is not None:
-            table.insert(2, "truth", self.trust.frame()["truth"])
-            table.insert(4, "softmax", self.trust.confidence.numpy())
-        table = table.drop(columns=["violation", "outside", "found", "converged"])
-        return table.round({"distance": 4, "softmax": 4, "angle": 4})
 
     # -- what is chosen ------------------------------------------------------------------------
 

@@ -83,30 +83,30 @@ def make_space(
         FlipPointError: bounds, mask or basis of the wrong shape or content, or bounds with a basis.
     """
     as_classifier(classifier).check_differentiable()
+    bounds = check_bounds(bounds)
     shape, size = classifier.input_shape, math.prod(classifier.input_shape)
     options: dict[str, Any] = {"device": classifier.device, "dtype": torch.float64}
     if classifier.device.type == "mps":
         options["dtype"] = torch.float32
     if basis is not None:
-        if mask is not None or bounds not in (None, "range"):
+        if mask is not None or isinstance(bounds, tuple):
             raise FlipPointError(
                 "a basis was given together with a mask or bounds of the inputs; along a basis every input "
                 "changes at once, so choose one of them"
             )
-        rows = _given(basis, "basis", **options)
+        rows = as_array(basis, "basis", **options)
         rows = rows.reshape(len(rows), -1) if rows.numel() else rows.reshape(0, size)
         if rows.shape[1] != size or not 1 <= len(rows) <= size:
             raise FlipPointError(f"the basis has shape {tuple(rows.shape)}, expected (1 to {size}, {size})")
+        checks.finite(rows, name="basis")
         q, r = torch.linalg.qr(rows.T)
         if float(r.diagonal().abs().min()) < 1e-9 * float(r.diagonal().abs().max()):
             raise FlipPointError("the basis has linearly dependent rows; leave out those that others span")
         infinite = torch.full((len(rows),), math.inf, **options)
         return Space(shape, -infinite, infinite, torch.ones_like(infinite, dtype=torch.bool), q.T.contiguous())
     ends: tuple[Any, Any] | None = classifier.input_bounds if isinstance(bounds, str) else bounds
-    if ends is not None and len(ends) != 2:
-        raise FlipPointError(f"bounds={bounds!r}; expected 'range', None, or (low, high)")
     low, high = ends or (-math.inf, math.inf)
-    low, high = (_given(end, "bounds", **options) for end in (low, high))
+    low, high = (as_array(end, "bounds", **options) for end in (low, high))
     if any(end.ndim > len(shape) or not _broadcasts(end.shape, shape) for end in (low, high)):
         raise FlipPointError(
             f"the bounds have shapes {tuple(low.shape)} and {tuple(high.shape)}, expected two numbers, or arrays "
@@ -117,7 +117,7 @@ def make_space(
         raise FlipPointError("some lower bounds lie above the upper ones; expected bounds=(low, high)")
     free = torch.ones(size, dtype=torch.bool, device=classifier.device)
     if mask is not None:
-        free = _given(mask, "mask", device=classifier.device).bool()
+        free = as_array(mask, "mask", device=classifier.device).bool()
         if tuple(free.shape) != shape:
             raise FlipPointError(f"the mask has shape {tuple(free.shape)}, expected {shape}")
         free = free.flatten()
@@ -126,7 +126,36 @@ def make_space(
     return Space(shape, low, high, free, None)
 
 
-def _given(value: Any, name: str, **options: Any) -> Tensor:
+def check_bounds(bounds: Any) -> Bounds:
+    """`"range"`, None, or a pair (low, high) as a tuple, each a number or an array.
+
+    Raises:
+        FlipPointError: anything else.
+    """
+    if bounds is None or (isinstance(bounds, str) and bounds == "range"):
+        return bounds  # type: ignore[return-value]
+    try:
+        ends = () if isinstance(bounds, str) else tuple(bounds)
+    except TypeError:
+        ends = ()
+    if len(ends) != 2:
+        raise FlipPointError(
+            f"bounds={bounds!r}; expected 'range' (the classifier's value range), None (no bounds), or (low, high)"
+        )
+    return _number(ends[0]), _number(ends[1])
+
+
+def _number(value: Any) -> Any:
+    """An array of no dimensions as a plain number, anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def as_array(value: Any, name: str, **options: Any) -> Tensor:
+    """`value` as a tensor.
+
+    Raises:
+        FlipPointError: it is no array.
+    """
     try:
         return torch.as_tensor(value, **options)
     except Exception as error:  # sequences and arrays of any kind are converted, and raise what they like
@@ -164,6 +193,40 @@ def check_queries(classifier: Classifier, x: Any, space: Space) -> Float[Tensor,
     return x
 
 
+def single_query(classifier: Classifier, x: Any, space: Space) -> Float[Tensor, "1 *input"]:
+    """One query, checked.
+
+    Raises:
+        ModelError, FlipPointError: as in `check_queries`; several queries.
+    """
+    x = check_queries(classifier, x, space)
+    if len(x) != 1:
+        raise FlipPointError(f"{len(x)} queries were given; this takes one, such as x[0]")
+    return x
+
+
+def check_truth(y: Any, count: int, classes: int) -> Int[Tensor, " count"]:
+    """The classes that `count` queries should have, by index, on the CPU.
+
+    Raises:
+        FlipPointError: not one a query, or of no class.
+    """
+    truth = as_array(y, "y").cpu().long()
+    if truth.shape != (count,):
+        given = f"y has shape {tuple(truth.shape)}: {truth.numel()} right classes were given for {count} inputs"
+        raise FlipPointError(f"{given}; expected ({count},), one class for each query")
+    if count and not 0 <= int(truth.min()) <= int(truth.max()) < classes:
+        raise FlipPointError(
+            f"y holds classes {int(truth.min())} to {int(truth.max())}; the classifier has 0 to {classes - 1}"
+        )
+    return truth
+
+
+def is_single(targets: Any) -> bool:
+    """Whether `targets` is one class, an index (of any integer type) or a name, rather than several."""
+    return isinstance(targets, (int, str)) or getattr(targets, "ndim", None) == 0
+
+
 def check_targets(classifier: Classifier, label: int, targets: Any) -> tuple[int, ...]:
     """The classes (by index or name) that a query of class `label` is to reach, each once.
 
@@ -171,9 +234,9 @@ def check_targets(classifier: Classifier, label: int, targets: Any) -> tuple[int
         ModelError: a class that does not exist.
         FlipPointError: no target, or one that is the label itself.
     """
-    several = not isinstance(targets, (int, str)) and (not isinstance(targets, Tensor) or targets.ndim > 0)
     names = classifier.class_names
-    chosen = [checks.class_index(one, names, of=classifier.name) for one in (targets if several else [targets])]
+    wanted = [targets] if is_single(targets) else list(targets)
+    chosen = [checks.class_index(one, names, of=classifier.name) for one in wanted]
     if not chosen:
         raise FlipPointError("no target was given; expected at least one other class to meet")
     if label in chosen:

@@ -18,7 +18,7 @@ from scipy.optimize import Bounds as SciPyBounds
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
-from workbench.flip_points.problem import FlipPointError, Scores, Space, check_queries, check_targets, make_space
+from workbench.flip_points.problem import FlipPointError, Scores, Space, check_targets, make_space, single_query
 from workbench.models import Classifier
 from workbench.numerics.cones import angle_to_cone
 from workbench.numerics.jacobians import Passes
@@ -339,18 +339,6 @@ class Solver:
 DEFAULT = Solver()
 
 
-def single_query(classifier: Classifier, x: Any, space: Space) -> Float[Tensor, "1 *input"]:
-    """One query, checked.
-
-    Raises:
-        ModelError, FlipPointError: as in `check_queries`; several queries.
-    """
-    x = check_queries(classifier, x, space)
-    if len(x) != 1:
-        raise FlipPointError(f"{len(x)} queries were given, the reference takes one; choose one, as in x[0]")
-    return x
-
-
 def solve(
     classifier: Classifier,
     x: Any,
@@ -358,7 +346,6 @@ def solve(
     *,
     label: int | None = None,
     space: Space | None = None,
-    start: Float[Tensor, " d"] | None = None,
     solver: Solver = DEFAULT,
     scores: Scores | None = None,
 ) -> PairSolution:
@@ -372,7 +359,6 @@ def solve(
             classes", section 2).
         label: the class i, by default the predicted one.
         space: where to look; by default inputs within the classifier's value range.
-        start: (d,) coordinates to begin from, the query's own by default.
         scores: the classifier's, to save the copy in double precision where many pairs are solved.
 
     Returns:
@@ -387,7 +373,7 @@ def solve(
     label = int(scores(x)[0].argmax()) if label is None else label
     chosen = check_targets(classifier, label, targets)
     conditions = tie(len(classifier.class_names), label, chosen)
-    return solver(scores, x, conditions, space=space, start=start)
+    return solver(scores, x, conditions, space=space)
 
 
 def solve_change(
@@ -397,9 +383,7 @@ def solve_change(
     delta: float,
     *,
     space: Space | None = None,
-    start: Float[Tensor, " d"] | None = None,
     solver: Solver = DEFAULT,
-    scores: Scores | None = None,
 ) -> PairSolution:
     """The least change of one query that changes one output by `delta`: z_o(x_hat) = z_o(x) + delta.
 
@@ -412,11 +396,11 @@ def solve_change(
     Raises:
         FlipPointError, ModelError: as in `solve`; a `delta` that is not finite.
     """
-    space, scores = space or make_space(classifier), scores or Scores(classifier)
+    space, scores = space or make_space(classifier), Scores(classifier)
     x = single_query(classifier, x, space)
     outputs = len(classifier.class_names)
     if not 0 <= output < outputs or not math.isfinite(delta):
         raise FlipPointError(f"output={output}, delta={delta}; expected an output 0 to {outputs - 1} and a number")
     row = np.eye(outputs)[[output]]
     value = row @ scores(x)[0].cpu().double().numpy() + delta
-    return solver(scores, x, Conditions(row, value, np.zeros((0, outputs))), space=space, start=start)
+    return solver(scores, x, Conditions(row, value, np.zeros((0, outputs))), space=space)

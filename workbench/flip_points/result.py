@@ -7,22 +7,15 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.flip_points.batched import Constraints, Rows
-from workbench.numerics.cones import angle_to_cone
+from workbench.flip_points.problem import FlipPointError
 from workbench.results import Provenance, Result
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Relative size (of the largest score, or 1) up to which |z_i - z_j| and the violations count as zero.
-TOLERANCE = 1e-6
-#: Largest angle, in radians, between the step and the boundary's normal at a converged point.
-STRAIGHT = 0.01
 
 REASONS = (
     "converged: on the boundary, and the step from the query is normal to it",
@@ -38,53 +31,8 @@ _PER_ROW = (
 )
 
 
-@dataclass(frozen=True)
-class Proof:
-    """What shows that points are flip points, and the closest ones nearby.
-
-    Attributes:
-        gap: (rows,) |z_i - z_j| in logits, the largest where several classes meet.
-        violation: (rows,) how far another class lies above z_i, 0 where none does.
-        outside: (rows,) largest distance of a coordinate outside its bounds.
-        angle: (rows,) radians between the step from the query and the normal cone of the constraints
-            that hold with equality, over the coordinates that are not at a bound; 0 for a step of
-            length zero.
-        scale: (rows,) the largest score's size, at least 1.
-    """
-
-    gap: Float[Tensor, " rows"]
-    violation: Float[Tensor, " rows"]
-    outside: Float[Tensor, " rows"]
-    angle: Float[Tensor, " rows"]
-    scale: Float[Tensor, " rows"]
-
-    @property
-    def on_boundary(self) -> Bool[Tensor, " rows"]:
-        """Whether all constraints hold up to `TOLERANCE`."""
-        allowed = TOLERANCE * self.scale
-        return (self.gap <= allowed) & (self.violation <= allowed) & (self.outside <= 1e-9)
-
-
-def prove(rows: Rows, v: Float[Tensor, "rows d"], constraints: Constraints) -> Proof:
-    """Evaluate the constraints and their normals at `v`."""
-    scores, values, gradients = rows.heights(v, *constraints.functions)
-    scale = scores.abs().amax(1).clamp_min(1.0)
-    free = (v > rows.low + 1e-9) & (v < rows.high - 1e-9)
-    active = values >= -TOLERANCE * scale[:, None]
-    lines = constraints.equalities
-    active[:, :lines] = True
-    step, normals = ((v - rows.origin) * free).cpu().numpy(), (-gradients * free[:, None]).cpu().numpy()
-    angles = [
-        angle_to_cone(s, n[a], lines=lines)[0] if np.isfinite(n).all() else np.nan
-        for s, n, a in zip(step, normals, active.cpu().numpy(), strict=True)
-    ]
-    return Proof(
-        gap=values[:, :lines].abs().amax(1),
-        violation=values[:, lines:].clamp_min(0).sum(1),
-        outside=torch.maximum(rows.low - v, v - rows.high).amax(1).clamp_min(0),
-        angle=torch.tensor(angles, device=v.device, dtype=v.dtype),
-        scale=scale,
-    )
+#: Why rows of `closest_change` have no class on the other side.
+NO_TARGET = "the rows ask for a change of an output, not for another class"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +43,8 @@ class FlipPoints(Result):
         inputs: (n, *input) the queries.
         query: (rows,) which query a row belongs to.
         labels: (rows,) class of the query, i.
-        targets: (rows,) class on the other side, j; of an untargeted query, the one that was met.
+        targets: (rows,) class on the other side, j; of an untargeted query, the one that was met; -1 where a
+            change of an output was asked for.
         points: (rows, *input) the flip points, float64; NaN where none was found.
         distances: (rows,) Euclidean, in the inputs' units (or along the basis); inf where none was found.
         gap: (rows,) |z_i - z_j|, in logits.
@@ -124,7 +73,7 @@ class FlipPoints(Result):
     targeted: bool
     class_names: tuple[str, ...]
     lower: Float[Tensor, " rows"] = field(default_factory=lambda: torch.empty(0))
-    certificate: Any = ""
+    certificate: str = ""
 
     def __post_init__(self) -> None:
         if not len(self.lower):
@@ -210,3 +159,13 @@ class FlipPoints(Result):
                 "reason": self.reasons,
             }
         )
+
+
+def check_flips(found: FlipPoints) -> None:
+    """Make sure that every row has a class on the other side.
+
+    Raises:
+        FlipPointError: rows of `closest_change` have none.
+    """
+    if bool((found.targets < 0).any()):
+        raise FlipPointError(f"{NO_TARGET}; expected flip points such as wb.flip_points.closest gives")

@@ -5,36 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Generator as Steps
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.flip_points.batched import (
-    Constraints,
-    Height,
-    Rows,
-    Settings,
-    between,
-    crossing,
-    cutting_planes,
-    landed,
-    leaving,
-    mixed,
-    newton,
-    reaching,
-    search,
-    tied,
-    toward,
-    turned,
-)
+from workbench.flip_points.batched import Settings, crossing, cutting_planes, landed, mixed, search, turned
 from workbench.flip_points.homotopy import homotopy_steps
+from workbench.flip_points.newton import newton
 from workbench.flip_points.problem import Scores, Space, other_classes, without
+from workbench.flip_points.proof import STRAIGHT, prove
 from workbench.flip_points.reference import PairSolution
-from workbench.flip_points.result import CONVERGED, CORNER, MISSING, SKIPPED, STRAIGHT, FlipPoints, prove
-from workbench.models import Classifier
+from workbench.flip_points.result import CONVERGED, CORNER, MISSING, SKIPPED, FlipPoints
+from workbench.flip_points.rows import Constraints, Height, Rows, between, leaving, reaching, tied, toward
 from workbench.numerics.randomness import seeded
 from workbench.progress import Cancelled, Step
 from workbench.results import Provenance
@@ -51,8 +36,11 @@ class Question:
     """What is asked of every row, and with what.
 
     Attributes:
+        scores, exact: the network in its own and in double precision.
+        x: (n, *input) the queries in double precision, and their classes.
+        query: (rows,) which query a row belongs to, and the classes that it is to reach.
         targeted: toward given classes, else toward whichever is near.
-        level, side: (n,) of a change of an output, see `Rows`; then `change` is True.
+        level, side: (n,) of a change of an output, see `Rows`.
         around: the rows are one query again and again, each from a random direction.
         one_by_one: by homotopy.
     """
@@ -61,21 +49,28 @@ class Question:
     exact: Scores
     space: Space
     settings: Settings
+    x: Float[Tensor, "n *input"]
+    labels: Int[Tensor, " n"]
+    query: Int[Tensor, " rows"]
+    targets: Int[Tensor, "rows targets"]
     targeted: bool
-    level: Tensor | None = None
-    side: Tensor | None = None
-    change: bool = False
+    level: Float[Tensor, " n"] | None = None
+    side: Float[Tensor, " n"] | None = None
     around: bool = False
     one_by_one: bool = False
 
-    def rows(self, scores: Scores, x: Tensor, labels: Tensor, targets: Tensor, query: Tensor) -> Rows:
-        """The rows of pairs (query, target), in the precision of `scores`."""
-        level, side = (None if t is None else t[query] for t in (self.level, self.side))
-        return Rows.of(scores, self.space, x[query], labels[query], targets, level=level, side=side)
+    @property
+    def change(self) -> bool:
+        """Whether a change of an output is asked for, rather than another class."""
+        return self.level is not None
 
-    def exactly(self, rows: Rows) -> Rows:
-        """The same rows in double precision."""
-        return Rows.of(self.exact, self.space, rows.x, rows.labels, rows.targets, level=rows.level, side=rows.side)
+    def rows(self, scores: Scores, part: Int[Tensor, " part"]) -> Rows:
+        """Some of the rows, in the precision of `scores`."""
+        query = self.query[part]
+        level, side = (None if t is None else t[query] for t in (self.level, self.side))
+        return Rows.of(
+            scores, self.space, self.x[query], self.labels[query], self.targets[part], level=level, side=side
+        )
 
 
 @dataclass
@@ -89,35 +84,26 @@ class _Columns:
     status: Tensor = field(default_factory=lambda: torch.empty(0))
 
     @classmethod
-    def of(cls, count: int, shape: tuple[int, ...], targets: Tensor, dtype: torch.dtype) -> _Columns:
+    def of(cls, question: Question) -> _Columns:
+        count, dtype = len(question.query), question.exact.dtype
         nan = torch.full((count,), float("nan"), dtype=dtype)
         return cls(
-            points=torch.full((count, *shape), float("nan"), dtype=dtype),
+            points=torch.full((count, *question.space.shape), float("nan"), dtype=dtype),
             distances=torch.full((count,), float("inf"), dtype=dtype),
-            targets=targets[:, 0].cpu().clone(),
+            targets=question.targets[:, 0].cpu().clone(),
             numbers={name: nan.clone() for name in ("gap", "violation", "outside", "angle")},
             status=torch.full((count,), SKIPPED),
         )
 
 
-def solve_steps(
-    question: Question,
-    classifier: Classifier,
-    x: Float[Tensor, "n *input"],
-    labels: Int[Tensor, " n"],
-    query: Int[Tensor, " rows"],
-    targets: Int[Tensor, "rows targets"],
-    *,
-    call: str,
-    seed: int,
-) -> Steps[Step, None, FlipPoints]:
+def solve_steps(question: Question, *, call: str, seed: int) -> Steps[Step, None, FlipPoints]:
     """Run the question and gather the result; cancelled, with what there is."""
-    started = time.perf_counter()
-    columns = _Columns.of(len(query), classifier.input_shape, targets, question.exact.dtype)
+    started, classifier = time.perf_counter(), question.scores.classifier
+    columns = _Columns.of(question)
     partial = False
-    work = _by_homotopy if question.one_by_one else _in_chunks
+    work = _by_homotopy(question, columns) if question.one_by_one else _in_chunks(question, columns, seed)
     try:
-        yield from work(question, classifier, x, labels, query, targets, columns, seed)
+        yield from work
     except Cancelled:
         partial = True
     passes = {
@@ -134,9 +120,9 @@ def solve_steps(
             dtype=question.exact.dtype,
             partial=partial,
         ),
-        inputs=x.cpu(),
-        query=query.cpu(),
-        labels=labels[query].cpu(),
+        inputs=question.x.cpu(),
+        query=question.query.cpu(),
+        labels=question.labels[question.query].cpu(),
         targets=columns.targets,
         points=columns.points,
         distances=columns.distances,
@@ -147,47 +133,30 @@ def solve_steps(
     )
 
 
-def _in_chunks(
-    question: Question,
-    classifier: Classifier,
-    x: Tensor,
-    labels: Tensor,
-    query: Tensor,
-    targets: Tensor,
-    columns: _Columns,
-    seed: int,
-) -> Steps[Step, None, None]:
+def _in_chunks(question: Question, columns: _Columns, seed: int) -> Steps[Step, None, None]:
     """Chunk after chunk through the batched stages; fills `columns`."""
-    size = _CHUNK.get(classifier.device.type, _CHUNK_ELSEWHERE)
-    for first in range(0, len(query), size):
-        part = torch.arange(first, min(first + size, len(query)))
-        generator = seeded(seed + first)
-        rows = question.rows(question.scores, x, labels, targets[part], query[part])
-        for stage in _stages(question, rows, columns, part, generator):
-            yield Step(first, len(query), stage)
-        yield Step(first + len(part), len(query), "flip points")
+    count = len(question.query)
+    size = _CHUNK.get(question.x.device.type, _CHUNK_ELSEWHERE)
+    for first in range(0, count, size):
+        part = torch.arange(first, min(first + size, count))
+        for stage in _stages(question, columns, part, seeded(seed + first)):
+            yield Step(first, count, stage)
+        yield Step(first + len(part), count, "flip points")
 
 
-def _by_homotopy(
-    question: Question,
-    classifier: Classifier,
-    x: Tensor,
-    labels: Tensor,
-    query: Tensor,
-    targets: Tensor,
-    columns: _Columns,
-    _seed: int,
-) -> Steps[Step, None, None]:
+def _by_homotopy(question: Question, columns: _Columns) -> Steps[Step, None, None]:
     """Pair after pair through the homotopy, in which nothing is random; fills `columns`."""
-    for row, (q, target) in enumerate(zip(query.tolist(), targets.tolist(), strict=True)):
-        steps = homotopy_steps(classifier, x[q], target, label=int(labels[q]), space=question.space)
+    classifier, count = question.scores.classifier, len(question.query)
+    for row, (q, target) in enumerate(zip(question.query.tolist(), question.targets.tolist(), strict=True)):
+        label = int(question.labels[q])
+        steps = homotopy_steps(classifier, question.x[q], target, label=label, space=question.space)
         while True:
             try:
                 step = next(steps)
             except StopIteration as end:
                 solution: PairSolution = end.value
                 break
-            yield Step(row, len(query), f"homotopy at {step.fraction:.0%}")
+            yield Step(row, count, f"homotopy at {step.fraction:.0%}")
         question.exact.passes.forward += solution.passes.forward
         question.exact.passes.vjp += solution.passes.vjp
         straight = solution.angle <= STRAIGHT
@@ -198,13 +167,14 @@ def _by_homotopy(
         numbers = (solution.gap, solution.violation, solution.bound_violation, solution.angle)
         for column, number in zip(columns.numbers.values(), numbers, strict=True):
             column[row] = number
-        yield Step(row + 1, len(query), "flip points")
+        yield Step(row + 1, count, "flip points")
 
 
 def _stages(
-    question: Question, rows: Rows, columns: _Columns, part: Tensor, generator: torch.Generator
+    question: Question, columns: _Columns, part: Int[Tensor, " part"], generator: torch.Generator
 ) -> Iterator[str]:
-    """One chunk's stages; fills its place in `columns` and yields what is being done."""
+    """The stages of one chunk, the rows `part`; fills its place in `columns` and yields what is being done."""
+    rows = question.rows(question.scores, part)
     classes = len(rows.scores.classifier.class_names)
     constraints = Constraints((reaching,)) if question.change else Constraints.tie(classes, rows.targets.shape[1])
     if question.targeted:
@@ -213,8 +183,8 @@ def _stages(
         point = hit = yield from _from_afar(question.settings, rows, classes, generator)
     else:
         point, hit = yield from _nearest(question.settings, rows, classes, generator)
-    final = question.exactly(rows)
-    point, hit = point.to(final.origin), hit.to(final.origin)
+    final = replace(question.rows(question.exact, part), targets=rows.targets)
+    point, hit = (final.clip(v.to(final.origin)) for v in (point, hit))
     if not question.targeted:
         final.targets = _met(final, point)
     exact = question.settings.exact
@@ -229,7 +199,7 @@ def _stages(
         some = final[again]
         if question.targeted:  # searches whose first steps are longer end elsewhere
             point = yield from _toward_target(question, rows[again], constraints, heat=question.settings.heat)
-            steps = newton(some, point.to(final.origin), constraints, steps=exact)
+            steps = newton(some, some.clip(point.to(final.origin)), constraints, steps=exact)
             ended = yield from _last(steps, "double precision")
         else:
             ended = yield from _last(landed(some, hit[again], steps=120), "landing")

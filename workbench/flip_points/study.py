@@ -66,11 +66,12 @@ class Settings:
 
 def accuracies(results: Results, most: int | None = None) -> None:
     """Table 1, where `results` lack it: accuracy of each network on each half and on the test set."""
-    if len(results.table("accuracies")):
-        return
+    measured = {(row["network"], row["part"]) for row in results.table("accuracies").to_dict("records")}
     for network in TABLE_1:
         classifier, _ = classifier_of(network)
         for part, paper in TABLE_1[network].items():
+            if (network, part) in measured:
+                continue
             images, labels = digits(part, most)
             row = {"network": network, "part": part, "images": len(images), "paper": paper}
             row["accuracy"] = accuracy(classifier.module, images, labels)
@@ -119,12 +120,22 @@ def alternatives(results: Results, case: Case, *, effort: Effort = "fast", most:
 
     Writes `alternatives.csv`: a row a mistake, with the distance to the closest flip point and to the one toward
     the right class, the `place` of the right class among all by distance (1: the closest; none where no flip
-    point toward it was found), and whether softmax's runner-up is right.
+    point toward it was found), whether softmax's runner-up is right, and the `effort` and how many `images` were
+    read.
+
+    Raises:
+        ValueError: what the folder holds is of another effort or more images.
     """
-    if len(results.table("alternatives")):
-        return
     classifier, wavelets = classifier_of(case.network)
     images, truth = digits(case.part, most)
+    for kept in results.table("alternatives").to_dict("records")[:1]:
+        if kept["effort"] != effort or kept["images"] > len(images):
+            raise ValueError(
+                f"{results.folder} holds alternatives of {kept['images']} images by effort {kept['effort']!r}; "
+                f"{len(images)} of effort {effort!r} were asked for: give another folder"
+            )
+        if kept["images"] == len(images):
+            return
     scores = classifier.scores(images)
     rows = (scores.argmax(1) != truth).nonzero()[:, 0]
     if not len(rows):
@@ -142,7 +153,8 @@ def alternatives(results: Results, case: Case, *, effort: Effort = "fast", most:
         "place": torch.where(right.isfinite(), 1 + (distances < right[:, None]).sum(1), torch.nan),
         "runner_up_is_right": scores[rows].topk(2, dim=1).indices[:, 1] == truth[rows],
     }
-    results.write("alternatives", {name: column.tolist() for name, column in table.items()})
+    columns: dict[str, list[Any]] = {name: column.tolist() for name, column in table.items()}
+    results.write("alternatives", columns | {"effort": [effort] * len(rows), "images": [len(images)] * len(rows)})
 
 
 def _joined(a: Trust, b: Trust) -> Trust:

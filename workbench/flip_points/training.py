@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from workbench.flip_points.problem import FlipPointError
+from workbench.flip_points.problem import FlipPointError, check_truth
 from workbench.flip_points.result import FlipPoints
 from workbench.numerics.randomness import seeded
 
@@ -75,13 +75,9 @@ def training_data(
         Pairs of points (float32) and labels (int64); rows without a flip point are left out.
 
     Raises:
-        FlipPointError: labels that are not one a query, or another `of`.
+        FlipPointError: labels that are not one a query or of no class, or another `of`.
     """
-    truth = torch.as_tensor(y).cpu().long()
-    if truth.shape != found.inputs.shape[:1]:
-        raise FlipPointError(
-            f"y has shape {tuple(truth.shape)}, expected ({len(found.inputs)},): one class for each query"
-        )
+    truth = check_truth(y, len(found.inputs), len(found.class_names))
     if of not in ("mistakes", "correct", "all"):
         raise FlipPointError(f"of={of!r}; expected 'mistakes', 'correct' or 'all'")
     wanted = truth[found.query]

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.flip_points.closest import Effort, closest
-from workbench.flip_points.problem import Bounds, FlipPointError
-from workbench.flip_points.result import CORNER, REASONS, SKIPPED, FlipPoints
+from workbench.flip_points.problem import Bounds, FlipPointError, check_truth
+from workbench.flip_points.result import CORNER, REASONS, SKIPPED, FlipPoints, check_flips
 from workbench.models import Classifier
 from workbench.progress import Progress
 from workbench.results import Result
@@ -175,17 +175,11 @@ def trust(
         effort, bounds, mask, basis, seed, progress: of `closest`, where they are computed.
 
     Raises:
-        FlipPointError: labels that are not (n,) or of no class, or flip points of other inputs.
+        FlipPointError: labels that are not (n,) or of no class, or flip points of other inputs or of a change of
+            an output.
     """
     x = torch.as_tensor(x)
-    truth = torch.as_tensor(y).cpu().long()
-    if truth.shape != x.shape[:1]:
-        raise FlipPointError(f"y has shape {tuple(truth.shape)}, expected ({len(x)},): one class for each of x")
-    classes = len(classifier.class_names)
-    if len(truth) and not 0 <= int(truth.min()) <= int(truth.max()) < classes:
-        raise FlipPointError(
-            f"y holds classes {int(truth.min())} to {int(truth.max())}; {classifier.name} has 0 to {classes - 1}"
-        )
+    truth = check_truth(y, len(x), len(classifier.class_names))
     if found is None:
         found = closest(
             classifier, x, effort=effort, bounds=bounds, mask=mask, basis=basis, seed=seed, progress=progress
@@ -195,8 +189,12 @@ def trust(
             f"the flip points have {len(found)} rows, expected one for each of the {len(x)} inputs, in their "
             "order; of several targets take found.closest()"
         )
-    if not torch.allclose(found.inputs.double(), x.cpu().double(), atol=1e-5):
-        raise FlipPointError("the flip points are of other inputs than x; give the x that they were computed for")
+    if found.inputs.shape != x.shape or not torch.allclose(found.inputs.double(), x.cpu().double(), atol=1e-5):
+        raise FlipPointError(
+            f"the flip points are of other inputs than x, {tuple(found.inputs.shape)} and {tuple(x.shape)}; give "
+            "the x that they were computed for"
+        )
+    check_flips(found)
     return Trust.of(found, classifier.probabilities(x).amax(1).cpu(), truth)
 
 

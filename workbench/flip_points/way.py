@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.flip_points.result import FlipPoints
+from workbench.flip_points.problem import FlipPointError
+from workbench.flip_points.result import FlipPoints, check_flips
 from workbench.models import Classifier
 from workbench.models.pictures import Pictures
 from workbench.results import Result
@@ -50,13 +51,19 @@ def way(classifier: Classifier, found: FlipPoints, row: int = 0) -> Way:
         row: one where a flip point was found.
 
     Raises:
-        ValueError: none was found in that row.
+        FlipPointError: no such row, none was found in it, or it asks for a change of an output.
     """
+    if not -len(found) <= row < len(found):
+        raise FlipPointError(f"row {row} was asked for; the flip points have rows 0 to {len(found) - 1}")
+    check_flips(found)
     if not bool(found.found[row]):
-        raise ValueError(f"row {row} has no flip point: {found.reasons[row]}")
+        raise FlipPointError(f"row {row} has no flip point: {found.reasons[row]}")
     shown = Pictures(classifier)
     share = torch.arange(FRAMES + BEYOND + 1, dtype=torch.float64) / FRAMES
-    points = shown.way(found.inputs[found.query[row]], found.points[row], share)
+    points = _line(found.inputs[found.query[row]], found.points[row], share)
+    if shown.drawable:  # beyond the flip point pixels would leave the range that the ends keep to
+        low, high = torch.aminmax(points[[0, FRAMES]], dim=0)
+        points = points.clamp(low.clamp_max(shown.value_range[0]), high.clamp_min(shown.value_range[1]))
     return Way(
         provenance=replace(found.provenance, call=f"wb.flip_points.way(C, {found.provenance.call}, {row})"),
         label=int(found.labels[row]),
@@ -68,3 +75,11 @@ def way(classifier: Classifier, found: FlipPoints, row: int = 0) -> Way:
         at=FRAMES,
         class_names=found.class_names,
     )
+
+
+def _line(
+    start: Float[Tensor, " *input"], end: Float[Tensor, " *input"], share: Float[Tensor, " frames"]
+) -> Float[Tensor, "frames *input"]:
+    """Points on the line from `start` (share 0) through `end` (share 1)."""
+    t = share.reshape(-1, *[1] * start.ndim).to(start)
+    return start + t * (end.to(start) - start)

@@ -49,11 +49,3 @@ class Pictures:
             shown = self._generator.render(torch.nan_to_num(x).to(self._generator.dtype))
             shown = torch.where(torch.isnan(x.flatten(1)).any(1).reshape(-1, *[1] * (shown.ndim - 1)), low, shown)
         return torch.nan_to_num(shown.detach().float().cpu(), nan=low)
-
-    def way(
-        self, start: Float[Tensor, " *point"], end: Float[Tensor, " *point"], positions: Float[Tensor, " frames"]
-    ) -> Float[Tensor, "frames *point"]:
-        """Points on the line from `start` (position 0) through `end` (position 1), images clipped to range."""
-        t = positions.reshape(-1, *[1] * start.ndim).to(start)
-        points = start + t * (end.to(start) - start)
-        return points.clamp(*self.value_range) if self.drawable else points

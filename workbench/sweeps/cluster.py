@@ -176,7 +176,7 @@ def check(client: Client, folder: Path) -> int:
         other = [f"{name} {there[name]} there and {here[name]} here" for name in here if here[name] != there[name]]
         if other:
             told = f"the worker {address} has {', '.join(other)}: its numbers may differ"
-            warnings.warn(told, SweepWarning, stacklevel=3)
+            warnings.warn(told, SweepWarning, stacklevel=4)
     return len(found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,19 +20,25 @@ from workbench.sweeps.errors import SweepError
 NAMED = ("mnist/train", "mnist/test", "mnist/sample")
 #: The array that is meant where a file holds several.
 _MEANT = ("inputs", "images", "x")
+#: What safetensors calls the numbers that NumPy has, too.
+_FLOATS = ("F16", "F32", "F64")
 
 
 def count(source: str) -> int:
-    """How many rows there are.
+    """How many rows there are, one at least.
 
     Raises:
-        SweepError: no such data set, a file that cannot be read, or one with several arrays.
+        SweepError: no such data set, a file that cannot be read, or one with several arrays, with another type of
+            array or without rows.
         FileNotFoundError: the full MNIST is not here.
     """
     if source.endswith(".safetensors"):
         with _opened(source) as file:
-            return int(file.get_slice(_chosen(source, list(file.keys()))).get_shape()[0])
-    return len(_whole(source))
+            stored = file.get_slice(_chosen(source, list(file.keys())))
+            shape, kind = stored.get_shape(), stored.get_dtype()
+        _check(source, kind, shape, floats=kind in _FLOATS)
+        return int(shape[0])
+    return len(_whole(source, _state(source)))
 
 
 def rows(source: str, first: int, last: int) -> Float[Tensor, "rows *input"]:
@@ -43,7 +50,7 @@ def rows(source: str, first: int, last: int) -> Float[Tensor, "rows *input"]:
     if source.endswith(".safetensors"):
         with _opened(source) as file:
             return file.get_slice(_chosen(source, list(file.keys())))[first:last]
-    return _whole(source)[first:last]
+    return _whole(source, _state(source))[first:last]
 
 
 def _opened(path: str) -> safe_open:
@@ -53,8 +60,22 @@ def _opened(path: str) -> safe_open:
         raise SweepError(f"{path} cannot be read: {error}") from error
 
 
+def _state(source: str) -> tuple[int, int]:
+    """What tells a file that was written anew from what it was."""
+    path = Path(source)
+    if source in NAMED or not path.is_file():
+        return 0, 0
+    return path.stat().st_mtime_ns, path.stat().st_size
+
+
+def _check(source: str, kind: object, shape: Sequence[int], *, floats: bool) -> None:
+    if not floats or len(shape) < 2 or not shape[0]:
+        held = f"{kind} ({', '.join(map(str, shape))})"
+        raise SweepError(f"{source} holds {held}; expected floats (rows, *input) with one row or more")
+
+
 @lru_cache(maxsize=1)
-def _whole(source: str) -> Tensor:
+def _whole(source: str, state: tuple[int, int]) -> Tensor:
     if source in NAMED:
         split = source.partition("/")[2]
         return (mnist.sample() if split == "sample" else mnist.load(split)).tensor()  # type: ignore[arg-type]
@@ -70,8 +91,7 @@ def _whole(source: str) -> Tensor:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise SweepError(f"{source} cannot be read: {error}") from error
-    if array.dtype.kind != "f" or array.ndim < 2:
-        raise SweepError(f"{source} holds {array.dtype} {array.shape}; expected floats (rows, *input)")
+    _check(source, array.dtype, array.shape, floats=array.dtype.kind == "f")
     return torch.from_numpy(array)
 
 

@@ -47,7 +47,7 @@ def read(path: str | Path) -> dict[str, Any]:
         grid = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise SweepError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise SweepError(f"{path} is no YAML: {error}") from error
     grid = {} if grid is None else grid
     if not isinstance(grid, dict) or not all(isinstance(name, str) for name in grid):

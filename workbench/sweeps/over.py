@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +15,17 @@ from torch import Tensor
 import workbench as wb
 from workbench.files import replace_file
 from workbench.models import Classifier
-from workbench.progress import Progress, telling
-from workbench.results import load_result
-from workbench.sweeps import cluster, data, shards
+from workbench.progress import Progress
+from workbench.results import call, load_result
+from workbench.sweeps import data, shards
 from workbench.sweeps.errors import SweepError
 from workbench.sweeps.record import claim, write
 from workbench.sweeps.shards import METHODS, Question, Shard
-from workbench.sweeps.tasks import carry_out
+from workbench.sweeps.tasks import run_missing
 
 if TYPE_CHECKING:
     import pandas as pd
+    from distributed import Client
 
 #: Queries in a shard: whole batches of the solver on every device.
 SHARD = 1024
@@ -53,10 +53,10 @@ class Sweep:
     queries: int
     shards: tuple[Shard, ...]
     computed: tuple[str, ...]
-    errors: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    call: str = ""
-    seed: int = 0
+    errors: Mapping[str, str]
+    seconds: float
+    call: str
+    seed: int
 
     def results(self) -> Iterator[tuple[int, Any]]:
         """The first query and the result of each shard that is stored, one after another."""
@@ -91,6 +91,7 @@ def over(
     classifier: Classifier | str,
     x: Any,
     out: str | Path,
+    /,
     *,
     shard: int = SHARD,
     seed: int = 0,
@@ -153,63 +154,69 @@ def over(
         "shard": shard,
     }
     given = _given(x)
+    count = data.count(given) if isinstance(given, str) else len(given)
     first = data.rows(given, 0, 1) if isinstance(given, str) else given[:1]
-    rows_a_query = _probe(method, model, first, options)
+    rows_a_query = _probe(method, model, first, {**options, "seed": seed})
     claim(out, asked)
     source = given if isinstance(given, str) else _written(given, out)
     question = Question(method, options, seed, rows_a_query, model.fingerprint, source)
-    count = data.count(source)
     bounds = [(first, min(first + shard, count)) for first in range(0, count, shard)]
     every = tuple(question.shard(first, last, data.rows(source, first, last)) for first, last in bounds)
     place = out / "shards"
     place.mkdir(exist_ok=True)
     missing = {one.name: one for one in every if not one.stored(place)}
-    call = f"wb.{method}(C, x{''.join(f', {k}={v!r}' for k, v in asked['options'].items())}, seed={seed})"
+    once = call(f"wb.{method}", "C", "x", **options, seed=seed)
     record = {
         **asked,
         "queries": count,
         "source": source,
-        "command": command or _line(method, x, out),
-        "call": call,
+        "command": command or _line(method, classifier, x, out, {**options, "seed": seed, "shard": shard}),
+        "call": once,
     }
     write(out, record, status="running")
-    clock, outcome, there = time.perf_counter(), None, 0
-    if missing:
-        connected = cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing))
-        with connected as client, telling(progress) as told:
-            there = cluster.check(client, out)
-            sent = classifier if isinstance(classifier, str) else _on_cpu(classifier)
-            outcome = carry_out(
-                client,
-                shards.compute,
-                missing,
-                retries=retries,
-                progress=told,
-                before=len(every) - len(missing),
-                asked=client.submit(shards.hold, question, sent, pure=False),
-                folder=str(place),
-            )
+    clock = time.perf_counter()
+
+    def shared(client: Client) -> dict[str, Any]:
+        sent = classifier if isinstance(classifier, str) else _on_cpu(classifier)
+        return {"asked": client.submit(shards.hold, question, sent, pure=False), "folder": str(place)}
+
+    outcome = run_missing(
+        shards.compute,
+        missing,
+        out,
+        workers=workers,
+        scheduler=scheduler,
+        retries=retries,
+        progress=progress,
+        before=len(every) - len(missing),
+        shared=shared,
+    )
     for one in every:
         if (place / one.name).exists():
             one.clear(place)
-    errors = outcome.errors if outcome else {}
-    status = "partial" if outcome and outcome.stopped else "failed" if errors else "finished"
     sweep = Sweep(
         method=method,
         folder=out,
-        status=status,
+        status=outcome.status,
         queries=count,
         shards=every,
-        computed=tuple(outcome.done if outcome else ()),
-        errors=errors,
+        computed=tuple(outcome.done),
+        errors=outcome.errors,
         seconds=time.perf_counter() - clock,
-        call=call,
+        call=once,
         seed=seed,
     )
     replace_file(out / "table.csv", lambda part: sweep.frame().to_csv(part, index=False))
     stored = [vars(one) for one in every if (place / one.name).exists()]
-    seconds = round(sweep.seconds, 1)
-    write(out, record, status=status, seconds=seconds, workers=there, errors=errors, shards=stored)
+    write(
+        out,
+        record,
+        status=sweep.status,
+        seconds=round(sweep.seconds, 1),
+        workers=outcome.workers,
+        errors=outcome.errors,
+        shards=stored,
+    )
     return sweep
 
 
@@ -251,6 +258,7 @@ def _on_cpu(classifier: Classifier) -> Classifier:
     return cloudpickle.loads(cloudpickle.dumps(classifier)).to("cpu")
 
 
-def _line(method: str, x: Any, out: Path) -> str:
-    shown = repr(str(x)) if isinstance(x, str | Path) else "x"
-    return f"wb.sweeps.over({method!r}, C, {shown}, {json.dumps(str(out))})"
+def _line(method: str, classifier: Classifier | str, x: Any, out: Path, options: Mapping[str, Any]) -> str:
+    model = repr(classifier) if isinstance(classifier, str) else "C"
+    queries = repr(str(x)) if isinstance(x, str | Path) else "x"
+    return call("wb.sweeps.over", repr(method), model, queries, repr(str(out)), **options)

@@ -8,18 +8,17 @@ import re
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.files import replace_file
-from workbench.progress import Progress, telling
-from workbench.sweeps import cluster
+from workbench.progress import Progress
 from workbench.sweeps.errors import SweepError
 from workbench.sweeps.grid import combinations
 from workbench.sweeps.numbers import numbers
 from workbench.sweeps.record import claim, write
-from workbench.sweeps.tasks import carry_out
+from workbench.sweeps.tasks import run_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,9 +49,9 @@ class ReportSweep:
     status: str
     runs: tuple[str, ...]
     ran: tuple[str, ...]
-    errors: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    table: pd.DataFrame | None = None
+    errors: Mapping[str, str]
+    seconds: float
+    table: pd.DataFrame
 
 
 def reports(
@@ -110,39 +109,35 @@ def reports(
         if not _finished(out / "runs" / run, report)
     }
     write(out, record, status="running", runs=list(points))
-    clock, outcome, there = time.perf_counter(), None, 0
-    if missing:
-        connected = cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing))
-        with connected as client, telling(progress) as told:
-            there = cluster.check(client, out)
-            outcome = carry_out(
-                client,
-                run_one,
-                missing,
-                retries=retries,
-                progress=told,
-                before=len(points) - len(missing),
-            )
-    errors = outcome.errors if outcome else {}
-    status = "partial" if outcome and outcome.stopped else "failed" if errors else "finished"
-    table = _table(out / "runs", points, errors)
+    clock = time.perf_counter()
+    outcome = run_missing(
+        run_one,
+        missing,
+        out,
+        workers=workers,
+        scheduler=scheduler,
+        retries=retries,
+        progress=progress,
+        before=len(points) - len(missing),
+    )
+    table = _table(out / "runs", points, outcome.errors)
     replace_file(out / "table.csv", lambda part: table.to_csv(part, index=False))
     seconds = time.perf_counter() - clock
     how = {
-        "status": status,
+        "status": outcome.status,
         "seconds": round(seconds, 1),
-        "workers": there,
-        "errors": errors,
+        "workers": outcome.workers,
+        "errors": outcome.errors,
         "runs": list(points),
     }
     write(out, record, **how)
     return ReportSweep(
         report=report.name,
         folder=out,
-        status=status,
+        status=outcome.status,
         runs=tuple(points),
-        ran=tuple(outcome.done if outcome else ()),
-        errors=errors,
+        ran=tuple(outcome.done),
+        errors=outcome.errors,
         seconds=seconds,
         table=table,
     )

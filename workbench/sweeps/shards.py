@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,19 @@ METHODS: dict[str, Callable[..., Any]] = {
 
 
 def check_options(method: str, options: Mapping[str, Any]) -> None:
-    """Make sure that a method has all of these options.
+    """Make sure that a method has all of these options, and that those are there without which it cannot be asked.
 
     Raises:
-        SweepError: names one that it does not have, and those that it has.
+        SweepError: names one that it does not have, and those that it has; or one that it needs.
     """
-    known = [name for name in list(signature(METHODS[method]).parameters)[2:] if name not in ("seed", "progress")]
+    parameters = list(signature(METHODS[method]).parameters.values())[2:]
+    known = {one.name: one for one in parameters if one.name not in ("seed", "progress")}
     unknown = [name for name in options if name not in known]
     if unknown:
         raise SweepError(f"{method} has no option {unknown[0]!r}; it takes {', '.join(known)}")
+    for name, one in known.items():
+        if one.default is Parameter.empty and name not in options:
+            raise SweepError(f"{method} needs the option {name!r}; it takes {', '.join(known)}")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.progress import Progress, Step
+from workbench.progress import Progress, Step, telling
+from workbench.sweeps import cluster
 from workbench.sweeps.errors import SweepError
 
 if TYPE_CHECKING:
@@ -22,11 +24,53 @@ class Outcome:
         done: names of the tasks that came to their end, in the order in which they did.
         errors: by name, in one line, of those that failed at every try.
         stopped: whether the rest was called off.
+        workers: that were there; 0 where there was nothing to do.
     """
 
     done: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
     stopped: bool = False
+    workers: int = 0
+
+    @property
+    def status(self) -> str:
+        """`finished`, `partial` (stopped) or `failed` (some tasks)."""
+        return "partial" if self.stopped else "failed" if self.errors else "finished"
+
+
+def run_missing(
+    function: Callable[..., object],
+    missing: Mapping[str, Any],
+    out: Path,
+    *,
+    workers: int | None,
+    scheduler: str | None,
+    retries: int,
+    progress: Progress | None,
+    before: int,
+    shared: Callable[[Client], Mapping[str, Any]] = lambda client: {},
+) -> Outcome:
+    """Carry out the tasks that a sweep into the folder `out` lacks, on the cluster that was asked for.
+
+    Args:
+        function, missing, retries, before: as for `carry_out`.
+        workers, scheduler: as for `cluster.connected`.
+        progress: as for `carry_out`; None for that of the terminal.
+        shared: from the cluster's client, what all calls of `function` have in common.
+
+    Raises:
+        SweepError: a cluster that cannot be used, or that was lost.
+    """
+    if not missing:
+        return Outcome()
+    connected = cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing))
+    with connected as client, telling(progress) as told:
+        there = cluster.check(client, out)
+        outcome = carry_out(
+            client, function, missing, retries=retries, progress=told, before=before, **shared(client)
+        )
+    outcome.workers = there
+    return outcome
 
 
 def carry_out(
