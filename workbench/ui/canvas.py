@@ -68,7 +68,7 @@ class Canvas(Pictured, SharedModule):
     """
 
     _source = asset_text("widgets/canvas/canvas.js")
-    _css = asset_text("widgets/canvas/canvas.css")
+    _style_sheet = asset_text("widgets/canvas/canvas.css")
 
     # To the browser: {"channels", "height", "width", "low", "high"}.
     picture = t.Dict().tag(sync=True)

@@ -61,7 +61,7 @@ class FilmStrip(Pictured, SharedModule):
     """
 
     _source = asset_text("widgets/film-strip/film-strip.js")
-    _css = asset_text("widgets/film-strip/film-strip.css")
+    _style_sheet = asset_text("widgets/film-strip/film-strip.css")
 
     # To the browser. `line` describes the sheet and is always set last: its change is the signal to draw.
     sheet = t.Bytes(b"").tag(sync=True)

@@ -66,7 +66,7 @@ class SampleGrid(Pictured, SharedModule):
     """
 
     _source = asset_text("widgets/sample-grid/sample-grid.js")
-    _css = asset_text("widgets/sample-grid/sample-grid.css")
+    _style_sheet = asset_text("widgets/sample-grid/sample-grid.css")
 
     # To the browser. The bytes of the sheets are in traits sheet_0, sheet_1 ..., made when needed, so that
     # appending sends only what is new; `sheets` says what they hold, and its change is the signal to draw.
