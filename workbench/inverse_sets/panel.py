@@ -28,12 +28,13 @@ from workbench.inverse_sets.sample import Sampled, sample_steps
 from workbench.models import Classifier, Generator, Neuron
 from workbench.models.latent import Resize, pictures_for
 from workbench.progress import Progress, Step
+from workbench.sessions import State
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.handover import Handover, Sample
 from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.plot import Plot
-from workbench.ui.saving import Savable, State
+from workbench.ui.saving import Savable
 
 if TYPE_CHECKING:
     from workbench.reports import Run
