@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workbench.results import Result, load_result, replace_file
+from workbench.sessions.state import writable
 
 #: A result or several, a tensor, or tensors by name.
 Value = Result | Sequence[Result] | Tensor | Mapping[str, Tensor]
@@ -67,8 +68,7 @@ class Kept:
                     one.save(self.folder / name / str(place))
             else:
                 named = {_ONLY: value} if isinstance(value, Tensor) else value
-                tensors = {key: one.detach().cpu().contiguous().clone() for key, one in named.items()}
-                replace_file(self._file(name), partial(save_file, tensors))
+                replace_file(self._file(name), partial(save_file, writable(named)))
             self._made.add(name)
 
     def load(self, *names: str) -> Any:
