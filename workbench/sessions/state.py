@@ -56,7 +56,7 @@ class Part:
             described, named = value.pack()
             document = json.dumps(described)
         else:
-            named, document = value, ""
+            named, document = dict(value), ""
         data = safetensors.torch.save(writable(named))
         return cls(document, data, _digest(document, data))
 

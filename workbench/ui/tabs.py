@@ -55,6 +55,14 @@ class Tabs(widgets.VBox):
         SessionError: the session belongs to other networks, is open in another process, or is no session.
     """
 
+    whole: Generator | None
+    generator: Generator | None
+    classifier: Classifier | None
+    encoder: Any
+    x: Float[Tensor, "n *input"] | None
+    seed: int
+    session: Session | None
+
     def __init__(
         self,
         generator: Generator | None = None,
