@@ -146,6 +146,16 @@ def test_a_lasso_selects_classes(notebook):
     assert notebook.kernel.value(f"0 < len(chosen[0]) <= len({inside}) and set(chosen[0]) <= set({inside})")
 
 
+def test_a_second_page_has_its_map_without_the_first_making_its_own_anew(notebook):
+    notebook.kernel.run("told = []; view._loader.observe(lambda change: told.append(change['new']), 'ready')")
+    second = notebook.page.context.new_page()
+    second.goto(notebook.page.url, timeout=60_000)
+    second.locator(".bk-Canvas").first.wait_for(timeout=60_000)
+    second.wait_for_timeout(2000)
+    second.close()
+    assert notebook.kernel.value("len(told)") == 1
+
+
 def test_the_map_is_drawn_in_the_ink_of_the_theme(notebook):
     ink = "plot.figure.renderers[2].glyph.text_color"
     light = notebook.kernel.value(f"str({ink})")

@@ -252,6 +252,17 @@ def test_a_line_that_comes_during_a_drag_waits_for_the_release(strip, notebook):
     notebook.until("accepted", [("first", 6, -1.5)])
 
 
+def test_a_line_that_is_taken_away_during_a_drag_may_be_let_go(strip, notebook):
+    strip.drag(0.5, 0.7, release=False)
+    notebook.kernel.run("strip.clear()")
+    strip.shown("")
+    strip.page.mouse.move(*strip.place(0.9), steps=3)
+    strip.page.mouse.up()
+    notebook.settle()
+    assert notebook.watch.console_errors == []
+    assert notebook.kernel.value("accepted") == []
+
+
 def test_a_line_whose_picture_is_ready_too_late_is_never_shown(strip, notebook):
     # The browser may decode a later sheet before an earlier one: here the earlier, the slower.
     strip.page.evaluate(

@@ -38,3 +38,24 @@ def test_figures_share_plotly_and_a_view_that_went_keeps_no_edit_from_the_next(
     notebook.kernel.run("first.draw(bars(1, 2, 3, 4))")
     notebook.page.locator(".js-plotly-plot").first.locator(".barlayer .point").nth(3).wait_for()
     assert drawn() == [4, 3]
+
+
+def test_a_page_that_is_loaded_again_draws_first_and_is_then_told_what_changes(
+    open_notebook: Callable[..., NotebookPage],
+) -> None:
+    notebook = open_notebook(SOURCES)
+    points = notebook.page.locator(".js-plotly-plot .barlayer .point")
+    points.nth(4).wait_for()
+    notebook.until("first.children[0].drawn", True)
+    notebook.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    notebook.page.reload()
+    points.nth(4).wait_for(timeout=30_000)
+    notebook.until("(first.children[0].drawn, first.children[0]._view_count)", (True, 1))
+    notebook.kernel.run("first.draw(bars(1, 2, 3, 4))")
+    points.nth(6).wait_for()
+    notebook.kernel.run("box.children = [second]")
+    notebook.until("(first.children[0].drawn, first.children[0]._view_count)", (False, 0))
+    notebook.kernel.run("first.draw(bars(1)); box.children = [first, second]")
+    notebook.until("first.children[0].drawn", True)
+    first, second = notebook.page.locator(".js-plotly-plot").all()
+    assert [first.locator(".barlayer .point").count(), second.locator(".barlayer .point").count()] == [1, 3]

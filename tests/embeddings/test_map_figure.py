@@ -119,6 +119,12 @@ def test_classes_in_one_place_are_drawn():
     assert plot.figure.x_range.start < 0 < plot.figure.x_range.end
 
 
+def test_positions_that_carry_gradients_are_drawn():
+    plot = MapPlot(torch.zeros(3, 2, requires_grad=True), ["a", "b", "c"])
+    plot.place(torch.ones(1, 2, requires_grad=True))
+    assert plot.placed.data["x"].tolist() == [1.0]
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [
@@ -127,7 +133,8 @@ def test_classes_in_one_place_are_drawn():
         (lambda: plotted(4, thumbnails=np.zeros((3, 1, 8, 8))), "3 thumbnails were given for 4 points"),
         (lambda: plotted(4, samples={9: np.zeros((2, 1, 8, 8))}), "point 9 was given; there are 0 to 3"),
         (lambda: plotted(4).place(np.zeros((2, 2)), of=[0, 9]), "are 0 to 3, got"),
-        (lambda: plotted(4).place(np.zeros((2, 2)), of=[0]), "2 positions were given"),
+        (lambda: plotted(4).place(np.zeros((2, 2)), of=[0]), "2 positions and 1 points they come from were given"),
+        (lambda: plotted(4).place(np.zeros((2, 2)), names=["a"]), "come from and 1 names were given"),
     ],
 )
 def test_what_does_not_fit_is_refused(made, said):

@@ -8,15 +8,11 @@ import subprocess
 
 import pytest
 
+from tests.project import ROOT
 from workbench.ui.assets import asset
 
-MODULES = [
-    "widgets/canvas/canvas.js",
-    "widgets/class-map/bokeh-loader.js",
-    "widgets/film-strip/film-strip.js",
-    "widgets/shared-module/shared-module.js",
-    "widgets/sample-grid/sample-grid.js",
-]
+FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "widgets").rglob("*.js"))
+MODULES = [name for name in FILES if "export default" in asset(name).read_text()]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -30,7 +26,7 @@ def test_a_module_is_self_contained(name):
     assert source.count("export default") == 1
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", FILES)
 def test_texts_from_python_cannot_become_markup(name):
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b", asset(name).read_text()
@@ -38,7 +34,7 @@ def test_texts_from_python_cannot_become_markup(name):
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node; the browser tests load the modules too")
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", FILES)
 def test_a_module_parses(name, tmp_path):
     copy = tmp_path / "module.mjs"
     copy.write_text(asset(name).read_text())

@@ -159,6 +159,8 @@ def test_a_mode_that_does_not_fit_is_named():
         Canvas().on_mask(print)
     with pytest.raises(ValueError, match="mask needs"):
         Canvas().mask = np.ones((28, 28), bool)
+    with pytest.raises(ValueError, match="mode must be 'draw' or 'mask', got 'paint'"):
+        Canvas(mode="paint")
 
 
 @pytest.mark.parametrize("mask", [np.ones((28, 27), bool), np.ones((28, 28))])

@@ -84,7 +84,7 @@ def test_clear_returns_to_the_empty_state():
     ("wrong", "message"),
     [
         ({"positions": [1, 2]}, "positions needs one entry for each of the 5 frames, got 2"),
-        ({"positions": [1, 2, np.nan, 3, 4]}, "finite"),
+        ({"positions": [1, 2, np.nan, 3, 4]}, "finite numbers, got nan for frame 2"),
         ({"captions": ["a"]}, "captions needs"),
         ({"flags": [None] * 6}, "flags needs"),
         ({"start": 5}, "0 to 4; got 5"),

@@ -313,3 +313,24 @@ def test_halt_ends_work_of_which_one_follows_from_the_other(jobs: Jobs, results:
     assert jobs.wait(0) and len(results) == before
     jobs.submit(quick(1), results.append, label="usable")
     assert jobs.wait(10) and results[-1] == 1
+
+
+def test_work_ahead_of_need_that_fails_says_so(jobs: Jobs, results: list[object]) -> None:
+    def failing() -> Generator[Step, None, object]:
+        yield Step(1, 2, "step")
+        raise ValueError("no room")
+
+    jobs.submit(failing, results.append, label="Pictures", background=True)
+    assert jobs.wait(10) and jobs.error is not None
+    assert jobs.text == "Pictures failed: no room" and not jobs.busy
+
+
+def test_work_that_asks_to_leave_ends_itself_and_not_the_worker(jobs: Jobs, results: list[object]) -> None:
+    def leaving() -> Generator[Step, None, object]:
+        yield Step(1, 2, "step")
+        raise SystemExit
+
+    jobs.submit(leaving, results.append, label="A")
+    assert jobs.wait(10) and jobs.text == "A failed: SystemExit"
+    jobs.submit(quick("next"), results.append, label="Next")
+    assert jobs.wait(10) and results == ["next"]

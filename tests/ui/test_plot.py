@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
 
 from workbench.ui.plot import Plot
+from workbench.ui.shared_module import ModuleSource
 
 LASSO = {"type": "path", "path": "M0.5,0.5L4,0.5L4,4L0.5,4Z"}
 BOX = {"type": "rect", "x0": 4, "x1": -1, "y0": -1, "y1": 0.5}
@@ -110,6 +113,16 @@ def test_a_browser_that_has_drawn_is_told_what_changes(plot, sent):
     assert edits() == 2
 
 
+def test_a_page_that_is_loaded_again_has_no_view_and_has_to_draw_first(plot):
+    widget = plot.children[0]
+    widget._view_count = 1
+    drawn(plot)
+    assert widget.drawn
+    assert widget.get_state()["_view_count"] == 0 and not widget.drawn
+    drawn(plot)
+    assert widget.get_state("_view_count") == {"_view_count": 1} and widget.drawn
+
+
 @pytest.mark.parametrize("late", [True, False])
 def test_a_browser_that_missed_a_figure_while_it_drew_the_first_one_is_sent_it_whole(plot, late):
     widget, shown, edits = plot.children[0], [], []
@@ -140,7 +153,7 @@ def test_a_click_tells_the_row(plot):
 
 
 def test_a_figure_with_another_number_of_traces_is_refused(plot):
-    with pytest.raises(ValueError, match="has 3 traces"):
+    with pytest.raises(ValueError, match=r"has 3 traces.*got 1"):
         plot.draw(figure(([0], [0], [0])))
 
 
@@ -187,3 +200,19 @@ def test_a_lasso_around_bars_of_named_things_holds_none_and_a_point_that_has_gon
     point = {"xs": [1], "ys": [1], "point_indexes": [2], "trace_indexes": [0]}
     plot.children[0]._js2py_pointsCallback = {"event_type": "plotly_click", "points": point}
     assert held == [[]] and clicked == []
+
+
+def test_plotlys_code_is_on_its_way_before_a_thread_draws(monkeypatch):
+    monkeypatch.setattr(ModuleSource, "_made", {})
+    made = Plot()
+    (source,) = ModuleSource._made.values()
+    made.draw(NEXT)
+    assert made.children[0]._module is source and list(ModuleSource._made.values()) == [source]
+
+
+def test_threads_that_draw_first_share_one_source(monkeypatch):
+    monkeypatch.setattr(ModuleSource, "_made", {})
+    monkeypatch.setattr("workbench.ui.shared_module.key_of", lambda *texts: time.sleep(0.05) or "key")
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(ModuleSource.of, ["export default {}"] * 2)
+    assert one is other

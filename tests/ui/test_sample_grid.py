@@ -158,6 +158,10 @@ def test_clear_returns_to_the_empty_state():
     ("wrong", "message"),
     [
         ({"values": {"score": [1.0]}}, "score needs one entry for each of the 5 samples, got 1"),
+        (
+            {"values": {"score": []}, "sort_by": "score"},
+            "score needs one entry for each of the 5 samples, got none",
+        ),
         ({"labels": ["a"]}, "labels needs"),
         ({"sort_by": "nothing", "values": {"score": range(5)}}, r"one of \['score'\], got 'nothing'"),
     ],
@@ -174,7 +178,20 @@ def test_appending_other_sizes_or_values_is_refused():
         grid.append(np.zeros((1, 1, 16, 16)), {"score": [1]})
     with pytest.raises(ValueError, match=r"need the values \['score'\], got \['other'\]"):
         grid.append(grey([1]), {"other": [1]})
-    assert grid.count == 5
+    with pytest.raises(ValueError, match="labels needs one entry for each of the 2 samples, got 3"):
+        grid.append(grey([1, 2]), {"score": [1, 2]}, labels=["a", "b", "c"])
+    with pytest.raises(ValueError, match="parents needs one entry for each of the 2 samples, got 1"):
+        grid.append(grey([1, 2]), {"score": [1, 2]}, parents=[0])
+    assert grid.count == 5 and len(grid.values["score"]) == 5 and not grid.labels and not grid.parents
+
+
+def test_samples_too_large_for_a_sheet_leave_what_is_shown():
+    grid = SampleGrid()
+    grid.show(grey(range(3)), values={"score": [3, 1, 2]}, labels=["a", "b", "c"], sort_by="score")
+    with pytest.raises(ValueError, match="larger than 4096"):
+        grid.show(np.zeros((1, 1, 4200, 4)), values={"other": [1]})
+    assert grid.values == {"score": [3.0, 1.0, 2.0]} and grid.labels == ["a", "b", "c"]
+    assert grid.sort["by"] == "score" and grid.still() is not None
 
 
 def test_samples_that_the_browser_names_after_they_have_gone_are_left_out():

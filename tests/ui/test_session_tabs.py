@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -187,6 +188,33 @@ def test_kept_samples_stand_in_the_strip_and_are_sent_on(reopen):
     assert [sample.name for sample in reopen().kept.samples] == ["sample 1"]
 
 
+def test_the_kept_sample_that_is_chosen_stays_so_while_others_come_and_go(reopen):
+    tabs = reopen()
+    for name in ("one", "two"):
+        tabs.session.keep(wb.sessions.KeptSample(torch.rand(1, 2, 2), (0.0, 1.0)), name)
+    view = tabs.kept
+    view.strip.activated = {"index": 1, "serial": 1}
+    view.keep(wb.sessions.KeptSample(torch.rand(1, 2, 2), (0.0, 1.0)))
+    assert view.saving.wait(10)
+    assert view.current.name == "two" and view.strip.current == 1
+    tabs.session.remove("one")
+    assert view.strip.current == 0 and view.current.name == "two"
+    view.strip.activated = {"index": 0, "serial": 2}
+    assert view.current is None and view.strip.current == -1
+    view.strip.activated = {"index": 0, "serial": 3}
+    tabs.session.remove("two")
+    assert view.current is None and view.remove.layout.display == "none"
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 5), (1, 3, 5)])
+def test_kept_pictures_of_another_size_are_shown_in_that_of_the_first(reopen, shape):
+    tabs = reopen()
+    tabs.session.keep(wb.sessions.KeptSample(torch.zeros(3, 6, 6), (0.0, 1.0)), "first")
+    tabs.session.keep(wb.sessions.KeptSample(torch.ones(shape), (0.0, 1.0)), "second")
+    tiles = np.asarray(tabs.kept.strip.still().convert("L"))
+    assert tiles[:, 0].max() == 0 and tiles[:, -1].min() == 255
+
+
 def test_a_line_of_python_writes_into_the_same_notes_and_strip(reopen):
     tabs = reopen()
     tabs.kept.notes.value = "By hand."
@@ -212,6 +240,18 @@ def test_networks_of_the_zoo_and_an_encoder_need_not_be_given_again(path: Path):
     tabs.close()
 
 
+def test_a_session_that_does_not_say_where_its_encoder_ends_says_what_to_give(path: Path):
+    G, C = wb.load("mnist-inverter", device="cpu"), wb.load("mnist-cnn", device="cpu")
+    encoder = wb.inverse_sets.Encoder(C, "12")
+    with wb.Session(path) as session:  # as a kernel leaves it that ends before the tabs are written
+        session.belongs_to({"generator": G, "classifier": C, "encoder": C})
+    with pytest.raises(SessionError, match=r"digits\.workbench does not say .*pass encoder="):
+        wb.open(session=path)
+    tabs = wb.open(encoder=encoder, session=path)
+    assert tabs.encoder.layer == "12"
+    tabs.close()
+
+
 def test_other_networks_are_refused_and_the_session_stays_as_it_was(reopen, path: Path):
     tabs = reopen()
     accept(tabs.panels["subspaces"], 24)
@@ -226,7 +266,9 @@ def test_other_networks_are_refused_and_the_session_stays_as_it_was(reopen, path
 
 
 def test_without_networks_there_is_nothing_to_begin_a_session_with(path: Path):
-    with pytest.raises(ModelError, match=r"there is no session at .* yet; give the networks for a new one"):
+    with pytest.raises(
+        ModelError, match=r"there is no session at .* yet; give the networks for a new one: .*session='/"
+    ):
         wb.open(session=path)
     assert not path.exists()
 

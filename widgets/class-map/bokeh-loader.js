@@ -10,7 +10,10 @@ export default {
       model.save_changes();
     };
     if (window.Bokeh) return ready();
+    let asked = true; // the answer goes to every page of the kernel
     model.on("msg:custom", (message) => {
+      if (!asked) return;
+      asked = false;
       if (!window.Bokeh) {
         const script = document.createElement("script");
         script.textContent = message.script;

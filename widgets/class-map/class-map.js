@@ -1,7 +1,7 @@
 // Runs inside Bokeh (CustomJS), in a live panel and in an exported page: what a class map shows at each zoom.
 //
 // Arguments: figure, points, pictures, labels, found, asked, tapped, seen, search, count, inks, zoom.
-// zoom: { base, ratio, sizes, font, extent: [x0, x1, y0, y1], leads }, of workbench/ui/map_plot.py; of two maps with
+// zoom: { base, ratio, sizes, font, extent: [x0, x1, y0, y1], leads }, of workbench/ui/map_figure.py; of two maps with
 // the same ranges, one leads.
 // Columns are changed in place and announced by `change.emit()`: assigned anew they would travel to Python each time.
 

@@ -243,6 +243,7 @@ class View {
 
   scrub(event) {
     const { line } = this.session;
+    if (!line) return; // taken away meanwhile
     const box = this.track.getBoundingClientRect();
     const place = (event.clientX - box.left - this.first) / (this.last - this.first || 1);
     this.session.go(Math.round(place * (line.count - 1)));

@@ -31,11 +31,12 @@ from workbench.exports.view import ExportView
 from workbench.models import Classifier, Generator, LatentClassifier
 from workbench.models.pictures import Pictures
 from workbench.progress import Progress
+from workbench.sessions import State
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs
 from workbench.ui.sample_grid import SampleGrid
-from workbench.ui.saving import Savable, State
+from workbench.ui.saving import Savable
 
 if TYPE_CHECKING:
     from workbench.reports import Run

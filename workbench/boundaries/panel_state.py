@@ -8,8 +8,8 @@ import torch
 
 from workbench.boundaries.sign_layer import point_of
 from workbench.results import Result
+from workbench.sessions import State
 from workbench.sessions.expressions import expression
-from workbench.ui.saving import State
 
 if TYPE_CHECKING:
     from workbench.boundaries.panel import Panel

@@ -22,10 +22,11 @@ from workbench.embeddings.variants import EmbeddingError
 from workbench.exports.view import ExportView
 from workbench.models import Classifier, Generator
 from workbench.progress import Progress
+from workbench.sessions import State
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs
-from workbench.ui.saving import Savable, State
+from workbench.ui.saving import Savable
 
 if TYPE_CHECKING:
     from workbench.reports import Run

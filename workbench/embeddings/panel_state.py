@@ -8,7 +8,7 @@ import torch
 
 from workbench.embeddings.edits import Edit
 from workbench.results import Result
-from workbench.ui.saving import State
+from workbench.sessions import State
 
 if TYPE_CHECKING:
     from workbench.embeddings.panel import Panel

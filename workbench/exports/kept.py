@@ -12,6 +12,7 @@ from torch import Tensor
 
 from workbench.files import replace_file
 from workbench.results import Result, load_result
+from workbench.sessions.state import writable
 
 #: A result or several, a tensor, or tensors by name.
 Value = Result | Sequence[Result] | Tensor | Mapping[str, Tensor]
@@ -68,8 +69,7 @@ class Kept:
                     one.save(self.folder / name / str(place))
             else:
                 named = {_ONLY: value} if isinstance(value, Tensor) else value
-                tensors = {key: one.detach().cpu().contiguous().clone() for key, one in named.items()}
-                replace_file(self._file(name), partial(save_file, tensors))
+                replace_file(self._file(name), partial(save_file, writable(named)))
             self._made.add(name)
 
     def load(self, *names: str) -> Any:

@@ -12,6 +12,7 @@ from workbench.exports.description import Export, ExportError
 from workbench.exports.kept import Kept
 from workbench.exports.notebook import INPUTS, notebook
 from workbench.progress import Progress
+from workbench.sessions.state import writable
 
 if TYPE_CHECKING:
     from workbench.reports import Run
@@ -48,9 +49,8 @@ def prepare(export: Export, place: Path) -> Path:
     kept = Kept(place / "results")
     for section in export.sections:
         kept.save(**{name: value() if callable(value) else value for name, value in section.values.items()})
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in export.tensors.items()}
-    if tensors:
-        save_file(tensors, place / INPUTS)
+    if export.tensors:
+        save_file(writable(export.tensors), place / INPUTS)
     source = place / f"{export.name}-panel.ipynb"
     write_notebook(notebook(export, place), source)
     return source

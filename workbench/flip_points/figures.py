@@ -16,7 +16,15 @@ from workbench.flip_points.trust import Measure, Trust
 from workbench.flip_points.way import Way
 from workbench.ui.film_strip import FilmStrip
 from workbench.ui.sample_grid import SampleGrid
-from workbench.ui.theme import DIVERGING, NEUTRAL_AXIS, PALETTE, plain, plotly_template, with_difference
+from workbench.ui.theme import (
+    DIVERGING,
+    NEUTRAL_AXIS,
+    PALETTE,
+    colour_of,
+    plain,
+    plotly_template,
+    with_difference,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -262,7 +270,7 @@ def pca_scatter(directions: Directions, i: int = 0, j: int = 1, *, height: int =
             name=name,
             showlegend=bool(rows.any()),
             marker={
-                "color": PALETTE[k % len(PALETTE)],
+                "color": colour_of(k),
                 "symbol": _SYMBOLS[k // len(PALETTE) % len(_SYMBOLS)],
                 "size": 6,
                 "opacity": 0.75,

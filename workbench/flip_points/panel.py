@@ -18,8 +18,9 @@ from workbench.flip_points.panel_set import SetView
 from workbench.flip_points.problem import Bounds, check_bounds, check_queries, check_truth, make_space
 from workbench.models import Classifier, LatentClassifier
 from workbench.progress import Progress
+from workbench.sessions import State
 from workbench.ui import parts
-from workbench.ui.saving import Savable, State
+from workbench.ui.saving import Savable
 
 if TYPE_CHECKING:
     from workbench.reports import Run

@@ -36,8 +36,17 @@ _PLOT = {"width": 640, "height": 420}
 _AROUND = 200
 
 
+#: DataTables keeps every table, with all its rows, until it is destroyed, and itables' views leave theirs behind.
+_CLEAN = """
+const { dataTable } = window.$.fn;
+export const clean = (el) => {
+  for (const table of dataTable.tables()) if (el.contains(table)) new dataTable.Api(table).destroy();
+};
+"""
+
+
 class _Table(SharedModule, ITable):
-    _source, _css = str(ITable._esm), str(ITable._css)
+    _source, _style_sheet, _css = f"{ITable._esm}{_CLEAN}", str(ITable._css), ""
 
 
 class SetView(widgets.VBox):

@@ -8,8 +8,8 @@ import torch
 
 from workbench.flip_points.problem import FlipPointError
 from workbench.results import Result
+from workbench.sessions import State
 from workbench.sessions.expressions import expression
-from workbench.ui.saving import State
 
 if TYPE_CHECKING:
     from workbench.flip_points.panel import Panel

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.inverse_sets.result import PARTS, InverseSet
 from workbench.ui.galleries import gallery
-from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plain, plotly_template
+from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, colour_of, plain, plotly_template
 
 _BINS = 48
 #: Bars that are this much higher than the next are cut: a ReLU is 0 on most pictures.
@@ -157,7 +157,7 @@ def coverage(found: InverseSet, *, height: int = 220) -> go.Figure:
             x=((edges[1:] + edges[:-1]) / 2).tolist(),
             y=counts.tolist(),
             width=float(edges[1] - edges[0]) * 0.9,
-            marker={"color": PALETTE[(place - 1) % len(PALETTE)], "line": {"width": 0}},
+            marker={"color": colour_of(place - 1), "line": {"width": 0}},
             hovertemplate="%{y:.0f} samples near %{x:.4g}<extra></extra>",
             showlegend=False,
             row=1,

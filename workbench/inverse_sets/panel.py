@@ -27,11 +27,12 @@ from workbench.inverse_sets.sample import Sampled, check, sample_steps
 from workbench.models import Classifier, Generator, Neuron
 from workbench.models.latent import Resize, pictures_for
 from workbench.progress import Progress, Step
+from workbench.sessions import State
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.handover import Handover
 from workbench.ui.jobs import Jobs
-from workbench.ui.saving import Savable, State
+from workbench.ui.saving import Savable
 
 if TYPE_CHECKING:
     from workbench.reports import Run

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.inverse_sets.bands import Band
 from workbench.models import Classifier, Neuron
+from workbench.sessions import State
 from workbench.sessions.expressions import expression
-from workbench.ui.saving import State
 
 if TYPE_CHECKING:
     from workbench.inverse_sets.panel import Panel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from workbench.reports.page_controls import BOXES, control, shown, styled
 from workbench.reports.page_pictures import smaller_base64
 from workbench.ui.assets import asset_text
 from workbench.ui.class_map import bokeh_scripts
+from workbench.ui.shared_module import key_of
 
 State = Mapping[str, Any]
 
@@ -79,10 +79,10 @@ class PageWidgets:
         """Where an anywidget is shown, be it empty; what it holds stands before its first element."""
         saved = self._states[model_id]
         state = saved["state"]
-        hashed, source = self._source(state)
+        hashed, source, css = self._source(state)
         self._modules.setdefault(hashed, source)
-        if state.get("_css"):
-            self._styles.setdefault(hashed, state["_css"])
+        if css:
+            self._styles.setdefault(hashed, css)
         style = styled(self._state(state.get("layout")))
         element = f'<div class="wb-view" data-model="{escape(model_id)}" style="{style}"></div>'
         if model_id in self._placed:
@@ -139,10 +139,11 @@ class PageWidgets:
         saved = self._states.get(str(reference).removeprefix("IPY_MODEL_"), {})
         return saved.get("state", {})
 
-    def _source(self, state: State) -> tuple[str, str]:
-        """A name for the code of an anywidget, and the code."""
-        source = self._state(state.get("_module")).get("source") or state["_esm"]
-        return hashlib.sha256(source.encode()).hexdigest()[:16], source
+    def _source(self, state: State) -> tuple[str, str, str]:
+        """A name for the code of an anywidget, the code, and its style sheet."""
+        shared = self._state(state.get("_module"))
+        source, css = shared.get("source") or state["_esm"], shared.get("css") or state.get("_css", "")
+        return key_of(source, css), source, css
 
     def _children(self, state: State) -> list[str]:
         return [self.view(str(child).removeprefix("IPY_MODEL_")) for child in state.get("children", ())]

@@ -158,7 +158,8 @@ class Session:
         return self._file.items()
 
     def load(self, item: Item | str) -> Any:
-        """What was saved: a result, a `KeptSample`, the text of the notes, or the `State` of a panel.
+        """What was saved: a result, a `KeptSample`, the text of the notes, or the `State` of anything else: a
+        panel, the tabs, what was set aside.
 
         Args:
             item: of `items()`, or its name.

@@ -56,10 +56,8 @@ class Part:
             described, named = value.pack()
             document = json.dumps(described)
         else:
-            named = {name: tensor.detach().cpu().contiguous() for name, tensor in value.items()}
-            document = ""
-        # safetensors refuses tensors that share memory; a copy of each is its own
-        data = safetensors.torch.save({name: tensor.clone() for name, tensor in named.items()})
+            named, document = dict(value), ""
+        data = safetensors.torch.save(writable(named))
         return cls(document, data, _digest(document, data))
 
     def read(self, *, source: str) -> Any:
@@ -75,6 +73,11 @@ class Part:
             return unpack(json.loads(self.document), tensors, source=source) if self.document else tensors
         except (SafetensorError, ResultError, ValueError) as error:
             raise SessionError(f"{source} cannot be read: {error}") from error
+
+
+def writable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU: safetensors refuses tensors that share memory."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
 def _digest(document: str, tensors: bytes) -> str:

@@ -13,7 +13,7 @@ from workbench.subspaces.line import Line
 from workbench.subspaces.simulation import METHODS
 from workbench.subspaces.subspace import Subspace
 from workbench.ui.film_strip import FilmStrip
-from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, plotly_template
+from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, colour_of, plotly_template
 
 _PLAIN, _DRAWN = NEUTRAL_AXIS, PALETTE[1]
 
@@ -82,7 +82,7 @@ def convergence(
     figure = go.Figure()
     known = {name: place for place, name in enumerate(METHODS)}  # one colour a method in the figures of all cases
     for name, runs in curves.items():
-        colour = PALETTE[known.setdefault(name, len(known)) % len(PALETTE)]
+        colour = colour_of(known.setdefault(name, len(known)))
         low, median, high = runs.double().quantile(torch.tensor([0.25, 0.5, 0.75]).double(), dim=0).tolist()
         sliders = list(range(len(median)))
         ours = name.startswith(("dss", "hybrid"))

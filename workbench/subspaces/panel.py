@@ -14,6 +14,7 @@ from workbench.models import Generator
 from workbench.models.generator import Condition
 from workbench.numerics.spectra import Route
 from workbench.progress import Progress, Step
+from workbench.sessions import State
 from workbench.subspaces import panel_state
 from workbench.subspaces.export import export_steps
 from workbench.subspaces.features import Features
@@ -27,7 +28,7 @@ from workbench.ui.film_strip import Accepted, FilmStrip
 from workbench.ui.jobs import Jobs
 from workbench.ui.plot import Plot
 from workbench.ui.sample_grid import SampleGrid
-from workbench.ui.saving import Savable, State
+from workbench.ui.saving import Savable
 
 if TYPE_CHECKING:
     from workbench.reports import Run

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.sessions import State
 from workbench.subspaces.search import Path, Search
-from workbench.ui.saving import State
 
 if TYPE_CHECKING:
     from workbench.subspaces.panel import Panel

@@ -1,1 +1,1 @@
-"""What the panels share: jobs, film strip, sample grid, theme."""
+"""What the panels share: their widgets, figures and theme, jobs, tabs, and how they are saved."""

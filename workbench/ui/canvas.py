@@ -69,7 +69,7 @@ class Canvas(Pictured, SharedModule):
     """
 
     _source = asset_text("widgets/canvas/canvas.js")
-    _css = asset_text("widgets/canvas/canvas.css")
+    _style_sheet = asset_text("widgets/canvas/canvas.css")
 
     # To the browser: {"channels", "height", "width", "low", "high"}.
     picture = t.Dict().tag(sync=True)
@@ -105,6 +105,8 @@ class Canvas(Pictured, SharedModule):
         **traits: Any,
     ) -> None:
         channels, height, width = _checked_shape(tuple(int(n) for n in shape))
+        if mode not in _BRUSH:
+            raise ValueError(f"mode must be {' or '.join(map(repr, _BRUSH))}, got {mode!r}.")
         if brush is not None and not brush > 0:
             raise ValueError(f"brush must be a positive width in pixels of the image, got {brush}.")
         super().__init__(

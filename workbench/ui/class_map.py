@@ -144,7 +144,11 @@ class _BokehLoader(SharedModule):
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
-        self.on_msg(lambda widget, content, buffers: self.send({"script": bokeh_scripts()}))
+        self.on_msg(self._answer)
+
+    def _answer(self, widget: Any, content: Any, buffers: Any) -> None:
+        if content == {"wanted": "bokeh"}:
+            self.send({"script": bokeh_scripts()})
 
 
 @cache

@@ -12,6 +12,6 @@ class CodeLine(SharedModule):
     """Shows `code` (synced) and copies it to the clipboard in the browser."""
 
     _source = asset_text("widgets/code-line/code-line.js")
-    _css = asset_text("widgets/code-line/code-line.css")
+    _style_sheet = asset_text("widgets/code-line/code-line.css")
 
     code = traitlets.Unicode("").tag(sync=True)

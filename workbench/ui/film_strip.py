@@ -61,7 +61,7 @@ class FilmStrip(Pictured, SharedModule):
     """
 
     _source = asset_text("widgets/film-strip/film-strip.js")
-    _css = asset_text("widgets/film-strip/film-strip.css")
+    _style_sheet = asset_text("widgets/film-strip/film-strip.css")
 
     # To the browser. `line` describes the sheet and is always set last: its change is the signal to draw.
     sheet = t.Bytes(b"").tag(sync=True)
@@ -90,7 +90,7 @@ class FilmStrip(Pictured, SharedModule):
         captions: Sequence[Caption] | None = None,
         flags: Sequence[str | None] | None = None,
         ends: tuple[str, str] | None = None,
-        line_id: str | int | None = None,
+        line_id: str | None = None,
         start: int | None = None,
     ) -> str:
         """Show a new line, at its frame ``start``, and return its id.
@@ -118,7 +118,7 @@ class FilmStrip(Pictured, SharedModule):
         serial = next(self._serial)
         where = [float(i - start) for i in range(n)] if positions is None else [float(p) for p in positions]
         line = {
-            "id": str(serial if line_id is None else line_id),
+            "id": str(serial) if line_id is None else line_id,
             "serial": serial,
             **sheet.layout(),
             "start": start,
@@ -127,8 +127,9 @@ class FilmStrip(Pictured, SharedModule):
             "flags": [flag or "" for flag in _one_each("flags", flags, n)],
             "ends": list(ends) if ends else [],
         }
-        if not all(math.isfinite(p) for p in line["t"]):
-            raise ValueError("positions must be finite numbers.")
+        bad = [i for i, p in enumerate(line["t"]) if not math.isfinite(p)]
+        if bad:
+            raise ValueError(f"positions must be finite numbers, got {line['t'][bad[0]]} for frame {bad[0]}.")
         with self.hold_sync():
             self.sheet = sheet.data
             self.line = line

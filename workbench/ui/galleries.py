@@ -31,7 +31,10 @@ def gallery(
         ValueError: no rows, or pictures of other shapes.
     """
     if not rows or any(pictures.ndim not in (3, 4) for pictures in rows.values()):
-        raise ValueError("expected named rows of images (n, channels, height, width) or (n, height, width)")
+        got = ", ".join(f"{name!r} {tuple(pictures.shape)}" for name, pictures in rows.items()) or "none"
+        raise ValueError(
+            f"expected named rows of images (n, channels, height, width) or (n, height, width), got {got}"
+        )
     figure = make_subplots(len(rows), 1, subplot_titles=list(rows), vertical_spacing=0.3 / (3 * len(rows)))
     for place, pictures in enumerate(rows.values(), start=1):
         figure.add_trace(go.Image(source=_tiled(pictures[:columns], value_range, columns)), row=place, col=1)

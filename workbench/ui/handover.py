@@ -15,6 +15,7 @@ from workbench.models import Classifier, Generator
 from workbench.models.errors import WorkbenchError
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
+from workbench.ui.methods import TITLES
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Target:
-    """A method: what the button says, and how its panel is made of a sample."""
+    """A method: what the button says of it, and how its panel is made of a sample."""
 
-    button: str
     tooltip: str
     make: Callable[[Any, Sample], widgets.Widget]
     code: Callable[[Sample], str]
@@ -52,19 +52,16 @@ class _Target:
 #: Methods by the name of their folder: a folder may not import another, so that panels are found by name.
 _TARGETS = {
     "flip_points": _Target(
-        "Flip points",
         "The closest pictures that the classifier takes for other classes",
         lambda panel, sample: panel(sample.classifier, sample.picture[None]),
         lambda sample: f"wb.flip_points.Panel(C, {sample.picture_source})",
     ),
     "boundaries": _Target(
-        "Boundaries",
         "The boundaries in the generator that carry this sample",
         lambda panel, sample: panel(sample.generator, sample.code),
         lambda sample: f"wb.boundaries.Panel(G, {sample.code_source})",
     ),
     "subspaces": _Target(
-        "Subspace search",
         "Search on from this sample along the directions that change it most",
         lambda panel, sample: panel(sample.generator, sample.code),
         lambda sample: f"wb.subspaces.Panel(G, {sample.code_source})",
@@ -89,7 +86,7 @@ class Handover(widgets.VBox):
         self.route: Callable[[str, Sample], object] | None = None
         self.source: Callable[[], Sample | None] | None = None
         self._said = widgets.HTML()
-        self.buttons = {name: parts.button(target.button, target.tooltip) for name, target in _TARGETS.items()}
+        self.buttons = {name: parts.button(TITLES[name], target.tooltip) for name, target in _TARGETS.items()}
         for name, button in self.buttons.items():
             button.on_click(lambda _, name=name: self.send(name))
         self.leave = parts.button("Close it", "Close the panel underneath")
@@ -134,7 +131,7 @@ class Handover(widgets.VBox):
             panel = import_module(f"workbench.{method}").Panel
             self.panel = _TARGETS[method].make(panel, sample)
         except WorkbenchError as error:
-            self.say(f"{_TARGETS[method].button}: {error}")
+            self.say(f"{TITLES[method]}: {error}")
             return
         self.code.code = _TARGETS[method].code(sample)
         self.children = [self._controls, self.code, self.panel]

@@ -180,10 +180,10 @@ class Jobs(widgets.HBox):
     def _run(self, request: _Request) -> None:
         shown = not request.background
         started = shown_at = drawn_at = time.monotonic()
-        if shown:
-            self.error = None
-            self._begin(request.label)
         try:
+            if shown:
+                self.error = None
+                self._begin(request.label)
             steps = request.make_steps()
             while True:
                 try:
@@ -207,10 +207,13 @@ class Jobs(widgets.HBox):
                 if request.on_step is not None and time.monotonic() - drawn_at > _DRAW_EVERY:
                     request.on_step(step)
                     drawn_at = time.monotonic()  # after it: where drawing is slow, the work goes on between
-        except Exception as error:  # a worker's error must reach the person, not the void
+        except BaseException as error:  # a worker's error must reach the person, not the void, nor end the worker
             self.error = traceback.format_exc()
+            failed = f"{request.label} failed: {str(error) or type(error).__name__}"
             if shown:
-                self._finish(f"{request.label} failed: {error}", share=0, failed=True)
+                self._finish(failed, share=0, failed=True)
+            else:
+                self.say(failed)
 
     def _end(self, request: _Request, steps: Generator[Step, None, Any], step: Step) -> None:
         """Stop a method after `step`; its partial result, if wanted and if it has one, is handed over."""

@@ -15,16 +15,14 @@ if TYPE_CHECKING:
     from workbench.ui.map_plot import MapPlot
 
 _MARGIN = 0.06  # of the longer side, around the outermost points
+_SIZE = (640, 440)  # pixels, width and height
 _FONT_SIZE = 11
 _NAMED = 40  # names are drawn of at most so many points
 
 
-def map_picture(plot: MapPlot, *, width: int = 640, height: int = 440) -> Image.Image:
-    """The whole map: a dot for each point, and as many thumbnails (or names) as have room, in the plot's order.
-
-    Args:
-        width, height: of the picture, in pixels.
-    """
+def map_picture(plot: MapPlot) -> Image.Image:
+    """The whole map: a dot for each point, and as many thumbnails (or names) as have room, in the plot's order."""
+    width, height = _SIZE
     picture = Image.new("RGB", (width, height), "#ffffff")
     pen = ImageDraw.Draw(picture)
     x, y = _fitted(plot.positions, width, height)

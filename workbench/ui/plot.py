@@ -12,7 +12,7 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.ui.shared_module import SharedModule
+from workbench.ui.shared_module import ModuleSource, SharedModule
 
 #: Left, right, bottom and top of what the axes show.
 Window = tuple[float, float, float, float]
@@ -32,6 +32,14 @@ class _Figure(SharedModule, go.FigureWidget):
         self._send_update_msg(
             {name: [trace.get(name) for trace in traces] for name in names}, _flat(self._layout_obj._props)
         )
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """As ipywidgets', but a page that asks for all of it, such as one loaded again, has no view yet."""
+        state: dict[str, Any] = super().get_state(key, drop_defaults)
+        if key is None and state.get("_view_count"):
+            self.drawn = False
+            state["_view_count"] = 0
+        return state
 
     def close(self) -> None:
         """As ipywidgets', but for the count of views: one that goes would send it to a figure that is closed."""
@@ -68,6 +76,8 @@ class Plot(widgets.Box):
 
     def __init__(self, *, tools: bool = True, **traits: Any) -> None:
         super().__init__(**traits)
+        # Figures are drawn by threads, too, and a notebook that is run stores nothing sent between its cells.
+        ModuleSource.of(_Figure._source)
         self._config = {} if tools else {"displayModeBar": False}
         self._widget: _Figure | None = None
         self._outlines: list[dict[str, Any]] = []
@@ -119,7 +129,10 @@ class Plot(widgets.Box):
 
     def _redraw(self, widget: _Figure, figure: go.Figure) -> None:
         if len(figure.data) != len(widget.data):
-            raise ValueError(f"this plot has {len(widget.data)} traces; every figure drawn in it needs as many")
+            raise ValueError(
+                f"this plot has {len(widget.data)} traces; every figure drawn in it needs as many, "
+                f"got {len(figure.data)}"
+            )
         self.unselect()
         # A browser that draws meanwhile is to find the whole of the figure, or the whole of the one before.
         with nullcontext() if widget.drawn else widget.hold_sync():

@@ -14,7 +14,7 @@ from torch import Tensor
 from workbench.models import Classifier, Generator, ModelError
 from workbench.results import sha256_of
 from workbench.sessions.session import Session
-from workbench.sessions.state import State
+from workbench.sessions.state import SessionError, State
 
 #: The name under which a session has what is not of one panel.
 TABS = "tabs"
@@ -51,7 +51,8 @@ def resume(path: str | Path | Session, given: Beginning, *, seed: int | None) ->
     new = not isinstance(path, Session) and not Path(path).expanduser().exists()
     if new and given.generator is None and given.classifier is None:
         raise ModelError(
-            f"there is no session at {path} yet; give the networks for a new one: wb.open(G, C, session={path!r})"
+            f"there is no session at {path} yet; give the networks for a new one: "
+            f"wb.open(G, C, session={str(path)!r})"
         )
     session = path if isinstance(path, Session) else Session(path)
     try:
@@ -66,8 +67,13 @@ def resume(path: str | Path | Session, given: Beginning, *, seed: int | None) ->
             {"generator": generator, "classifier": classifier, "encoder": of_encoder}, device=device
         )
         if encoder is None and found["encoder"] is not None:
-            make = import_module("workbench.inverse_sets").Encoder
-            encoder = make(found["encoder"], state.settings["encoder_layer"])
+            layer = state.settings.get("encoder_layer")
+            if layer is None:  # a kernel that ended between writing the networks and the tabs' own state
+                raise SessionError(
+                    f"{session.path.name} does not say at which layer its encoder ends; "
+                    "pass encoder=wb.inverse_sets.Encoder(C, layer)"
+                )
+            encoder = import_module("workbench.inverse_sets").Encoder(found["encoder"], layer)
         stored = int(state.settings.get("seed", 0))
     except BaseException:
         session.close()

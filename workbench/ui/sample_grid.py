@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ from workbench.ui.sprites import frames, frames_per_sheet, pack
 if TYPE_CHECKING:
     from PIL import Image
 
-    from workbench.ui.sprites import Array
+    from workbench.ui.sprites import Array, Sheet
 
 # A sheet with fewer frames than this is encoded again with the next ones: one call for each new sample
 # then leaves some tens of sheets, not one for each sample.
@@ -66,7 +67,7 @@ class SampleGrid(Pictured, SharedModule):
     """
 
     _source = asset_text("widgets/sample-grid/sample-grid.js")
-    _css = asset_text("widgets/sample-grid/sample-grid.css")
+    _style_sheet = asset_text("widgets/sample-grid/sample-grid.css")
 
     # To the browser. The bytes of the sheets are in traits sheet_0, sheet_1 ..., made when needed, so that
     # appending sends only what is new; `sheets` says what they hold, and its change is the signal to draw.
@@ -145,6 +146,7 @@ class SampleGrid(Pictured, SharedModule):
         new_parents = _checked_length("parents", _plain_indices(parents or []), n)
         if sort_by is not None and sort_by not in new_values:
             raise ValueError(f"sort_by must be one of {sorted(new_values)}, got {sort_by!r}.")
+        packed = _packed(pictures)
         with self.hold_sync():
             self._value_range = value_range
             self.values, self.labels, self.parents, self.current = (
@@ -155,7 +157,7 @@ class SampleGrid(Pictured, SharedModule):
             )
             self.selected, self.only = [], None
             self.sort = {"by": sort_by or "", "descending": bool(descending)}
-            self._put(pictures, kept=[])
+            self._put(packed, kept=[])
 
     def append(
         self,
@@ -190,8 +192,13 @@ class SampleGrid(Pictured, SharedModule):
         if set(added) != set(self.values):
             raise ValueError(f"Appended samples need the values {sorted(self.values)}, got {sorted(added)}.")
         before = self.count
-        new_labels = list(map(str, labels or []))
-        new_parents = _plain_indices(parents or [])
+        new_labels = _checked_length("labels", list(map(str, labels or [])), n)
+        new_parents = _checked_length("parents", _plain_indices(parents or []), n)
+        kept = list(self.sheets)
+        if self._tail is not None and self._tail.shape[1:] == pictures.shape[1:]:
+            pictures = np.concatenate([self._tail, pictures])
+            kept = kept[:-1]
+        packed = _packed(pictures)
         with self.hold_sync():
             self.values = {name: [*old, *added[name]] for name, old in self.values.items()}
             if self.labels or new_labels:
@@ -200,11 +207,7 @@ class SampleGrid(Pictured, SharedModule):
                 self.parents = _padded(self.parents, before, None) + _padded(new_parents, n, None)
             if current is not None:
                 self.current = current
-            kept = list(self.sheets)
-            if self._tail is not None and self._tail.shape[1:] == pictures.shape[1:]:
-                pictures = np.concatenate([self._tail, pictures])
-                kept = kept[:-1]
-            self._put(pictures, kept=kept)
+            self._put(packed, kept=kept)
 
     def clear(self) -> None:
         """Take all samples away and show ``empty_text`` again."""
@@ -230,8 +233,9 @@ class SampleGrid(Pictured, SharedModule):
         wrong = [i for i in chosen if not 0 <= i < self.count]
         if wrong:
             raise ValueError(f"filter needs indices of the {self.count} samples, got {wrong[0]}.")
-        if len(set(chosen)) < len(chosen):
-            raise ValueError("filter needs each index once.")
+        twice = [i for i, times in Counter(chosen).items() if times > 1]
+        if twice:
+            raise ValueError(f"filter needs each index once, got {twice[0]} more often.")
         self.only = chosen
 
     def still(self) -> Image.Image | None:
@@ -273,18 +277,15 @@ class SampleGrid(Pictured, SharedModule):
         self.observe(changed, names=name)
         return lambda: self.unobserve(changed, names=name)
 
-    def _put(self, pictures: np.ndarray, *, kept: list[dict[str, Any]]) -> None:
-        """Encode pictures as the sheets that follow the kept ones."""
-        size = frames_per_sheet(pictures.shape[1], pictures.shape[2])
+    def _put(self, packed: list[tuple[Sheet, np.ndarray | None]], *, kept: list[dict[str, Any]]) -> None:
+        """Have sheets follow the kept ones."""
         described = list(kept)
-        for first in range(0, len(pictures), size):
-            part = pictures[first : first + size]
-            sheet = pack(part)
+        for sheet, tail in packed:
             slot = f"sheet_{len(described)}"
             self._fill_slot(slot, sheet.data)
             self._stamp += 1
             described.append({"slot": slot, "stamp": self._stamp, **sheet.layout()})
-            self._tail = part if len(part) < min(size, _SMALL_SHEET) else None
+            self._tail = tail
         self._keep_slots(len(described))
         self.sheets = described
 
@@ -301,11 +302,20 @@ class SampleGrid(Pictured, SharedModule):
                 self.set_trait(slot, b"")
 
 
+def _packed(pictures: np.ndarray) -> list[tuple[Sheet, np.ndarray | None]]:
+    """Pictures as sheets, each with its pictures while it is small."""
+    size = frames_per_sheet(pictures.shape[1], pictures.shape[2])
+    parts = [pictures[first : first + size] for first in range(0, len(pictures), size)]
+    return [(pack(part), part if len(part) < min(size, _SMALL_SHEET) else None) for part in parts]
+
+
 def _checked_values(values: Mapping[str, Sequence[float]], n: int) -> dict[str, list[float | None]]:
     """Return plain numbers, None for what is not finite: JSON knows neither NaN nor infinity."""
     plain = {}
     for name, column in values.items():
         numbers = [float(v) for v in column]
+        if not numbers:
+            raise ValueError(f"{name} needs one entry for each of the {n} samples, got none.")
         plain[str(name)] = [v if math.isfinite(v) else None for v in _checked_length(name, numbers, n)]
     return plain
 

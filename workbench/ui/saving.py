@@ -10,8 +10,6 @@ from datetime import datetime
 from workbench.sessions.session import Session
 from workbench.sessions.state import State
 
-__all__ = ["Savable", "Saving", "State"]
-
 #: How long closing waits for what is being written, in seconds.
 _AT_MOST = 30
 

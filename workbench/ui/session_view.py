@@ -83,13 +83,13 @@ class SessionView(widgets.VBox):
     def choose(self, sample: KeptSample | None) -> None:
         """Make a kept sample the one that is sent on; None takes that back."""
         self.current = sample
-        self.strip.current = -1 if sample is None else self.samples.index(sample)
+        self.strip.current = self._place(sample)
         self.remove.layout.display = None if sample is not None else "none"
         self._chosen(sample)
 
     def _clicked(self, place: int) -> None:
         clicked = self.samples[place]
-        self.choose(None if clicked is self.current else clicked)
+        self.choose(None if self._place(self.current) == place else clicked)
 
     def _remove(self) -> None:
         if self.current is None:
@@ -122,12 +122,20 @@ class SessionView(widgets.VBox):
         stored = self.session.samples
         names = {sample.name for sample in stored}
         self.samples = stored + [sample for name, sample in self._own.items() if name not in names]
+        place = self._place(self.current)
         if not self.samples:
             self.strip.clear()
-            return
-        first = self.samples[0].picture.shape
-        pictures = torch.stack([_normalised(sample, first) for sample in self.samples])
-        self.strip.show(pictures, labels=[sample.name for sample in self.samples])
+        else:
+            first = self.samples[0].picture.shape
+            pictures = torch.stack([_normalised(sample, first) for sample in self.samples])
+            self.strip.show(pictures, labels=[sample.name for sample in self.samples], current=place)
+        if self.current is not None and place < 0:
+            self.choose(None)
+
+    def _place(self, sample: KeptSample | None) -> int:
+        """Where the sample of that name stands in the strip, or -1: it is read anew after every change."""
+        names = [one.name for one in self.samples]
+        return names.index(sample.name) if sample is not None and sample.name in names else -1
 
     def _say(self, text: str, failed: bool) -> None:
         self.text = text
@@ -150,7 +158,8 @@ def _normalised(sample: KeptSample, shape: torch.Size) -> Tensor:
     picture = (sample.picture.float() - low) / (high - low)
     if picture.shape == shape:
         return picture
-    if picture.ndim == len(shape) == 3 and 1 in (picture.shape[0], shape[0]):
-        picture = nn.functional.interpolate(picture.mean(0, keepdim=True)[None], tuple(shape[1:]))[0]
-        return picture.expand(shape)
+    if picture.ndim == len(shape) == 3:
+        if picture.shape[0] != shape[0]:
+            picture = picture.mean(0, keepdim=True)
+        return nn.functional.interpolate(picture[None], tuple(shape[1:]))[0].expand(shape)
     return torch.zeros(shape)

@@ -99,12 +99,7 @@ def frames(
     return _reduced(pictures, max_side)
 
 
-def sparklines(
-    signals: Array,
-    value_range: tuple[float, float] | None = None,
-    *,
-    size: tuple[int, int] = SIGNAL_SIZE,
-) -> np.ndarray:
+def sparklines(signals: Array, value_range: tuple[float, float] | None = None) -> np.ndarray:
     """Draw signals (n, L) or (n, channels, L) as lines with one y-range: uint8 RGBA (n, height, width, 4).
 
     The paper is transparent and the colours read on light and on dark. ``value_range`` None takes the
@@ -121,14 +116,13 @@ def sparklines(
         low, high = float(array.min()), float(array.max())
         if low == high:
             low, high = low - 1.0, high + 1.0
-    return np.stack([_sparkline(signal, low, high, size) for signal in array])
+    return np.stack([_sparkline(signal, low, high) for signal in array])
 
 
 def encode_sheet(
     values: Array,
     value_range: tuple[float, float] = (0.0, 1.0),
     *,
-    max_columns: int | None = None,
     max_frame: int | None = None,
     format: Format = "auto",
 ) -> Sheet:
@@ -137,26 +131,19 @@ def encode_sheet(
     Frames are reduced where they would not fit a sheet of 4096 x 4096 pixels.
 
     Args:
-        max_columns: frames in a row at most; by default the sheet is about square.
         max_frame: longest side of a frame in pixels; larger images are reduced.
         format: "auto" keeps exact pixels where that is quick or small, else JPEG of high quality
             without chroma subsampling.
     """
     pictures = _fitting(frames(values, value_range, max_side=max_frame))
-    return pack(pictures, max_columns=max_columns, format=format)
+    return pack(pictures, format=format)
 
 
-def encode_sheets(
-    values: Array,
-    value_range: tuple[float, float] = (0.0, 1.0),
-    *,
-    max_frame: int | None = None,
-    format: Format = "auto",
-) -> list[Sheet]:
+def encode_sheets(values: Array, value_range: tuple[float, float] = (0.0, 1.0)) -> list[Sheet]:
     """Encode any number of images or signals as sheets of moderate size, in order."""
-    pictures = frames(values, value_range, max_side=max_frame)
+    pictures = frames(values, value_range)
     size = frames_per_sheet(pictures.shape[1], pictures.shape[2])
-    return [pack(pictures[first : first + size], format=format) for first in range(0, len(pictures), size)]
+    return [pack(pictures[first : first + size]) for first in range(0, len(pictures), size)]
 
 
 def frames_per_sheet(height: int, width: int, side: int = MAX_SIDE // 2) -> int:
@@ -178,7 +165,7 @@ def pack(pictures: np.ndarray, *, max_columns: int | None = None, format: Format
     if columns * width > MAX_SIDE or rows * height > MAX_SIDE:
         raise ValueError(
             f"{n} frames of {width} x {height} pixels in {columns} columns make a sheet larger than "
-            f"{MAX_SIDE} pixels. Pass max_frame to reduce them, allow more columns, or use encode_sheets."
+            f"{MAX_SIDE} pixels; show fewer of them, or reduce them first."
         )
     sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
     sheet[:n] = pictures
@@ -272,30 +259,30 @@ def _reduced(pictures: np.ndarray, max_side: int | None) -> np.ndarray:
     return np.stack(small).reshape(len(pictures), size[1], size[0], pictures.shape[3])
 
 
-def _sparkline(signal: np.ndarray, low: float, high: float, size: tuple[int, int]) -> np.ndarray:
+def _sparkline(signal: np.ndarray, low: float, high: float) -> np.ndarray:
     """Draw one signal (channels, L) as a picture (height, width, 4)."""
-    width, height = size
+    width, height = SIGNAL_SIZE
     margin = 5
 
     def y_of(value: np.ndarray | float) -> Any:
         return margin + (height - 2 * margin) * (1 - np.clip((value - low) / (high - low), 0, 1))
 
-    picture = Image.new("RGBA", size, (0, 0, 0, 0))
+    picture = Image.new("RGBA", SIGNAL_SIZE, (0, 0, 0, 0))
     if low < 0 < high:
         axis = (*ImageColor.getrgb(NEUTRAL_AXIS)[:3], 120)
         ImageDraw.Draw(picture).line([(0, y_of(0.0)), (width, y_of(0.0))], fill=axis)
     colours = [NEUTRAL_LINE] if len(signal) == 1 else PALETTE
     for channel, values in reversed(list(enumerate(signal))):
         x, y = _envelope(values, width - 2 * margin)
-        layer = Image.new("RGBA", size, colours[channel % len(colours)])
-        layer.putalpha(_stroke(x + margin, y_of(y), size))
+        layer = Image.new("RGBA", SIGNAL_SIZE, colours[channel % len(colours)])
+        layer.putalpha(_stroke(x + margin, y_of(y)))
         picture.alpha_composite(layer)
     return np.asarray(picture)
 
 
-def _stroke(x: np.ndarray, y: np.ndarray, size: tuple[int, int]) -> Image.Image:
+def _stroke(x: np.ndarray, y: np.ndarray) -> Image.Image:
     """Return the coverage of a polyline; drawn twice as large, for Pillow's lines are not anti-aliased."""
-    mask = Image.new("L", (size[0] * 2, size[1] * 2))
+    mask = Image.new("L", (SIGNAL_SIZE[0] * 2, SIGNAL_SIZE[1] * 2))
     points = list(zip((2 * x).tolist(), (2 * y).tolist(), strict=True))
     joint = "curve" if len(points) < 100 else None  # short segments show no gaps, and round joints are slow
     ImageDraw.Draw(mask).line(points, fill=255, width=6, joint=joint)
@@ -314,7 +301,6 @@ def _envelope(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def as_numpy(values: Array | Sequence[Any]) -> np.ndarray:
     """Return a tensor of any device, an array or a sequence as an array."""
-    # Duck-typed, so that this module needs no torch: reports read saved arrays on machines without it.
     if hasattr(values, "detach"):
         tensor = values.detach().cpu()
         values = (tensor.float() if tensor.is_floating_point() else tensor).numpy()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,25 +17,10 @@ from workbench.models.latent import pictures_for
 from workbench.sessions.session import PANEL, KeptSample, Session
 from workbench.ui import parts
 from workbench.ui.handover import Handover, Sample
+from workbench.ui.methods import METHODS, TITLES, bound, fit, same_class
 from workbench.ui.resuming import TABS, Beginning, of_class, panel_name, resume, state_of
 from workbench.ui.saving import Savable
 from workbench.ui.session_view import SessionView
-
-#: Pictures of the generator that flip points begin with, where no inputs are given.
-_DRAWN = 60
-
-
-@dataclass(frozen=True)
-class _Method:
-    """One tab: its title, when there is one, how its panel is made, the code or the picture that is chosen in it,
-    and how it is asked."""
-
-    title: str
-    fits: Callable[[Tabs], bool]
-    make: Callable[[Any, Tabs], widgets.Widget]
-    chosen: Callable[[Any], Tensor | None] = lambda panel: None
-    picture: Callable[[Any], Tensor | None] = lambda panel: None
-    ask: Callable[[Any, Sample], object] | None = None
 
 
 class Tabs(widgets.VBox):
@@ -72,6 +55,14 @@ class Tabs(widgets.VBox):
         SessionError: the session belongs to other networks, is open in another process, or is no session.
     """
 
+    whole: Generator | None
+    generator: Generator | None
+    classifier: Classifier | None
+    encoder: Any
+    x: Float[Tensor, "n *input"] | None
+    seed: int
+    session: Session | None
+
     def __init__(
         self,
         generator: Generator | None = None,
@@ -98,12 +89,12 @@ class Tabs(widgets.VBox):
             )
         self.whole, self.classifier, self.session = begin.generator, begin.classifier, begin.session
         self.encoder, self.x, self.seed = begin.encoder, begin.x, begin.seed
-        self.generator = _bound(self.whole) if begin.of_class is None else begin.of_class
+        self.generator = bound(self.whole) if begin.of_class is None else begin.of_class
         self.panels: dict[str, Any] = {}
         self.sample: Sample | None = None
-        self._names = [name for name, method in _METHODS.items() if method.fits(self)]
+        self._names = [name for name, method in METHODS.items() if method.fits(self)]
         self._places = {name: widgets.VBox() for name in self._names}
-        self._tab = widgets.Tab(list(self._places.values()), titles=[_METHODS[n].title for n in self._names])
+        self._tab = widgets.Tab(list(self._places.values()), titles=[TITLES[n] for n in self._names])
         self._tab.observe(lambda change: self._opened(), names="selected_index")
         self.handover = Handover()
         self.handover.route = self._routed
@@ -154,7 +145,7 @@ class Tabs(widgets.VBox):
                 sample.picture.cpu(),
                 self._range(sample),
                 sample.code,
-                _METHODS[self.current].title,
+                TITLES[self.current],
                 condition=fixed,
                 of_class="" if fixed is None or sample.generator is None else sample.generator.name,
             )
@@ -182,7 +173,7 @@ class Tabs(widgets.VBox):
         if name in self.panels:
             return
         try:
-            panel = _METHODS[name].make(import_module(f"workbench.{name}").Panel, self)
+            panel = METHODS[name].make(import_module(f"workbench.{name}").Panel, self)
         except WorkbenchError as error:
             parts.replace(self._places[name], [widgets.HTML(parts.note(str(error)))])
             return
@@ -217,11 +208,11 @@ class Tabs(widgets.VBox):
             return self._chosen_class(*panel.chosen)
         if panel is None:
             return None
-        method, generator = _METHODS[self.current], self.generator
+        method, generator = METHODS[self.current], self.generator
         code, picture = method.chosen(panel), method.picture(panel)
         if code is not None and generator is not None:
             picture = generator.render(code[None])[0]
-            if self.classifier is not None and _fit(self):
+            if self.classifier is not None and fit(self):
                 picture = pictures_for(self.classifier, generator)(picture[None])[0]
         elif (
             picture is not None
@@ -232,7 +223,7 @@ class Tabs(widgets.VBox):
             code = self.encoder(picture[None].to(generator.device, generator.dtype))[0]
         if picture is None:
             return None
-        return self._as_sample(code, picture, f"what is chosen in {method.title}")
+        return self._as_sample(code, picture, f"what is chosen in {TITLES[self.current]}")
 
     def _as_sample(self, code: Tensor | None, picture: Tensor, name: str) -> Sample:
         self.sample = Sample(
@@ -284,13 +275,13 @@ class Tabs(widgets.VBox):
                 return
         self._take(sample.generator)
         panel = self.show(method)
-        ask = _METHODS[method].ask
+        ask = METHODS[method].ask
         if panel is not None and ask is not None:
             ask(panel, sample)
 
     def _take(self, generator: Generator | None) -> None:
         """Have another class in all tabs but that of the classes; their panels are made anew when opened."""
-        if self.generator is None or generator is None or _same_class(self.generator, generator):
+        if self.generator is None or generator is None or same_class(self.generator, generator):
             return
         self.generator = generator
         stay = {"embeddings", "flip_points"} if self.x is not None else {"embeddings"}
@@ -308,77 +299,3 @@ class Tabs(widgets.VBox):
             return
         told = f"All tabs but Classes are about {self.generator.name}" if "embeddings" in self._names else ""
         self._about.value = parts.note(told or f"All tabs are about {self.generator.name}")
-
-
-def _same_class(one: Generator, other: Generator) -> bool:
-    """Whether two generators of one network have the same class fixed."""
-    if one.fixed is None or other.fixed is None:
-        return one.fixed is other.fixed
-    return one.name == other.name and torch.equal(one.fixed, other.fixed)
-
-
-def _bound(generator: Generator | None) -> Generator | None:
-    """The generator with a class fixed, its first where none is."""
-    if generator is None or generator.class_names is None:
-        return generator
-    try:
-        _ = generator.bound
-    except ModelError:
-        return generator.of_class(0)
-    return generator
-
-
-def _fit(tabs: Tabs) -> bool:
-    """Whether the classifier takes the generator's pictures as they are."""
-    return (
-        tabs.generator is not None
-        and tabs.classifier is not None
-        and tabs.generator.output_shape == tabs.classifier.input_shape
-    )
-
-
-def _inputs(tabs: Tabs) -> Tensor | None:
-    """What flip points begin with."""
-    if tabs.x is not None or tabs.generator is None or tabs.classifier is None or not _fit(tabs):
-        return tabs.x
-    drawn = tabs.generator.sample(_DRAWN, seed=tabs.seed).outputs
-    return pictures_for(tabs.classifier, tabs.generator)(drawn)
-
-
-#: By the name of the method's module; a folder may not import another, so that panels are found by name.
-_METHODS = {
-    "subspaces": _Method(
-        "Subspace search",
-        lambda tabs: tabs.generator is not None,
-        lambda panel, tabs: panel(tabs.generator, seed=tabs.seed),
-        lambda panel: panel.search.points[panel.search.current].latent,
-        ask=lambda panel, sample: panel.new_start(sample.code),
-    ),
-    "boundaries": _Method(
-        "Boundaries",
-        lambda tabs: tabs.generator is not None,
-        lambda panel, tabs: panel(tabs.generator, seed=tabs.seed),
-        lambda panel: panel.query,
-        ask=lambda panel, sample: panel.ask(sample.code, sample.code_source),
-    ),
-    "inverse_sets": _Method(
-        "Inverse sets",
-        _fit,
-        lambda panel, tabs: panel(tabs.generator, tabs.classifier, encoder=tabs.encoder, seed=tabs.seed),
-        lambda panel: panel.handover.sample and panel.handover.sample.code,
-    ),
-    "embeddings": _Method(
-        "Classes",
-        lambda tabs: (
-            tabs.whole is not None and tabs.whole.class_embeddings is not None and tabs.classifier is not None
-        ),
-        lambda panel, tabs: panel(tabs.whole, tabs.classifier, seed=tabs.seed),
-    ),
-    "flip_points": _Method(
-        "Flip points",
-        lambda tabs: tabs.classifier is not None,
-        lambda panel, tabs: panel(tabs.classifier, _inputs(tabs), seed=tabs.seed),
-        picture=lambda panel: None if panel.query is None else panel.query[0],
-        ask=lambda panel, sample: panel.one.ask(sample.picture.cpu(), sample.picture_source),
-    ),
-}

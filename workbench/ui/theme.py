@@ -30,9 +30,14 @@ DIVERGING = "RdBu"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 
+def colour_of(place: int) -> str:
+    """Return the colour of this place in the palette; beyond its length they repeat."""
+    return PALETTE[place % len(PALETTE)]
+
+
 def palette(count: int) -> list[str]:
     """Return ``count`` colours; beyond the length of the palette they repeat."""
-    return [PALETTE[i % len(PALETTE)] for i in range(count)]
+    return [colour_of(i) for i in range(count)]
 
 
 def plotly_template() -> go.layout.Template:
