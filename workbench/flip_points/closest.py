@@ -372,5 +372,5 @@ def _line(function: str, options: Mapping[str, Any], *, bounds: Bounds, mask: An
     """The line of Python that makes a result; of the space, what is not as it is by default."""
     where: dict[str, Any] = {} if isinstance(bounds, str) else {"bounds": check_bounds(bounds)}
     where |= {name: value for name, value in (("mask", mask), ("basis", basis)) if value is not None}
-    plain = {k: v.tolist() if isinstance(v, Tensor) else v for k, v in options.items()}
+    plain = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in options.items()}
     return call(f"wb.flip_points.{function}", "C", "x", **plain, **where)

@@ -65,9 +65,14 @@ def run_missing(
         return Outcome()
     with cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing)) as client:
         there = cluster.check(client, out)
-        told = progress or terminal_progress()
         outcome = carry_out(
-            client, function, missing, retries=retries, progress=told, before=before, **shared(client)
+            client,
+            function,
+            missing,
+            retries=retries,
+            progress=progress or terminal_progress(),
+            before=before,
+            **shared(client),
         )
     outcome.workers = there
     return outcome
