@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator as Steps
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Int
@@ -349,7 +349,7 @@ def _pairs(
         return query, labels[:, None].clone()
     if isinstance(targets, str) and targets == "all":
         return query.repeat_interleave(count - 1), other_classes(labels, count).reshape(-1, 1)
-    given: list[Any] = [targets] * n if is_single(targets) else list(targets)
+    given: list[Any] = [targets] * n if is_single(targets) else list(cast("Sequence[Any]", targets))
     if len(given) != n:
         raise FlipPointError(f"{len(given)} targets were given for {n} queries; give one for all, or one for each")
     if not all(map(is_single, given)):
