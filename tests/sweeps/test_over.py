@@ -56,6 +56,19 @@ def test_the_merged_result_is_that_of_a_single_run_bit_by_bit(scheduler, tmp_pat
     assert len((tmp_path / "out" / "table.csv").read_text().splitlines()) == 1 + len(single)
 
 
+def test_the_record_has_the_lines_that_ask_for_all_of_it(scheduler, tmp_path):
+    C, x, mask, out = classifier(), queries(4), torch.ones(1, 4, 4), tmp_path / "out"
+    sweep = wb.sweeps.over(
+        "flip_points.closest", C, x, out, mask=mask, shard=2, seed=3, scheduler=scheduler, **FAST
+    )
+    options = "mask=mask, effort='fast', bounds=None, seed=3"
+    command = json.loads((out / "sweep.json").read_text())["command"]
+    assert command == f"wb.sweeps.over('flip_points.closest', C, x, {str(out)!r}, {options}, shard=2)"
+    assert sweep.call == f"wb.flip_points.closest(C, x, {options})"
+    single = eval(sweep.call, {"wb": wb, "C": C, "x": x, "mask": mask})
+    torch.testing.assert_close(sweep.result().distances, single.distances)
+
+
 def test_a_sweep_leaves_no_pickle_on_the_disk(scheduler, tmp_path):
     wb.sweeps.over("flip_points.closest", classifier(), queries(20), tmp_path / "out", scheduler=scheduler, **FAST)
     kinds = {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator as Steps
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Int
@@ -349,7 +349,7 @@ def _pairs(
         return query, labels[:, None].clone()
     if isinstance(targets, str) and targets == "all":
         return query.repeat_interleave(count - 1), other_classes(labels, count).reshape(-1, 1)
-    given: list[Any] = [targets] * n if is_single(targets) else list(targets)
+    given: list[Any] = [targets] * n if is_single(targets) else list(cast("Sequence[Any]", targets))
     if len(given) != n:
         raise FlipPointError(f"{len(given)} targets were given for {n} queries; give one for all, or one for each")
     if not all(map(is_single, given)):
@@ -372,5 +372,5 @@ def _line(function: str, options: Mapping[str, Any], *, bounds: Bounds, mask: An
     """The line of Python that makes a result; of the space, what is not as it is by default."""
     where: dict[str, Any] = {} if isinstance(bounds, str) else {"bounds": check_bounds(bounds)}
     where |= {name: value for name, value in (("mask", mask), ("basis", basis)) if value is not None}
-    plain = {k: v.tolist() if isinstance(v, Tensor) else v for k, v in options.items()}
+    plain = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in options.items()}
     return call(f"wb.flip_points.{function}", "C", "x", **plain, **where)

@@ -129,7 +129,10 @@ def solve_steps(question: Question, *, call: str, seed: int) -> Steps[Step, None
         status=columns.status,
         targeted=question.targeted,
         class_names=tuple(classifier.class_names),
-        **columns.numbers,
+        gap=columns.numbers["gap"],
+        violation=columns.numbers["violation"],
+        outside=columns.numbers["outside"],
+        angle=columns.numbers["angle"],
     )
 
 

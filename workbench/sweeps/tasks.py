@@ -67,7 +67,13 @@ def run_missing(
     with connected as client, telling(progress) as told:
         there = cluster.check(client, out)
         outcome = carry_out(
-            client, function, missing, retries=retries, progress=told, before=before, **shared(client)
+            client,
+            function,
+            missing,
+            retries=retries,
+            progress=progress or terminal_progress(),
+            before=before,
+            **shared(client),
         )
     outcome.workers = there
     return outcome
