@@ -253,10 +253,11 @@ def test_a_line_that_comes_during_a_drag_waits_for_the_release(strip, notebook):
 
 
 def test_a_line_that_is_taken_away_during_a_drag_may_be_let_go(strip, notebook):
+    further = strip.place(0.9)
     strip.drag(0.5, 0.7, release=False)
     notebook.kernel.run("strip.clear()")
     strip.shown("")
-    strip.page.mouse.move(*strip.place(0.9), steps=3)
+    strip.page.mouse.move(*further, steps=3)
     strip.page.mouse.up()
     notebook.settle()
     assert notebook.watch.console_errors == []
