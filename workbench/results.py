@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -43,12 +43,33 @@ __all__ = [
 FORMAT = 1
 #: The packages that a saved result may name; nothing else is ever imported for a file's sake.
 _METHODS = ("subspaces", "boundaries", "inverse_sets", "embeddings", "flip_points")
+#: Longer values stand under their names in a shown line.
+_LITERAL = 80
 #: By the annotation of a field, what it may be.
 _PLAIN: Mapping[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
 
 class ResultError(WorkbenchError, ValueError):
     """A saved result that is damaged, of another format or of an unknown kind."""
+
+
+def call(function: str, *arguments: str, **options: Any) -> str:
+    """The line of Python that calls `function`: `arguments` as they are written, then options by their values.
+
+    An array, or whatever else is no short literal, stands as the variable of the option's own name.
+    """
+    named = (f"{name}={_literal(value) or name}" for name, value in options.items())
+    return f"{function}({', '.join([*arguments, *named])})"
+
+
+def _literal(value: Any) -> str | None:
+    """`value` as Python writes it, if that is short and gives it back."""
+    text = repr(value)
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return text if len(text) <= _LITERAL else None
 
 
 class Network(Protocol):
@@ -195,29 +216,6 @@ class Result:
     def frame(self) -> pd.DataFrame:
         """The result as a table; subclasses say of what."""
         raise NotImplementedError(f"{type(self).__name__} has no table")
-
-
-#: Longer values stand under their names in a line of Python.
-_LITERAL = 80
-
-
-def call(function: str, *arguments: str, **options: Any) -> str:
-    """The line of Python that calls `function`: `arguments` as they are written, then options by their values.
-
-    An array, or whatever else is no short literal, stands as the variable of the option's own name.
-    """
-    named = (f"{name}={_literal(value) or name}" for name, value in options.items())
-    return f"{function}({', '.join([*arguments, *named])})"
-
-
-def _literal(value: Any) -> str | None:
-    """`value` as Python writes it, if that is short and gives it back."""
-    text = repr(value)
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-    return text if len(text) <= _LITERAL else None
 
 
 def differing(function: Callable[..., object], **options: Any) -> dict[str, Any]:

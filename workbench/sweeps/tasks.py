@@ -64,14 +64,14 @@ def run_missing(
     if not missing:
         return Outcome()
     connected = cluster.connected(workers=workers, scheduler=scheduler, tasks=len(missing))
-    with connected as client, telling(progress) as told:
+    with connected as client, telling(progress) as shown:
         there = cluster.check(client, out)
         outcome = carry_out(
             client,
             function,
             missing,
             retries=retries,
-            progress=progress or terminal_progress(),
+            progress=shown,
             before=before,
             **shared(client),
         )
