@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import json
@@ -31,6 +32,8 @@ FORMAT = 1
 _RECORDED = ("latent-workbench", "torch", "numpy", "scikit-learn", "openTSNE", "torchmetrics")
 #: The packages that a saved result may name; nothing else is ever imported for a file's sake.
 _METHODS = ("subspaces", "boundaries", "inverse_sets", "embeddings", "flip_points")
+#: Longer values stand under their names in a shown line.
+_LITERAL = 80
 #: By the annotation of a field, what it may be.
 _PLAIN: Mapping[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
@@ -53,6 +56,25 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def call(function: str, *arguments: str, **options: Any) -> str:
+    """The line of Python that calls `function`: `arguments` as they are written, then options by their values.
+
+    An array, or whatever else is no short literal, stands as the variable of the option's own name.
+    """
+    named = (f"{name}={_literal(value) or name}" for name, value in options.items())
+    return f"{function}({', '.join([*arguments, *named])})"
+
+
+def _literal(value: Any) -> str | None:
+    """`value` as Python writes it, if that is short and gives it back."""
+    text = repr(value)
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return text if len(text) <= _LITERAL else None
 
 
 class Network(Protocol):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ipywidgets as widgets
+
+from workbench.results import call as call
 
 AnyWidget = TypeVar("AnyWidget", bound=widgets.DOMWidget)
 
@@ -26,29 +27,6 @@ def choice(name: str, options: Iterable[str], *, width: int, **traits: Any) -> w
         style={"description_width": "initial"},
         **traits,
     )
-
-
-#: Longer values stand under their names in a shown line.
-_LITERAL = 80
-
-
-def call(function: str, *arguments: str, **options: Any) -> str:
-    """The line of Python that calls `function`: `arguments` as they are written, then options by their values.
-
-    An array, or whatever else is no short literal, stands as the variable of the option's own name.
-    """
-    named = (f"{name}={_literal(value) or name}" for name, value in options.items())
-    return f"{function}({', '.join([*arguments, *named])})"
-
-
-def _literal(value: Any) -> str | None:
-    """`value` as Python writes it, if that is short and gives it back."""
-    text = repr(value)
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-    return text if len(text) <= _LITERAL else None
 
 
 def row() -> widgets.Layout:
