@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from scipy.stats import wilcoxon
 
+from workbench.boundaries.baselines import CONTROLS, PAPER
 from workbench.results import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What E-GBAS is compared with, the paper's own two first.
-PAPER = ("epsilon-L2", "epsilon-Linf")
-CONTROLS = ("same radii", "coin flip")
 OURS = "E-GBAS"
 
 
