@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +11,15 @@ from torch import nn
 
 import workbench as wb
 from tests.boundaries.networks import one_layer, two_layers
-from workbench.boundaries import Arrangement, BoundaryError, Plane, arrangement, region, supporting_set
+from workbench.boundaries import (
+    Arrangement,
+    BoundaryError,
+    Plane,
+    affine_cells,
+    arrangement,
+    region,
+    supporting_set,
+)
 from workbench.boundaries.complexes import Complex
 from workbench.boundaries.sign_layer import sign_layer
 from workbench.models import ModelError
@@ -161,7 +168,7 @@ def test_a_closer_look_shows_the_same_boundaries():
 def test_held_in_parts_the_arrangement_is_the_same(monkeypatch):
     network, layer = NETWORKS["relu"]
     whole = arrangement(network, layer, Plane.of(network))
-    monkeypatch.setattr(sys.modules[Arrangement.__module__], "_HELD", 500)
+    monkeypatch.setattr(affine_cells, "_HELD", 500)
     parts = arrangement(network, layer, Plane.of(network))
     assert parts.cells == whole.cells and len(parts.segments) == len(whole.segments)
     check_against_a_grid(parts, network, layer, side=301)
@@ -213,6 +220,16 @@ def test_on_a_grid_boundaries_are_where_signs_change_within_a_square(network, la
     assert set(drawn.unit.tolist()) <= set(range(at.units))
 
 
+def test_a_layer_with_a_forward_of_its_own_is_not_taken_for_the_plain_one():
+    class Squared(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).square() - 0.5
+
+    network = generator(Squared(2, 6), nn.ReLU(), nn.Linear(6, 3))
+    drawn = arrangement(network, "1", Plane.of(network), resolution=64)
+    assert not drawn.exact and drawn.reason == "Squared is not piecewise linear"
+
+
 def test_a_norm_that_takes_its_statistics_from_the_batch_is_refused():
     norm = nn.BatchNorm1d(8, track_running_stats=False)
     with pytest.raises(ModelError, match="rows depend on each other"):
@@ -259,7 +276,28 @@ def test_it_saves_and_loads(tmp_path):
 
 def test_units_and_planes_that_do_not_fit_are_refused():
     network, layer = NETWORKS["relu"]
-    with pytest.raises(BoundaryError, match="some of 0 to 11"):
+    with pytest.raises(BoundaryError, match=r"units=\[12\].*some of 0 to 11"):
         arrangement(network, layer, Plane.of(network), units=[12])
+    with pytest.raises(BoundaryError, match=r"units=\[\].*some of 0 to 11"):
+        arrangement(network, layer, Plane.of(network), units=[])
     with pytest.raises(BoundaryError, match="make one for it"):
         arrangement(two_layers(), "3", Plane.of(network))
+
+
+@pytest.mark.parametrize("settings", [{"resolution": 0}, {"most_cells": 0}])
+def test_settings_out_of_range_are_refused(settings):
+    network, layer = NETWORKS["relu"]
+    plane = Plane.of(network)
+    found = supporting_set(network, torch.tensor([0.4, 0.3]), layer, most_steps=5)
+    with pytest.raises(BoundaryError, match=r"=0; expected at least one"):
+        arrangement(network, layer, plane, **settings)
+    with pytest.raises(BoundaryError, match=r"=0; expected at least one"):
+        region(network, found, plane, **settings)
+
+
+def test_the_region_of_another_networks_set_is_refused():
+    network, layer = NETWORKS["relu"]
+    found = supporting_set(network, torch.tensor([0.4, 0.3]), layer, most_steps=5)
+    other = generator(nn.Linear(2, 20), nn.ReLU(), nn.Linear(20, 13), nn.ReLU(), nn.Linear(13, 4))
+    with pytest.raises(BoundaryError, match="make a set for this network"):
+        region(other, found, Plane.of(other))

@@ -13,6 +13,7 @@ import workbench as wb
 from workbench.boundaries import BoundaryError, panel_samples
 from workbench.boundaries.panel_plane import THROUGH
 from workbench.boundaries.panel_set import thresholds
+from workbench.models import ModelError
 
 
 def digits(latents: int = 4) -> wb.Generator:
@@ -75,6 +76,34 @@ def test_the_shown_code_gives_what_is_shown(panel):
     assert torch.equal(space["supporting_set"].theta, panel.supporting_set.theta)
     assert torch.equal(space["exploration"].points, panel.exploration.points)
     assert len(panel.exploration.samples) > 0 and panel.samples.grid.count == len(panel.exploration.samples)
+
+
+def test_what_another_panel_found_is_shown_with_its_own_seed_and_settings(panel, generator):
+    other = wb.boundaries.Panel(generator, samples=60, seed=5, sides="both")
+    finish(other)
+    other.restore(panel.state())
+    finish(other)
+    assert "seed=3" in other.code.code and "seed=5" not in other.code.code and "sides" not in other.code.code
+    space = run(other.code.code, other)
+    assert torch.equal(space["supporting_set"].theta, other.supporting_set.theta)
+    assert torch.equal(space["exploration"].points, other.exploration.points)
+    other.close()
+
+
+def test_a_threshold_is_that_of_the_set_that_was_found_however_often_it_is_changed(panel):
+    for place in (-1, 0, len(panel.region.thresholds) // 2):
+        panel.region.accept(panel.region.thresholds[place])
+        finish(panel)
+    assert panel.supporting_set.provenance.call.count("at_threshold(") == 1
+
+
+def test_a_layer_that_is_named_by_what_stands_before_it_is_restored(panel, generator):
+    before = wb.boundaries.Panel(generator, layer="0", samples=20)
+    finish(before)
+    panel.restore(before.state())
+    finish(panel)
+    assert panel.region.layer.value == panel.supporting_set.layer == "0"
+    before.close()
 
 
 def test_every_threshold_of_the_strip_keeps_something_and_ever_less(panel):
@@ -270,6 +299,19 @@ class TestPlane:
         torch.testing.assert_close(flat.query, place, atol=0.005, rtol=0)
         assert torch.equal(run(flat.code.code, flat)["exploration"].points, flat.exploration.points)
 
+    def test_a_click_gives_a_line_that_runs_whatever_the_shape_of_a_latent_and_the_zoom(self):
+        module = nn.Sequential(nn.Flatten(), *digits(2).module)
+        made = wb.boundaries.Panel(wb.Generator(module, (2, 1, 1), value_range=(-1, 1), device="cpu"), samples=20)
+        finish(made)
+        made.plane._zoomed((0.1, 0.1001, 0.2, 0.2001))
+        finish(made)
+        browser_points(made, "plotly_click", 1234)
+        finish(made)
+        place = grid(made)[1234].reshape(2, 1, 1)
+        torch.testing.assert_close(made.query, place, atol=1e-6, rtol=0)
+        assert torch.equal(run(made.code.code, made)["exploration"].points, made.exploration.points)
+        made.close()
+
     def test_the_picture_at_the_cursor_is_that_of_its_latent(self, flat):
         from workbench.ui.sprites import data_url, png
 
@@ -362,6 +404,12 @@ def test_a_generator_of_signals():
     finish(panel)
     assert panel.samples.grid.count == len(panel.exploration.samples) > 0 and panel.samples.statistics.count == 3
     panel.close()
+
+
+def test_points_of_another_shape_are_refused(generator):
+    for z in (3.0, torch.zeros(2, 3)):
+        with pytest.raises(ModelError, match=r"z has shape .* expected \(batch, 4\)"):
+            wb.boundaries.Panel(generator, z)
 
 
 def test_a_layer_without_boundaries_is_refused():

@@ -74,21 +74,39 @@ def test_a_skip_connection_before_the_activation_is_part_of_the_pre_activation()
     [
         [nn.Linear(4, 96), nn.Unflatten(1, (6, 4, 4)), nn.BatchNorm2d(6)],
         [nn.Linear(4, 96, bias=False), nn.Unflatten(1, (6, 4, 4))],
+        [nn.Unflatten(1, (1, 4)), nn.Linear(4, 96), nn.Flatten()],
+        [nn.Linear(4, 96), nn.BatchNorm1d(96), nn.Unflatten(1, (6, 4, 4))],
+        [nn.Linear(4, 96), nn.Unflatten(1, (6, 4, 4)), nn.BatchNorm2d(6), nn.Flatten()],
         [nn.Unflatten(1, (4, 1, 1)), nn.ConvTranspose2d(4, 6, 4), nn.BatchNorm2d(6)],
         [nn.Linear(4, 32), nn.ReLU(), nn.Unflatten(1, (2, 4, 4)), nn.Conv2d(2, 6, 3, padding=1), nn.Dropout2d()],
         [nn.Linear(4, 32), nn.Unflatten(1, (2, 4, 4)), nn.Conv2d(2, 6, 3, padding=1, groups=2)],
     ],
 )
 def test_a_few_units_alone_are_what_all_of_them_give(steps, units):
-    module = nn.Sequential(*steps, nn.ReLU(), nn.Conv2d(6, 1, 1))
+    rest = [nn.Unflatten(1, (6, 4, 4))] if isinstance(steps[-1], nn.Flatten) else []
+    module = nn.Sequential(*steps, nn.ReLU(), *rest, nn.Conv2d(6, 1, 1))
     for part in module:
-        if isinstance(part, nn.BatchNorm2d):
+        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
             part.running_mean.uniform_(-0.1, 0.1), part.running_var.uniform_(0.5, 2)
             nn.init.uniform_(part.weight), nn.init.uniform_(part.bias, -0.1, 0.1)
     G = generator(module.double())
     at = sign_layer(G, sign_layers(G)[-1])
     z, chosen = G.latents(9, seed=3), torch.tensor(units)
     torch.testing.assert_close(at.reader(chosen)(z), at.pre_activations(z)[:, chosen], rtol=1e-10, atol=1e-10)
+
+
+class Squared(nn.Linear):
+    """A layer with a forward of its own in place of the plain one's."""
+
+    def forward(self, x):
+        return super().forward(x).square() - 0.1
+
+
+def test_a_layer_with_a_forward_of_its_own_is_run_as_it_is():
+    G = generator(nn.Sequential(Squared(4, 12), nn.ReLU(), nn.Linear(12, 3)))
+    at = sign_layer(G, "1")
+    z, chosen = G.latents(9, seed=3), torch.tensor([2, 5])
+    torch.testing.assert_close(at.reader(chosen)(z), at.pre_activations(z)[:, chosen])
 
 
 def test_layers_without_signs_are_refused_with_those_that_have_some():

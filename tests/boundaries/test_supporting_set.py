@@ -95,6 +95,30 @@ def test_a_higher_threshold_keeps_a_subset_and_one_that_keeps_nothing_is_refused
         at_threshold(G, found, 0.999)
 
 
+def test_a_set_at_another_threshold_says_how_it_was_made():
+    G, z = one_layer(), torch.tensor([0.3, -0.2])
+    found = supporting_set(G, z, "1", most_steps=30)
+    other = at_threshold(G, found, 0.3)
+    again = eval(other.provenance.call, {"wb": wb, "G": G, "z": z})
+    assert torch.equal(again.units, other.units) and again.threshold == 0.3
+    assert found.provenance.call.startswith("wb.boundaries.supporting_set(")
+
+
+@pytest.mark.parametrize("threshold", [-1, 1, math.nan])
+def test_a_threshold_that_is_no_probability_is_refused(threshold):
+    G = one_layer()
+    found = supporting_set(G, G.latents(1), "1", most_steps=5)
+    with pytest.raises(BoundaryError, match=f"threshold={threshold}; expected a probability below 1"):
+        at_threshold(G, found, threshold)
+
+
+def test_the_set_of_another_network_is_refused():
+    found = supporting_set(with_carriers([1]), torch.zeros(3), "1", most_steps=5)
+    for call in (lambda: at_threshold(one_layer(), found, 0.4), lambda: masked_outputs(one_layer(), found, [0.4])):
+        with pytest.raises(BoundaryError, match="make a set for this network"):
+            call()
+
+
 def test_after_thresholding_the_image_is_still_that_of_the_query():
     """Figure 2: a third of the active units at most, at a tenth of the error of none."""
     G = wb.load("mnist-dcgan", device="cpu")
@@ -148,6 +172,7 @@ def test_it_saves_and_loads_and_its_frame_lists_the_kept_units(tmp_path):
         ({"threshold": 1.0}, "threshold=1.0"),
         ({"sparsity": -1}, "sparsity=-1"),
         ({"masks": 0}, "masks=0"),
+        ({"tolerance": math.nan}, "tolerance=nan"),
         ({"sides": "left"}, "'active' or 'both'"),
         ({"sparsity": 1e6}, "keeps no unit.*smaller sparsity"),
     ],

@@ -103,6 +103,7 @@ def test_methods_that_follow_gradients_refuse_a_network_that_gives_none(forward:
     z = G.latents(1)[0]
     for call in (
         lambda: wb.subspaces.subspace(G, z),
+        lambda: wb.subspaces.Search(G),
         lambda: wb.boundaries.supporting_set(G, z, "inner.1"),
         lambda: wb.flip_points.closest(C, torch.rand(6)),
         lambda: wb.inverse_sets.sample(G, wb.inverse_sets.band(_flat(), "1", 0, 0, 1), 2, distance="pixel"),

@@ -179,3 +179,18 @@ def test_a_users_own_forward_mode_is_not_disturbed_by_a_sequential_generator() -
         return all(torch.allclose(Linearisation(G, z[0]).push(identity), pushed) for _ in range(100))
 
     assert _at_once(2, work) == [True, True]
+
+
+def test_memory_that_runs_out_is_not_taken_for_a_missing_rule() -> None:
+    calls: list[int] = []
+
+    def step(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        if len(calls) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return 2 * x
+
+    push, _ = linearised([step], torch.ones(1, 3))
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        push(torch.ones(2, 3))
+    assert len(calls) == 2

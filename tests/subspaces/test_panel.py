@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 import workbench as wb
 from workbench.models import ModelError
+from workbench.sessions.state import SessionError
 
 
 @pytest.fixture
@@ -126,6 +128,44 @@ def test_loading_from_a_folder_without_a_path_says_so_and_keeps_the_search(panel
     assert panel.jobs.wait(20)
     assert "no result.json in /nowhere" in panel.jobs.children[2].value
     assert len(panel.search.points) == 1
+
+
+def test_a_search_that_is_given_keeps_its_settings_in_a_new_start_and_after_loading(
+    conv: wb.Generator, tmp_path: Path
+) -> None:
+    search = wb.subspaces.Search(conv, steps=15, scale="latent", features=wb.subspaces.Downsampled(4))
+    made = wb.subspaces.Panel(conv, search=search)
+    try:
+        made.new_start()
+        assert made.jobs.wait(20) and made.jobs.error is None
+        assert made.search is not search and made.search.settings == search.settings
+        made._folder.value = str(search.path().save(tmp_path / "path"))
+        made.load()
+        assert made.jobs.wait(20) and made.jobs.error is None
+        assert made.search.seed == search.seed and made.search.settings == search.settings
+        made.new_start()
+        assert made.jobs.wait(20) and made.search.settings == search.settings
+    finally:
+        made.close()
+    with pytest.raises(ValueError, match="give one of the two"):
+        wb.subspaces.Panel(conv, conv.latents(1)[0], search=search)
+
+
+def test_of_a_point_that_was_left_long_ago_no_other_points_spectrum_is_shown(panel: wb.subspaces.Panel) -> None:
+    release(panel, 8)
+    assert "point</td>" in panel._facts.value and "passes" in panel._facts.value
+    panel.search._spectra.clear()
+    panel.go_to(0)
+    assert panel.jobs.wait(20)
+    assert "0 of 1" in panel._facts.value and "passes" not in panel._facts.value
+    assert panel._spectrum.layout.display == "none"
+
+
+def test_a_state_without_a_path_is_refused(panel: wb.subspaces.Panel) -> None:
+    state = panel.state()
+    for results in ({}, {"path": panel.line}):
+        with pytest.raises(SessionError, match="expected the Path of a search"):
+            panel.restore(replace(state, results=results))
 
 
 def test_a_bad_start_is_refused_before_anything_is_shown(conv: wb.Generator) -> None:

@@ -60,6 +60,16 @@ def test_the_spectrum_is_computed_once_a_point(search: wb.subspaces.Search) -> N
     assert search.spectrum().passes.jvp == passes == 8
 
 
+def test_the_spectra_that_are_kept_are_those_of_the_points_visited_last(
+    search: wb.subspaces.Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.subspaces.search._KEPT_SPECTRA", 2)
+    search.follow([(0, 0.3), (0, 0.3)])
+    for point in (0, 1, 0, 2):
+        search.line(point=point)
+    assert search.spectrum(0) is not None and search.spectrum(1) is None
+
+
 def test_stepping_back_and_accepting_again_branches(search: wb.subspaces.Search) -> None:
     walked(search)
     assert [p.parent for p in search.points] == [None, 0, 1, 1]

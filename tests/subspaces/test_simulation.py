@@ -106,3 +106,28 @@ def test_what_is_no_generator_is_refused_before_anything_runs(tmp_path, capsys, 
         simulation.main(["--out", str(tmp_path / "new"), "--sizes", "--generator", name])
     assert said in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--methods", "random", "pca"], "dss is missing"),
+        (["--sizes", "--generator", ""], "leave nothing to run"),
+        (["--seeds", "0"], "at least one of each"),
+    ],
+)
+def test_what_gives_no_tables_is_refused_before_anything_runs(tmp_path, capsys, given, said):
+    with pytest.raises(SystemExit):
+        simulation.main(["--out", str(tmp_path / "new"), *given])
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_curves_of_a_longer_run_that_was_interrupted_go_as_far_as_all_seeds(tmp_path):
+    results = Results(tmp_path)
+    for seed, sliders in ((0, 4), (1, 2)):
+        results.add("synthetic-4", seed, simulate(small(seed), ["dss", "random"], sliders=sliders))
+    assert {name: curves.shape for name, curves in results.curves("synthetic-4").items()} == {
+        "dss": (2, 3), "random": (2, 3)
+    }  # fmt: skip
+    assert len(simulation.summary(results)) == 2

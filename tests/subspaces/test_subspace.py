@@ -172,3 +172,18 @@ def test_bad_lines_are_refused(conv: wb.Generator) -> None:
     ):
         with pytest.raises(ValueError, match=says):
             wb.subspaces.line(conv, found, **options)  # type: ignore[arg-type]
+
+
+def test_a_result_says_all_that_it_was_made_with(conv: wb.Generator) -> None:
+    z = conv.latents(1, seed=2)[0]
+    found = wb.subspaces.subspace(conv, z, dims=2, seed=3, features=Downsampled(2), route="matrix-free", rank=5)
+    lines = [
+        wb.subspaces.line(conv, found, 1, steps=5, features=Downsampled(2), share=0.25),
+        wb.subspaces.line(conv, found, 0, steps=5, target=0.5),
+        wb.subspaces.line(conv, found, 0, steps=5, features=lambda x: x.square()),
+    ]
+    names = {"wb": wb, "G": conv, "z": z, "features": lambda x: x.square()}
+    again = eval(found.provenance.call, names)
+    assert torch.equal(again.spectrum, found.spectrum) and torch.equal(again.directions, found.directions)
+    for line in lines:
+        assert torch.equal(eval(line.provenance.call, names).outputs, line.outputs)

@@ -20,13 +20,17 @@ from workbench.boundaries.tree import Tree
 from workbench.numerics.randomness import seeded
 from workbench.results import Result
 
+#: What E-GBAS is compared with: the paper's own two, and two fairer controls.
+PAPER = ("epsilon-L2", "epsilon-Linf")
+CONTROLS = ("same radii", "coin flip")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline(Result):
     """Points around a query that were not chosen by boundaries.
 
     Attributes:
-        name: `epsilon-L2`, `epsilon-Linf`, `same radii` or `coin flip`.
+        name: one of those in `PAPER` and `CONTROLS`.
         query: (*point).
         points: (n, *point).
         radius: of the ball; the mean distance from the query for the two controls.
@@ -78,7 +82,7 @@ def epsilon_l2(
     generator, n, d = _drawing(exploration, samples, seed)
     lengths = torch.rand(n, generator=generator, dtype=torch.float64) ** (1 / d)
     moves = radius * lengths[:, None] * _directions(n, d, generator)
-    return _made(model, exploration, "epsilon-L2", moves, radius, samples=n, seed=seed)
+    return _made(model, exploration, PAPER[0], moves, radius, samples=n, seed=seed)
 
 
 def epsilon_linf(
@@ -92,7 +96,7 @@ def epsilon_linf(
     _, radius = epsilon_radii(exploration)
     generator, n, d = _drawing(exploration, samples, seed)
     moves = radius * (2 * torch.rand(n, d, generator=generator, dtype=torch.float64) - 1)
-    return _made(model, exploration, "epsilon-Linf", moves, radius, samples=n, seed=seed)
+    return _made(model, exploration, PAPER[1], moves, radius, samples=n, seed=seed)
 
 
 def same_radii(
@@ -109,7 +113,7 @@ def same_radii(
     radii = exploration.radii.double().cpu()
     chosen = torch.cat([torch.randperm(len(radii), generator=generator) for _ in range(-(-n // len(radii)))])[:n]
     moves = radii[chosen, None] * _directions(n, d, generator)
-    return _made(model, exploration, "same radii", moves, float(radii[chosen].mean()), samples=n, seed=seed)
+    return _made(model, exploration, CONTROLS[0], moves, float(radii[chosen].mean()), samples=n, seed=seed)
 
 
 def coin_flip(model: AnyModel, exploration: Exploration, *, seed: int = 0) -> Baseline:
@@ -133,16 +137,13 @@ def coin_flip(model: AnyModel, exploration: Exploration, *, seed: int = 0) -> Ba
     while len(tree) < len(exploration.points) and tree.tried < 100 * exploration.tried:
         tree.grow(_BATCHES, len(exploration.points))
     moves = tree.nodes[1:]
-    return _made(model, exploration, "coin flip", moves, float(moves.norm(dim=1).mean()), seed=seed)
+    return _made(model, exploration, CONTROLS[1], moves, float(moves.norm(dim=1).mean()), seed=seed)
 
 
 #: By name, what makes each, the paper's own two first.
-BASELINES: dict[str, Callable[..., Baseline]] = {
-    "epsilon-L2": epsilon_l2,
-    "epsilon-Linf": epsilon_linf,
-    "same radii": same_radii,
-    "coin flip": coin_flip,
-}
+BASELINES: dict[str, Callable[..., Baseline]] = dict(
+    zip((*PAPER, *CONTROLS), (epsilon_l2, epsilon_linf, same_radii, coin_flip), strict=True)
+)
 
 
 #: More tries than one batch takes.

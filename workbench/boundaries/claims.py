@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from workbench.boundaries.baselines import CONTROLS, PAPER
 from workbench.claims import Claims, signed_rank_p
 from workbench.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What E-GBAS is compared with, the paper's own two first.
-PAPER = ("epsilon-L2", "epsilon-Linf")
-CONTROLS = ("same radii", "coin flip")
 OURS = "E-GBAS"
 
 

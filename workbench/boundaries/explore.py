@@ -16,13 +16,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.boundaries.sign_layer import AnyModel, BoundaryError, check_settings, known_layer, limits, point_of
-from workbench.boundaries.supporting_set import SupportingSet
+from workbench.boundaries.sign_layer import AnyModel, BoundaryError, check_settings, limits, point_of
+from workbench.boundaries.supporting_set import SupportingSet, layer_of
 from workbench.boundaries.tree import MOST, Tree
 from workbench.models.generator import Condition
 from workbench.numerics.randomness import seeded
 from workbench.progress import Cancelled, Progress, Snapshot, run
-from workbench.results import Provenance, Result
+from workbench.results import Provenance, Result, call
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CACHED = 128
 #: The default step in few dimensions, as a share of what so many nodes a step apart take up.
 _FILL = 1.8
+#: Ways from the query on which the default step looks for the boundary.
+_WAYS = 32
 #: The least share of the way to the box's points at which the default step looks for the boundary.
 _NEAREST = 1e-6
 
@@ -130,7 +132,14 @@ def explore_steps(
         ("interval", interval, 0 < interval < math.inf, "a positive length in latent units, such as 2"),
         ("batch", batch, batch is None or batch >= 1, "at least one, or None"),
     )
-    call_step = step
+    options: dict[str, Any] = {
+        "seed": seed,
+        "samples": samples,
+        "tries": most_tries,
+        "step": step,
+        "interval": interval,
+        **({} if condition is None else {"condition": condition}),
+    }
     low, high = box(query, interval)
     if step is None:
         scale = yield from region.scale(low, high, seed=seed)
@@ -147,11 +156,10 @@ def explore_steps(
     spent = region.passes
 
     def so_far(reason: str = "", partial: bool = True) -> Exploration:
-        made = f"samples={samples}, tries={most_tries}, step={call_step}, interval={interval}"
         return Exploration(
             provenance=Provenance.of(
                 model,
-                call=f"wb.boundaries.explore(G, z, supporting_set, seed={seed}, {made})",
+                call=call("wb.boundaries.explore", "G", "z", "supporting_set", **options),
                 seed=seed,
                 passes={"forward to the layer": spent + tree.evaluated},
                 started=started,
@@ -274,13 +282,7 @@ class Membership:
         condition: Condition,
     ) -> None:
         self.model, self.query = model, query
-        at = known_layer(model, supporting_set.layer, condition=condition)
-        made_for = (tuple(supporting_set.shape), tuple(supporting_set.query.shape))
-        if made_for != (at.shape, tuple(query.shape)):
-            raise BoundaryError(
-                f"the supporting set is of {made_for[0]} units and points of shape {made_for[1]}, but "
-                f"{model.name} has {at.shape} in layer {at.name!r} and points of shape {tuple(query.shape)}"
-            )
+        at = layer_of(model, supporting_set, condition=condition)
         self._read = at.reader(supporting_set.units.to(model.device))
         self._signs = supporting_set.signs.to(query)
         self._centre = query.flatten().cpu().double()
@@ -306,14 +308,14 @@ class Membership:
             return (self._read(points) * self._signs >= 0).all(1)
 
     def scale(
-        self, low: Float[Tensor, " d"], high: Float[Tensor, " d"], *, seed: int, ways: int = 32
+        self, low: Float[Tensor, " d"], high: Float[Tensor, " d"], *, seed: int
     ) -> Steps[Growth, None, float]:
         """How far from the query the region ends on half the ways to random points of a box, within a fifth.
 
         Where it does not end within the box on most ways, the mean distance to those points.
         """
         generator = seeded(seed)
-        drawn = torch.rand(ways, len(low), generator=generator, dtype=torch.float64)
+        drawn = torch.rand(_WAYS, len(low), generator=generator, dtype=torch.float64)
         ends = low + drawn * (high - low)
         allowed = limits_around(self.model, self.query)
         if allowed is not None:
@@ -322,8 +324,8 @@ class Membership:
         share = 1.0
         while outside > 1.2 * inside:
             within = float(self.holds(share * ends).double().mean()) > 0.5
-            self.passes += ways
-            yield Growth(0, None, "size of the region", so_far=None)
+            self.passes += _WAYS
+            yield Growth(0, None, "size of the region")
             inside, outside = (share, outside) if within else (inside, share)
             share = math.sqrt(inside * outside) if inside > _NEAREST else max(outside / 2, 1.1 * inside)
         return inside * float(ends.norm(dim=1).mean())

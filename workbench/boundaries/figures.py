@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.boundaries.arrangement import Arrangement, Region
-from workbench.boundaries.claims import CONTROLS, OURS, PAPER
+from workbench.boundaries.baselines import CONTROLS, PAPER
+from workbench.boundaries.claims import OURS
 from workbench.boundaries.complexes import polylines
 from workbench.boundaries.explore import Exploration
 from workbench.boundaries.plane import Plane
@@ -23,13 +23,14 @@ from workbench.ui.film_strip import FilmStrip
 from workbench.ui.sample_grid import SampleGrid
 from workbench.ui.theme import PALETTE, plotly_template, with_difference
 
-#: Columns of pixels for each bar of a classifier's probabilities.
-_BAR = 12
-_SHADE = "rgba(0,158,115,0.24)"
-_STAR = {"size": 13, "symbol": "star", "color": PALETTE[4], "line": {"width": 1, "color": "#1f2328"}}
-
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Columns of pixels for each bar of a classifier's probabilities.
+_BAR = 12
+_FEW = 12
+_SHADE = "rgba(0,158,115,0.24)"
+_STAR = {"size": 13, "symbol": "star", "color": PALETTE[4], "line": {"width": 1, "color": "#1f2328"}}
 
 #: A colour and a symbol for each method, the same in every figure.
 _LOOKS = {
@@ -90,6 +91,11 @@ def as_pictures(
     return (_chances(outputs)[:, :, None] * edge).flatten(1), (0.0, 1.0)
 
 
+def few(samples: Float[Tensor, "n *any"]) -> Float[Tensor, "few *any"]:
+    """Twelve samples at most, evenly spaced: those that stand for all where there is no room."""
+    return samples[:: max(1, len(samples) // _FEW)][:_FEW]
+
+
 def decision(scores: Float[Tensor, " classes"], class_names: Sequence[str]) -> str:
     """What a classifier decides, and how sure it is."""
     chance = _chances(scores[None])[0]
@@ -123,8 +129,7 @@ def arrangement(
     """
     every, own = drawn, None
     if kept is not None:
-        held = torch.isin(drawn.unit, kept.units.cpu())
-        every, own = (replace(drawn, segments=drawn.segments[m], unit=drawn.unit[m]) for m in (~held, held))
+        every, own = drawn.of_units(kept.units, others=True), drawn.of_units(kept.units)
     query = None if kept is None else kept.query
     traces = plane_traces(drawn.plane, every=every, kept=own, region=region, exploration=exploration, query=query)
     figure = go.Figure([trace for trace in traces if trace.x is not None and len(trace.x)])
@@ -158,7 +163,7 @@ def plane_traces(
     nodes, rejected, branches = (np.zeros((0, 2)) for _ in range(3))
     if exploration is not None:
         nodes, rejected = (plane.coordinates(p).numpy() for p in (exploration.points, exploration.rejected))
-        branches = _gapped(list(np.stack([nodes[1:], nodes[exploration.parents[1:].numpy()]], 1)))
+        branches = _gapped(list(np.stack([nodes[1:], nodes[exploration.parents[1:].cpu().numpy()]], 1)))
     star = np.zeros((0, 2)) if query is None else plane.coordinates(query[None]).numpy()
     outlines = [] if region is None else list(region.outlines)
     pale, highlighted = _boundaries(every), _boundaries(kept)

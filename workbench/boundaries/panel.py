@@ -28,7 +28,7 @@ from workbench.boundaries.sign_layer import (
 )
 from workbench.boundaries.supporting_set import Sides, SupportingSet
 from workbench.exports.view import ExportView
-from workbench.models import Classifier, Generator, LatentClassifier
+from workbench.models import Classifier, Generator, LatentClassifier, checks
 from workbench.models.pictures import Pictures
 from workbench.progress import Progress
 from workbench.sessions import State
@@ -125,7 +125,6 @@ class Panel(Savable, widgets.VBox):
             step=step,
             interval=interval,
             samples=samples,
-            height=300,
             grown=self._grown,
         )
         self.plane = PlaneView(model, ask=self.ask)
@@ -146,8 +145,9 @@ class Panel(Savable, widgets.VBox):
                 )
         given = []
         if z is not None:
-            rows = torch.as_tensor(z)
-            rows = rows[None] if tuple(rows.shape) == dimensions(model) else rows
+            rows, shape = checks.as_tensor(z, name=name), dimensions(model)
+            rows = rows[None] if tuple(rows.shape) == shape else rows
+            rows = checks.as_batch(rows, shape, name=name, device=model.device, dtype=model.dtype)
             given = [point_of(model, row, name=name) for row in rows]
         sources = [name] if len(given) == 1 else [f"{name}[{i}]" for i in range(len(given))]
         drawn: list[Tensor] = []
@@ -230,7 +230,7 @@ class Panel(Savable, widgets.VBox):
     def _grown(self, tree: Exploration, done: bool) -> None:
         self.plane.show_tree(tree, done=done)
         if done and self.supporting_set is not None:
-            self.code.code = self._lines(self.supporting_set)
+            self.code.code = self._lines(self.supporting_set, tree)
             self.on_settled()
 
     def _busy(self, busy: bool) -> None:
@@ -238,33 +238,31 @@ class Panel(Savable, widgets.VBox):
         if not busy and self.region.found is None:
             self.region.failed(self.jobs.text)
 
-    def _keeping(self, threshold: float) -> dict[str, Any]:
-        """The options of `supporting_set` that differ from its defaults, and the seed."""
-        differing: dict[str, Any] = {"seed": self.seed}
-        if threshold != 0.5:
-            differing["threshold"] = threshold
-        if self.region.sparsity.value != 0.5:
-            differing["sparsity"] = self.region.sparsity.value
-        return differing if self._sides == "active" else {**differing, "sides": self._sides}
+    def _keeping(self) -> dict[str, Any]:
+        """The options of `supporting_set` as the controls stand."""
+        return _differing(self.seed, sparsity=self.region.sparsity.value, sides=self._sides)
 
-    def _growing(self) -> dict[str, Any]:
-        return {"seed": self.seed, **self.samples.options()}
+    def _growing(self, seed: int) -> dict[str, Any]:
+        return {"seed": seed, **self.samples.options()}
 
-    def _lines(self, found: SupportingSet) -> str:
+    def _lines(self, found: SupportingSet, tree: Exploration | None = None) -> str:
+        """The lines that give what is shown, which may have been found with another panel's settings."""
         module, symbol = "wb.boundaries", self._symbol
-        kept = parts.call(
-            f"{module}.supporting_set", symbol, "z", repr(found.layer), **self._keeping(found.threshold)
+        options = _differing(
+            found.provenance.seed, threshold=found.threshold, sparsity=found.sparsity, sides=found.sides
         )
-        tree = parts.call(f"{module}.explore", symbol, "z", "supporting_set", **self._growing())
-        return f"z = {self.source}\nsupporting_set = {kept}\nexploration = {tree}"
+        kept = parts.call(f"{module}.supporting_set", symbol, "z", repr(found.layer), **options)
+        growing = self._growing(self.seed if tree is None else tree.provenance.seed)
+        grown = parts.call(f"{module}.explore", symbol, "z", "supporting_set", **growing)
+        return f"z = {self.source}\nsupporting_set = {kept}\nexploration = {grown}"
 
     def _compared(self) -> tuple[Tensor, dict[str, Any], dict[str, Any]]:
-        return self.query, self._keeping(0.5), self._growing()
+        return self.query, self._keeping(), self._growing(self.seed)
 
     def _compare_lines(self) -> str:
         module, symbol = "wb.boundaries", self._symbol
-        kept = parts.call(f"{module}.supporting_set", symbol, "z", "layer", **self._keeping(0.5))
-        tree = parts.call(f"{module}.explore", symbol, "z", "kept", **self._growing())
+        kept = parts.call(f"{module}.supporting_set", symbol, "z", "layer", **self._keeping())
+        tree = parts.call(f"{module}.explore", symbol, "z", "kept", **self._growing(self.seed))
         return (
             f"z = {self.source}\n"
             f"sets = {{layer: {kept} for layer in {module}.sign_layers({symbol})}}\n"
@@ -306,3 +304,10 @@ class Panel(Savable, widgets.VBox):
             self.report.close()
             parts.close_all(self)
         super().close()
+
+
+def _differing(seed: int, *, threshold: float = 0.5, sparsity: float, sides: Sides) -> dict[str, Any]:
+    """The options of `supporting_set` that differ from its defaults, and the seed."""
+    given: dict[str, Any] = {"threshold": threshold, "sparsity": sparsity, "sides": sides}
+    defaults = {"threshold": 0.5, "sparsity": 0.5, "sides": "active"}
+    return {"seed": seed} | {name: value for name, value in given.items() if value != defaults[name]}

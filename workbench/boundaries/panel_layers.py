@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.boundaries import figures
 from workbench.boundaries.explore import Exploration, explore_steps
 from workbench.boundaries.panel_samples import Shown, statistics
 from workbench.boundaries.sign_layer import AnyModel, BoundaryError, sign_layers
@@ -22,9 +23,6 @@ from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Jobs
 from workbench.ui.sample_grid import SampleGrid
-
-#: Samples of each layer whose pictures are shown.
-_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -119,10 +117,8 @@ class LayersView(widgets.VBox):
             strip = SampleGrid(arrangement="strip", name=f"samples of layer {result.layer}", tile=72)
             own = statistics(self._query_picture(result.tree), result.shown, self._pictures.value_range, most)
             low, high = self._pictures.value_range
-            few = (result.shown.pictures[:: max(1, len(result.shown.pictures) // _SHOWN)][:_SHOWN] - low) / (
-                high - low
-            )
-            strip.show(torch.cat([own[1:], few]), labels=["mean", "deviation", *[""] * len(few)])
+            some = (figures.few(result.shown.pictures) - low) / (high - low)
+            strip.show(torch.cat([own[1:], some]), labels=["mean", "deviation", *[""] * len(some)])
             children.append(widgets.Box([strip], layout=widgets.Layout(flex="1 1 400px", min_width="300px")))
         return widgets.HBox(children, layout=parts.row())
 

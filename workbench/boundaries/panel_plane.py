@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from collections.abc import Generator as Steps
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
@@ -149,11 +150,12 @@ class PlaneView(widgets.VBox):
 
     def _clicked(self, row: int) -> None:
         if self.whole and self.plane is not None:
-            # two or three digits say which pixel was meant, and can be copied as code
+            # a hundredth of what is looked at, or less, says which pixel was meant, and can be copied as code
             spread = self.plane.extent[1] - self.plane.extent[0]
-            digits = 2 if spread > 1 else 4
-            x, y = (round(v, digits) for v in _grid(self.plane.extent, _PLACES)[row].tolist())
-            self._ask(torch.tensor([x, y]).reshape(dimensions(self.model)), f"torch.tensor([{x}, {y}])")
+            digits = max(2, 2 - math.floor(math.log10(spread)))
+            place = [round(v, digits) for v in _grid(self.plane.extent, _PLACES)[row].tolist()]
+            nested = np.reshape(place, dimensions(self.model)).tolist()
+            self._ask(torch.tensor(nested), f"torch.tensor({nested})")
 
     # -- what follows from it ------------------------------------------------------------------
 
@@ -212,8 +214,7 @@ class PlaneView(widgets.VBox):
         every = None
         if len(found.theta) <= _MOST_UNITS:
             every = yield from arrangement_steps(self.model, found.layer, plane, **options)
-            own = torch.isin(every.unit, found.units.cpu())
-            kept = replace(every, segments=every.segments[own], unit=every.unit[own])
+            kept = every.of_units(found.units)
         else:
             kept = yield from arrangement_steps(self.model, found.layer, plane, units=found.units, **options)
         inside = yield from region_steps(self.model, found, plane, **options)

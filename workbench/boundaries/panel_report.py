@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from workbench.boundaries import figures
 from workbench.boundaries.baselines import BASELINES
 from workbench.boundaries.claims import OURS
 from workbench.boundaries.explore import Exploration
@@ -95,7 +96,7 @@ def describe(panel: Panel) -> Export:
         sections=tuple(sections),
         stands=tuple(stands),
         settings={
-            "seed": (panel.seed, "of everything random"),
+            "seed": (found.provenance.seed, "of everything random"),
             "threshold": (found.threshold, "above which a unit is kept"),
             "sparsity": (found.sparsity, "price of keeping a boundary"),
             "samples": (panel.samples.samples.value, "that were asked for"),
@@ -181,7 +182,7 @@ def _layers(model: AnyModel, view: LayersView, symbol: str) -> Section:
     trees = [result.tree for result in there if result.tree is not None]
     kept = parts.call("wb.boundaries.supporting_set", symbol, "z_of_layers", "layer", **keeping)
     grown = parts.call("wb.boundaries.explore", symbol, "z_of_layers", "one", **growing)
-    shown = "{str(i): draw(tree.samples[:12]) for i, tree in enumerate(trees) if len(tree.samples)}"
+    shown = "{str(i): draw(figures.few(tree.samples)) for i, tree in enumerate(trees) if len(tree.samples)}"
     images = len(pictures.shape) == 3
     return Section(
         "The same query in all layers",
@@ -189,7 +190,9 @@ def _layers(model: AnyModel, view: LayersView, symbol: str) -> Section:
         {
             "sets": sets,
             "trees": trees,
-            "shown": lambda: {str(i): pictures(t.samples[:12]) for i, t in enumerate(trees) if len(t.samples)},
+            "shown": lambda: {
+                str(i): pictures(figures.few(t.samples)) for i, t in enumerate(trees) if len(t.samples)
+            },
         },
         f"sets = [{kept} for layer in {[one.layer for one in sets]!r}]\ntrees = [{grown} for one in sets]\n"
         f"draw = Pictures({symbol})\nshown = {shown}",

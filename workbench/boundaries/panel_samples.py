@@ -64,7 +64,6 @@ class SamplesView(widgets.VBox):
         jobs: runs the work.
         seed: of the tree and of the baselines.
         step, interval, samples: where the controls stand at the beginning; a step of None is automatic.
-        height: of the grid, in CSS pixels.
         grown: called with the tree as it stands a few times while it grows, and when it has grown.
 
     Attributes:
@@ -82,7 +81,6 @@ class SamplesView(widgets.VBox):
         step: float | None,
         interval: float,
         samples: int,
-        height: int,
         grown: Callable[[Exploration, bool], object],
     ) -> None:
         self.model, self._jobs, self._seed, self._grown = model, jobs, seed, grown
@@ -95,11 +93,11 @@ class SamplesView(widgets.VBox):
         self._drawn: list[Tensor] = []  # pictures of the tree as it grows
         self._query_picture: Tensor | None = None
         self._count = 0  # of them in the grid
-        self._build(step, interval, samples, height)
+        self._build(step, interval, samples)
 
     # -- what it looks like --------------------------------------------------------------------
 
-    def _build(self, step: float | None, interval: float, samples: int, height: int) -> None:
+    def _build(self, step: float | None, interval: float, samples: int) -> None:
         def number(kind: Any, name: str, tooltip: str, width: int, **traits: Any) -> Any:
             return kind(
                 description=name,
@@ -153,7 +151,7 @@ class SamplesView(widgets.VBox):
         self._line, self.comparison = widgets.HTML(), widgets.HTML()
         self.statistics = SampleGrid(arrangement="strip", name="statistics", tile=104, empty_text="")
         self.grid = SampleGrid(
-            name="samples", multiple=False, tile=52, height=height, empty_text="The tree has not grown yet."
+            name="samples", multiple=False, tile=52, height=300, empty_text="The tree has not grown yet."
         )
         self.facts = widgets.HTML()
         super().__init__(
@@ -258,7 +256,7 @@ class SamplesView(widgets.VBox):
             for name, make in BASELINES.items():
                 yield Step(len(self.kinds), len(BASELINES) + 1, name)
                 try:
-                    shown = Shown.of(make(self.model, tree, seed=self._seed).points, self.pictures)
+                    shown = Shown.of(make(self.model, tree, seed=tree.provenance.seed).points, self.pictures)
                 except BoundaryError as error:
                     self.missing[name] = str(error)
                 else:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.boundaries import figures
-from workbench.boundaries.sign_layer import AnyModel, BoundaryError, sign_layers
+from workbench.boundaries.sign_layer import AnyModel, BoundaryError, sign_layer, sign_layers
 from workbench.boundaries.supporting_set import (
     Sides,
     SupportingSet,
@@ -77,17 +77,16 @@ class SetView(widgets.VBox):
         self._names = model.class_names if isinstance(model, Classifier) else []
         self.found: SupportingSet | None = None
         self.thresholds: list[float] = []
+        self._whole: SupportingSet | None = None  # that of the strip, whose threshold is changed
         self._query: Tensor | None = None
         self._build(layer, sparsity, height)
 
     # -- what it looks like --------------------------------------------------------------------
 
     def _build(self, layer: str, sparsity: float, height: int) -> None:
-        names = [(f"{name} · {self._kind(name)}", name) for name in sign_layers(self.model)]
-        if layer not in [name for _, name in names]:
-            names.append((f"{layer} · {self._kind(layer)}", layer))
         self.layer = parts.choice("layer", [], width=250)
-        self.layer.options, self.layer.value = names, layer
+        self.layer.options = [self._option(name) for name in sign_layers(self.model)]
+        self.choose(layer)
         self.sparsity = widgets.BoundedFloatText(
             value=sparsity,
             min=0,
@@ -113,11 +112,21 @@ class SetView(widgets.VBox):
             layout=widgets.Layout(grid_gap="4px", flex="3 1 400px", min_width="320px"),
         )
 
-    def _kind(self, name: str) -> str:
+    def _option(self, name: str) -> tuple[str, str]:
         layer = self.model.layers[name]
-        return f"{layer.kind} {'×'.join(map(str, layer.shape))}"
+        return f"{name} · {layer.kind} {'×'.join(map(str, layer.shape))}", name
 
     # -- what the user does --------------------------------------------------------------------
+
+    def choose(self, layer: str) -> None:
+        """Choose a layer, which need not be one of the activations that are listed.
+
+        Raises:
+            LayerError, BoundaryError: no such layer, or one without boundaries.
+        """
+        if layer not in [name for _, name in self.layer.options]:
+            self.layer.options = [*self.layer.options, self._option(sign_layer(self.model, layer).name)]
+        self.layer.value = layer
 
     def ask(self, query: Float[Tensor, " *point"]) -> None:
         """Find the supporting set of another query."""
@@ -130,13 +139,13 @@ class SetView(widgets.VBox):
         Raises:
             BoundaryError: there is no supporting set yet, or the threshold keeps nothing.
         """
-        if self.found is None:
+        if self.found is None or self._whole is None:
             raise BoundaryError("there is no supporting set yet whose threshold could be changed")
-        self._settle(at_threshold(self.model, self.found, threshold))
+        self._settle(at_threshold(self.model, self._whole, threshold))
 
     def _released(self, accepted: Accepted) -> None:
-        found = self.found
-        if found is None or accepted.line != self.strip.line.get("id"):
+        found, whole = self.found, self._whole
+        if found is None or whole is None or accepted.line != self.strip.line.get("id"):
             return
         threshold = self.thresholds[accepted.index]
         if threshold == found.threshold:
@@ -144,7 +153,7 @@ class SetView(widgets.VBox):
 
         def steps() -> Steps[Step, None, SupportingSet]:
             yield Step(0, None, "keeping those above")
-            return at_threshold(self.model, found, threshold)
+            return at_threshold(self.model, whole, threshold)
 
         self._jobs.submit(steps, self._settle, label="Threshold")
 
@@ -186,6 +195,7 @@ class SetView(widgets.VBox):
 
     def _show_strip(self, arrived: _Found) -> None:
         found, self.thresholds = arrived.at, arrived.thresholds
+        self._whole = found
         figures.show_thresholds(self.strip, found, self.thresholds, arrived.masked, self._range, self._names)
 
     def _settle(self, found: SupportingSet) -> None:
@@ -219,7 +229,7 @@ class SetView(widgets.VBox):
         super().close()
 
 
-def thresholds(found: SupportingSet, most: int = _FRAMES) -> list[float]:
+def thresholds(found: SupportingSet) -> list[float]:
     """Thresholds that keep ever fewer boundaries, from all candidates to the one with the largest theta.
 
     Their numbers are evenly spaced in the logarithm; `found.threshold` is among them, and none keeps nothing.
@@ -227,7 +237,7 @@ def thresholds(found: SupportingSet, most: int = _FRAMES) -> list[float]:
     theta = found.theta[found.theta > 0].double().sort(descending=True).values.cpu()
     ends = torch.cat([theta[1:], theta.new_zeros(1)])
     by_kept = {len(found.units): found.threshold}
-    for count in np.unique(np.geomspace(len(theta), 1, most).round().astype(int)):
+    for count in np.unique(np.geomspace(len(theta), 1, _FRAMES).round().astype(int)):
         low, high = float(ends[count - 1]), float(theta[count - 1])
         if low < high:  # else units with the same theta stay or go together
             middle = (low + high) / 2

@@ -37,14 +37,13 @@ def restore(panel: Panel, state: State) -> None:
     """Show a query again with what was found for it; what is missing is computed.
 
     Raises:
-        BoundaryError: the query or the layer does not fit this model.
+        BoundaryError, LayerError: the query or the layer does not fit this model.
         SessionError: a line of Python is none of a panel's.
     """
     source = expression(state.settings["source"])
     query = point_of(panel.model, state.tensors["query"])
-    controls = (panel.region.layer, panel.region.sparsity)
-    for control, name in zip(controls, ("layer", "sparsity"), strict=True):
-        control.value = state.settings[name]
+    panel.region.choose(state.settings["layer"])
+    panel.region.sparsity.value = state.settings["sparsity"]
     for name in ("step", "interval", "samples"):
         getattr(panel.samples, name).value = state.settings[name]
     panel.jobs.halt()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from workbench.models import Classifier, Erf, Generator, LatentClassifier, Layer, Uniform, WorkbenchError, checks
 from workbench.models.generator import Condition
 from workbench.numerics.randomness import seeded
+from workbench.numerics.tangents import BATCH_NORMS, DROPOUTS, computes
 
 #: Modules that decide by the sign of their input, or pass smoothly from one side of it to the other.
 ACTIVATIONS = (
@@ -255,13 +256,7 @@ def _has_children(model: AnyModel, layer: Layer) -> bool:
 
 
 #: Steps behind an affine one that act on each unit or channel alone, or only change the shape.
-_UNITWISE = (
-    nn.modules.batchnorm._BatchNorm,
-    nn.Flatten,
-    nn.Unflatten,
-    nn.Identity,
-    nn.modules.dropout._DropoutNd,
-)
+_UNITWISE = (*BATCH_NORMS, *DROPOUTS, nn.Flatten, nn.Unflatten, nn.Identity)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 
 
@@ -272,18 +267,20 @@ def _cut_down(
 
     None where the last steps are not an affine module, perhaps with a batch norm, or where nothing is saved.
     """
-    last = max((i for i, step in enumerate(steps) if not isinstance(step, _UNITWISE)), default=None)
+    last = max((i for i, step in enumerate(steps) if not computes(step, _UNITWISE)), default=None)
     if last is None:
         return None
     head, affine, rest = steps[:last], steps[last], steps[last + 1 :]
-    norms: list[Any] = [m for m in rest if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms: list[Any] = [m for m in rest if computes(m, BATCH_NORMS)]
     if len(norms) > 1 or any(n.running_mean is None for n in norms):
         return None
     norm = _as_scale(norms[0]) if norms else None
     reshaped = any(isinstance(m, (nn.Flatten, nn.Unflatten)) for m in rest)
     with torch.no_grad():
-        if isinstance(affine, nn.Linear) and affine.out_features == math.prod(shape):
-            tail = _some_rows(affine, units, units // math.prod(shape[1:]), norm)
+        if computes(affine, (nn.Linear,)) and affine.out_features == math.prod(shape):
+            # the norm may stand before a reshape or behind it, so that its channels are not those of `shape`
+            positions = math.prod(shape) // norms[0].num_features if norms else 1
+            tail = _some_rows(affine, units, units // positions, norm)
         elif type(affine) in _CONVOLUTIONS and affine.groups == 1 and not reshaped:
             tail = _some_channels(affine, units, shape, norm)
         else:
@@ -314,7 +311,7 @@ def _some_rows(
     if norm is not None:
         scale, shift = (part[channel] for part in norm)
         rows, bias = rows * scale[:, None], bias * scale + shift
-    return lambda values: nn.functional.linear(values, rows, bias)
+    return lambda values: nn.functional.linear(values, rows, bias).flatten(1)
 
 
 def _some_channels(

@@ -21,6 +21,7 @@ from workbench.boundaries.sign_layer import (
     BoundaryError,
     SignLayer,
     check_settings,
+    dimensions,
     known_layer,
     point_of,
     sign_layer,
@@ -29,7 +30,7 @@ from workbench.models import Layer
 from workbench.models.generator import Condition
 from workbench.numerics.randomness import seeded
 from workbench.progress import Cancelled, Progress, Step, run
-from workbench.results import Provenance, Result
+from workbench.results import Provenance, Result, call
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,13 +165,14 @@ def supporting_set_steps(
     condition: Condition = None,
 ) -> Steps[Step, None, SupportingSet]:
     """The steps of `supporting_set`, one an update of theta; cancelled, it returns the set so far."""
+    _check_threshold(threshold)
     check_settings(
-        ("threshold", threshold, 0 <= threshold < 1, "a probability below 1, such as 0.5"),
         ("sparsity", sparsity, 0 <= sparsity < math.inf, "0 or more, such as 0.5"),
         ("most_steps", most_steps, most_steps >= 1, "at least one"),
         ("masks", masks, masks >= 1, "at least one for each step"),
         ("rate", rate, 0 < rate < 1e30, "a positive number, such as 0.1"),
         ("temperature", temperature, 0 < temperature < math.inf, "a positive number, such as 0.1"),
+        ("tolerance", tolerance, -math.inf < tolerance < 1, "a share below 1, such as 0.001"),
         ("sides", sides, sides in ("active", "both"), "'active' or 'both'"),
     )
     started = time.perf_counter()
@@ -220,12 +222,22 @@ def supporting_set_steps(
     theta = torch.zeros(at.units, device=query.device, dtype=wide)
     theta[rows] = torch.sigmoid(logits.detach())
     passes = {"forward": 3 + masks * len(losses), "vjp": masks * len(losses)}
-    options = f"threshold={threshold}, sparsity={sparsity}, sides={sides!r}, most_steps={most_steps}"
-    options += f", masks={masks}, rate={rate}, temperature={temperature}, tolerance={tolerance}"
+    options: dict[str, Any] = {
+        "seed": seed,
+        "threshold": threshold,
+        "sparsity": sparsity,
+        "sides": sides,
+        "most_steps": most_steps,
+        "masks": masks,
+        "rate": rate,
+        "temperature": temperature,
+        "tolerance": tolerance,
+        **({} if condition is None else {"condition": condition}),
+    }
     found = SupportingSet(
         provenance=Provenance.of(
             model,
-            call=f"wb.boundaries.supporting_set(G, z, {at.name!r}, seed={seed}, {options})",
+            call=call("wb.boundaries.supporting_set", "G", "z", repr(at.name), **options),
             seed=seed,
             passes=passes,
             started=started,
@@ -248,7 +260,7 @@ def supporting_set_steps(
         converged=converged,
     )
     try:
-        return at_threshold(model, found, threshold, condition=condition)
+        return _kept_above(model, found, threshold, condition)
     except BoundaryError as error:
         if cancelled:
             raise Cancelled(f"stopped after step {len(losses)} of {most_steps}, where {error}") from error
@@ -327,9 +339,25 @@ def at_threshold(
 ) -> SupportingSet:
     """The supporting set of the same θ with another threshold; one pass.
 
+    Args:
+        threshold: p in [0, 1); units with θ above it are kept.
+
     Raises:
-        BoundaryError: the threshold keeps nothing.
+        BoundaryError: the threshold is out of range or keeps nothing, or the set is of another network.
     """
+    _check_threshold(threshold)
+    named = {} if condition is None else {"condition": condition}
+    line = call("wb.boundaries.at_threshold", "G", found.provenance.call, f"{threshold}", **named)
+    kept = _kept_above(model, found, threshold, condition)
+    return replace(kept, provenance=replace(found.provenance, call=line))
+
+
+def _check_threshold(threshold: float) -> None:
+    check_settings(("threshold", threshold, 0 <= threshold < 1, "a probability below 1, such as 0.5"))
+
+
+def _kept_above(model: AnyModel, found: SupportingSet, threshold: float, condition: Condition) -> SupportingSet:
+    """`found` with only the units above a threshold kept; its provenance is as it was."""
     kept = found.theta > threshold
     if not bool(kept.any()):
         raise BoundaryError(
@@ -344,13 +372,35 @@ def at_threshold(
 def masked_outputs(
     model: AnyModel, found: SupportingSet, thresholds: Any, *, condition: Condition = None
 ) -> Float[Tensor, "thresholds *output"]:
-    """What stays of the query's output at each of several thresholds: only units with theta above it are kept."""
-    at = known_layer(model, found.layer, condition=condition)
+    """What stays of the query's output at each of several thresholds: only units with theta above it are kept.
+
+    Raises:
+        BoundaryError: the set is of another network.
+    """
+    at = layer_of(model, found, condition=condition)
     masking = _Masking.of(at, found.query.to(model.device), found.sides)
     levels = torch.as_tensor(thresholds, dtype=found.theta.dtype, device=found.theta.device)
     masks = (found.theta > levels[:, None]).to(masking.on)
     with torch.no_grad():
         return model.batches.map(masking.show, masks)
+
+
+def layer_of(model: AnyModel, supporting_set: SupportingSet, *, condition: Condition = None) -> SignLayer:
+    """The layer that a supporting set is of, in the network that it was made for.
+
+    Raises:
+        LayerError: no such layer.
+        BoundaryError: the layer or the points have other shapes.
+    """
+    at = known_layer(model, supporting_set.layer, condition=condition)
+    units, point = tuple(supporting_set.shape), tuple(supporting_set.query.shape)
+    if (units, point) != (tuple(at.shape), tuple(dimensions(model))):
+        raise BoundaryError(
+            f"the supporting set is of {units} units and points of shape {point}, but {model.name} has "
+            f"{tuple(at.shape)} in layer {at.name!r} and points of shape {tuple(dimensions(model))}; "
+            "make a set for this network"
+        )
+    return at
 
 
 def _settled(losses: list[Tensor], tolerance: float) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from workbench.models.errors import ModelError
+from workbench.numerics.memory import is_out_of_memory
 
 #: Share of the free memory that one batch's activations may take.
 MEMORY_SHARE = 0.25
@@ -75,16 +76,6 @@ def check_fits(what: str, count: int, numbers: int, device: torch.device) -> Non
             f"{count:,} {what} were asked for, which take {needed / 2**30:,.1f} GiB; {free / 2**30:,.1f} GiB are "
             f"free on {device}. Ask for fewer at a time"
         )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that a device (or the host) ran out of memory."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text or "cublas_status_alloc_failed" in text
-    )
 
 
 class Batches:

@@ -110,7 +110,7 @@ class Linearisation:
             rows = rows.reshape(len(rows), 1, *shape)
             try:
                 pulled = vmap(lambda u: pullback(u)[0])(rows)
-            except (RuntimeError, NotImplementedError, ValueError):
+            except (RuntimeError, NotImplementedError, ValueError):  # no batching rule, or no memory for so many
                 pulled = torch.stack([pullback(row)[0] for row in rows])
             parts.append(pulled.flatten(1))
         return torch.cat(parts)

@@ -21,6 +21,8 @@ Route = Literal["auto", "exact", "matrix-free", "stochastic"]
 EXACT_BYTES = 1 << 30
 #: Up to this many latents the full Jacobian costs no more than a good randomised range finder.
 EXACT_LATENTS = 512
+#: Of the matrix-free route: multiplications with J^T J, and rows beyond those that are wanted.
+_ITERATIONS, _OVERSAMPLING = 2, 6
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Spectrum:
         directions: (r, n), orthonormal rows.
         latents: n.
         energy: the squared Frobenius norm of J (estimated from random probes unless `complete`).
-        complete: whether all min(n, m) directions are there.
+        complete: whether the directions that are not listed are known to change nothing.
         route: how it was computed.
         passes: what it cost.
         output: (*output) the function's value at the point.
@@ -70,7 +72,6 @@ def spectrum_steps(
     rank: int = 16,
     rows: int = 50,
     seed: int = 0,
-    chunk: int | None = None,
 ) -> Generator[Step, None, Spectrum]:
     """The spectrum at `point`, yielding after every chunk of passes; see the routes' own functions.
 
@@ -78,7 +79,7 @@ def spectrum_steps(
         rank: directions of the matrix-free route.
         rows: output elements of the stochastic route.
     """
-    linear = Linearisation(function, point, chunk=chunk)
+    linear = Linearisation(function, point)
     if route == "auto":
         route = choose_route(linear.latents, linear.output.numel(), point.element_size())
     if route == "exact":
@@ -120,23 +121,21 @@ def _exact(linear: Linearisation) -> Generator[Step, None, Spectrum]:
     )
 
 
-def _block_krylov(
-    linear: Linearisation, *, rank: int, seed: int, iterations: int = 2, oversampling: int = 6
-) -> Generator[Step, None, Spectrum]:
+def _block_krylov(linear: Linearisation, *, rank: int, seed: int) -> Generator[Step, None, Spectrum]:
     """The leading `rank` directions from products with J and J^T only (randomised block Krylov).
 
     Musco and Musco, "Randomized block Krylov methods for stronger and faster approximate singular
     value decomposition", NeurIPS 2015, algorithm 2, on the latents' side of J. At most
-    `rank + oversampling` rows of the outputs' size are held at a time.
+    `rank + _OVERSAMPLING` rows of the outputs' size are held at a time.
     """
     n = linear.latents
-    block = min(n, rank + oversampling)
-    total = 2 * block * (iterations + 1)
+    block = min(n, rank + _OVERSAMPLING)
+    total = 2 * block * (_ITERATIONS + 1)
     current = torch.randn(block, n, generator=seeded(seed)).to(linear.point)
     basis: list[Tensor] = []
     products: list[Tensor] = []  # rows of J^T J q for the rows q of the basis
     energy = done = 0.0
-    for index in range(iterations + 1):
+    for index in range(_ITERATIONS + 1):
         rows = _orthonormal(current, basis)
         if not len(rows):  # the Krylov space is exhausted, so it is exact
             break

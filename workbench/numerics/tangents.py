@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +15,12 @@ from torch.func import jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from workbench.numerics.memory import is_out_of_memory
+
 # torch's own forward-mode decompositions are scripted when they are first used, and warn of it
 warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
 
+M = TypeVar("M", bound=nn.Module)
 #: A batched function (batch, *input) -> (batch, *output) whose rows do not depend on each other.
 BatchedFunction = Callable[[Tensor], Tensor]
 #: Tangents (k, *input) of a function at one point to those of its output (k, *output).
@@ -26,22 +29,27 @@ Push = Callable[[Tensor], Tensor]
 #: torch has one forward-mode level in the whole process: a second thread in it gives zeros or errors.
 _FORWARD_MODE = threading.RLock()
 
+#: In eval mode, these do nothing.
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+#: In eval mode, a scale and a shift a channel, unless they take their statistics from the batch.
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _ELEMENTWISE = (
     nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
     nn.Tanh, nn.Sigmoid, nn.LogSigmoid, nn.Softsign, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid,
 )  # fmt: skip
 _LINEAR = (
-    nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout2d, nn.PixelShuffle, nn.PixelUnshuffle,
+    *DROPOUTS, nn.Identity, nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle,
     nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.Upsample,
     nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d,
 )  # fmt: skip
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _CONVOLUTIONS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
 _TRANSPOSED = {
     nn.ConvTranspose1d: F.conv_transpose1d,
     nn.ConvTranspose2d: F.conv_transpose2d,
     nn.ConvTranspose3d: F.conv_transpose3d,
 }
+#: Modules that are affine in eval mode; of the batch norms, those with statistics of their own.
+AFFINE = (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED, *BATCH_NORMS, *_LINEAR)
 
 
 def linearised(
@@ -75,22 +83,22 @@ def linearised(
 
 def _rule(step: BatchedFunction, x: Tensor) -> Push | Tensor:
     """A factor for each element, or the map of tangents, of one step at `x`."""
-    if _is(step, _ELEMENTWISE):
+    if computes(step, _ELEMENTWISE):
         return _derivative(step, x)
-    if _is(step, _BATCH_NORMS) and step.running_var is not None:  # type: ignore[attr-defined]
+    if computes(step, BATCH_NORMS) and step.running_var is not None:
         return _scale(step, x)  # type: ignore[arg-type]
-    if _is(step, _LINEAR):
+    if computes(step, _LINEAR):
         return step
-    if _is(step, (nn.Linear,)):
-        return lambda v: F.linear(v, step.weight)  # type: ignore[attr-defined]
-    if _is(step, tuple(_CONVOLUTIONS)) and step.padding_mode == "zeros":  # type: ignore[attr-defined]
+    if computes(step, (nn.Linear,)):
+        return lambda v: F.linear(v, step.weight)
+    if computes(step, tuple(_CONVOLUTIONS)) and step.padding_mode == "zeros":
         return _convolution(step)  # type: ignore[arg-type]
-    if _is(step, tuple(_TRANSPOSED)):
+    if computes(step, tuple(_TRANSPOSED)):
         return _transposed(step, x)  # type: ignore[arg-type]
     return _ForwardMode(step, x)
 
 
-def _is(step: BatchedFunction, kinds: tuple[type[nn.Module], ...]) -> bool:
+def computes(step: object, kinds: tuple[type[M], ...]) -> TypeGuard[M]:
     """Whether `step` is in eval mode and computes what one of `kinds` does (not a subclass's forward)."""
     return (
         isinstance(step, kinds)
@@ -167,7 +175,7 @@ class _ForwardMode:
             try:
                 return self._ways[0](tangents)
             except (RuntimeError, NotImplementedError, ValueError) as error:
-                if "out of memory" in str(error):
+                if is_out_of_memory(error):
                     raise
                 del self._ways[0]  # some operations have no batching rule, and some none for forward mode
         return self._ways[0](tangents)

@@ -14,6 +14,11 @@ from workbench.subspaces.objectives import Directions, Objective, Slider
 from workbench.subspaces.search import MIDDLE
 from workbench.subspaces.sequential_line_search import SequentialLineSearch
 
+#: Of subspaces and random embeddings that are searched by sliders, as in the paper.
+_DIMENSIONS = 6
+#: Sliders after which the hybrid draws new directions.
+_RENEWAL = 10
+
 
 class LineStrategy(Protocol):
     """Proposes sliders and is told only where each was left: like a tool, it never sees the loss."""
@@ -234,17 +239,14 @@ class HybridSubspaceSearch:
         half_length: float,
         spectrum: Callable[[Tensor], Directions],
         generator: torch.Generator,
-        dimensions: int = 6,
-        renewal: int = 10,
     ) -> None:
         self.centre, self.half_length = centre, half_length
         self._spectrum, self._generator = spectrum, generator
-        self._dimensions, self._renewal = dimensions, renewal
         self._open()
 
     def _open(self) -> None:
         values, directions = self._spectrum(self.centre)
-        k = min(self._dimensions, len(values))
+        k = min(_DIMENSIONS, len(values))
         frame = directions[DirectionPool(values).draw(self._generator, k)].T
         self._inner = EmbeddedLineSearch(
             frame, self.centre, half=self.half_length, start=torch.zeros(k), generator=self._generator
@@ -258,26 +260,24 @@ class HybridSubspaceSearch:
     def accept(self, t: float) -> None:
         """Learn the preference, or move on to a new subspace."""
         self._shown += 1
-        if self._shown < self._renewal:
+        if self._shown < _RENEWAL:
             self._inner.accept(t)
         else:
             self.centre = self._inner.propose().at(t)
             self._open()
 
 
-def random_embedding(
-    objective: Objective, generator: torch.Generator, *, dimensions: int = 6
-) -> Float[Tensor, "n k"]:
+def random_embedding(objective: Objective, generator: torch.Generator) -> Float[Tensor, "n k"]:
     """A Gaussian matrix whose cube holds the point closest to the optimum, resampled until it does.
 
     This knows the optimum, as the paper's simulation does, in REMBO's favour.
     """
     optimum = objective.optimum.double().cpu()
     for _ in range(1000):
-        frame = torch.randn(len(optimum), dimensions, generator=generator, dtype=torch.float64)
+        frame = torch.randn(len(optimum), _DIMENSIONS, generator=generator, dtype=torch.float64)
         if float((torch.linalg.pinv(frame) @ optimum).abs().max()) < objective.box:
             return frame.to(objective.optimum)
     raise ValueError(
-        f"no embedding of {dimensions} in {len(optimum)} dimensions whose cube of half-side "
+        f"no embedding of {_DIMENSIONS} in {len(optimum)} dimensions whose cube of half-side "
         f"{objective.box:g} holds the optimum's projection in 1,000 draws; is the optimum inside the box?"
     )

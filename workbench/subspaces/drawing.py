@@ -18,6 +18,8 @@ class DirectionPool:
 
     Args:
         singular_values: (r,) non-negative, in any order.
+
+    Attributes:
         floor: added to every singular value.
 
     Raises:
@@ -26,14 +28,14 @@ class DirectionPool:
 
     floor: ClassVar[float] = 1e-6
 
-    def __init__(self, singular_values: Float[Tensor, " r"], *, floor: float | None = None) -> None:
+    def __init__(self, singular_values: Float[Tensor, " r"]) -> None:
         weights = torch.as_tensor(singular_values).detach().double().cpu()
         if weights.ndim != 1 or not len(weights) or not bool((weights.isfinite() & (weights >= 0)).all()):
             raise ValueError(
                 f"singular_values of shape {tuple(weights.shape)} hold no list of finite numbers >= 0; "
                 "check the point for NaN before computing its spectrum"
             )
-        self._weights = weights + (self.floor if floor is None else floor)
+        self._weights = weights + self.floor
         self._open = torch.ones(len(weights), dtype=torch.bool)
 
     def __len__(self) -> int:
@@ -59,7 +61,7 @@ class DirectionPool:
         drawn: list[int] = []
         for _ in range(k):
             if not self.remaining:
-                self._open[:] = True
+                self.reset()
             weights = self._weights * self._open
             weights[drawn] = 0  # a subspace needs distinct directions, also when the pool has just reopened
             drawn.append(int(torch.multinomial(weights, 1, generator=generator)))

@@ -71,6 +71,11 @@ class LayerFeatures:
         return f"wb.subspaces.LayerFeatures(G, C, {self.layer!r})"
 
 
+def written(features: Features) -> str:
+    """Features as Python writes them; some of one's own stand under the name `features`."""
+    return repr(features) if isinstance(features, Pixels | Downsampled | LayerFeatures) else "features"
+
+
 def composed(generator: Generator, features: Features, condition: Condition = None) -> Features:
     """phi o G: the batched function of the latents whose Jacobian is searched."""
     if isinstance(features, Pixels):

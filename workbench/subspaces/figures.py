@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.subspaces.cases import METHODS
 from workbench.subspaces.line import Line
-from workbench.subspaces.simulation import METHODS
 from workbench.subspaces.subspace import Subspace
 from workbench.ui.film_strip import FilmStrip
 from workbench.ui.theme import NEUTRAL_AXIS, PALETTE, colour_of, plotly_template
@@ -41,9 +41,7 @@ def spectrum(subspace: Subspace) -> go.Figure:
     return singular_values(subspace.spectrum, *[int(i) for i in subspace.indices])
 
 
-def singular_values(
-    values: Float[Tensor, " r"], *drawn: int, width: int | None = None, height: int = 190
-) -> go.Figure:
+def singular_values(values: Float[Tensor, " r"], *drawn: int, width: int | None = None) -> go.Figure:
     """Singular values as bars, those with the indices `drawn` highlighted: readable on light and dark paper."""
     figure = go.Figure(
         go.Bar(
@@ -56,7 +54,7 @@ def singular_values(
     figure.update_layout(
         template=plotly_template(),
         width=width,
-        height=height,
+        height=190,
         margin={"l": 44, "r": 8, "t": 26, "b": 34},
         title={"text": "Singular values", "font": {"size": 12}},
         font={"size": 11},

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from workbench.models import Generator, as_generator
 from workbench.models.generator import Condition
-from workbench.results import Provenance, Result
-from workbench.subspaces.features import Features, Pixels, distances
+from workbench.results import Provenance, Result, call
+from workbench.subspaces.features import Features, Pixels, distances, written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Half-length of the authors' sliders, in mean distances between two draws of the prior.
 PAPER_SHARE = 0.2
+#: Pairs of draws whose distance is measured.
+_PAIRS = 32
 #: Where the ends of a line are looked for, as shares of the mean distance between two draws.
 _PROBES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
@@ -78,13 +80,11 @@ def half_length(generator: Generator) -> float:
     return PAPER_SHARE * generator.prior.expected_distance(generator.latent_shape)
 
 
-def typical_change(
-    generator: Generator, features: Features, *, condition: Condition = None, pairs: int = 32, seed: int = 0
-) -> float:
+def typical_change(generator: Generator, features: Features, *, condition: Condition = None) -> float:
     """Median feature distance between the outputs of two draws of the prior: the unit of slider ends."""
-    z = generator.latents(2 * pairs, seed=seed)
+    z = generator.latents(2 * _PAIRS, seed=0)
     outputs = generator.render(z, condition)
-    return float(distances(features, outputs[:pairs], outputs[pairs:]).median())
+    return float(distances(features, outputs[:_PAIRS], outputs[_PAIRS:]).median())
 
 
 def along(generator: Generator, centre: Tensor, direction: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -233,6 +233,7 @@ def line(
         raise ValueError(f"axis={axis}; the subspace has directions 0 to {len(subspace.directions) - 1}")
     phi = features or Pixels()
     centre = as_generator(generator).point(subspace.centre)
+    given = target
     if target is None:
         target = target_change(generator, phi, scale=scale, share=share, condition=condition)
     return line_at(
@@ -245,6 +246,16 @@ def line(
         steps=steps,
         features=phi,
         condition=condition,
-        call=f"wb.subspaces.line(G, {subspace.provenance.call}, axis={axis}, steps={steps}, scale={scale!r})",
+        call=call(
+            "wb.subspaces.line",
+            "G",
+            subspace.provenance.call,
+            f"features={written(phi)}",
+            axis=axis,
+            steps=steps,
+            scale=scale,
+            **({"share": share} if given is None else {"target": given}),
+            **({} if condition is None else {"condition": condition}),
+        ),
         seed=subspace.provenance.seed,
     )

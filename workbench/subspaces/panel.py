@@ -49,13 +49,16 @@ class Panel(Savable, widgets.VBox):
         generator: the generator.
         z: the start; by default a draw with `seed`.
         seed, features, condition, route, scale, share, steps: as for `wb.subspaces.Search`.
-        search: a search to go on with instead, such as from `wb.subspaces.Search.resume`.
+        search: a search to go on with instead, such as from `wb.subspaces.Search.resume`, in its own settings.
         height: of the large picture, in CSS pixels.
 
     Attributes:
         search: the session behind the panel, with `path()`, `code()` and `line()`.
         line: the line that is on screen.
         shown: the point that it goes through, and which direction drawn there it has.
+
+    Raises:
+        ModelError, ValueError: as `wb.subspaces.Search`, or `z` beside a `search`.
     """
 
     def __init__(
@@ -73,16 +76,20 @@ class Panel(Savable, widgets.VBox):
         search: Search | None = None,
         height: int = 288,
     ) -> None:
-        self._settings: dict[str, Any] = {
-            "features": features,
-            "condition": condition,
-            "route": route,
-            "scale": scale,
-            "share": share,
-            "steps": steps,
-        }
+        if z is not None and search is not None:
+            raise ValueError("z and search were both given; a search has its own start, so give one of the two")
         self.generator = generator
-        self.search = search or Search(generator, z, seed=seed, **self._settings)
+        self.search = search or Search(
+            generator,
+            z,
+            seed=seed,
+            features=features,
+            condition=condition,
+            route=route,
+            scale=scale,
+            share=share,
+            steps=steps,
+        )
         self.line: Line | None = None
         self._history_of: Search | None = None
         self.shown = (0, 0)  # the point and the draw of the line on screen
@@ -194,11 +201,11 @@ class Panel(Savable, widgets.VBox):
         """Begin a new search at `z`, or at a draw of the prior with the next seed."""
         if z is None:
             self._seed.value = self._seed.value if self._seed.value != self.search.seed else self.search.seed + 1
-        seed = int(self._seed.value)
+        seed, settings = int(self._seed.value), self.search.settings
 
         def steps() -> Steps[Step, None, Search]:
             yield Step(0, None, "drawing")
-            return Search(self.generator, z, seed=seed, **self._settings)
+            return Search(self.generator, z, seed=seed, **settings)
 
         self.jobs.submit(steps, self.follow, label="New start")
 
@@ -208,7 +215,7 @@ class Panel(Savable, widgets.VBox):
         def steps() -> Steps[Step, None, torch.Tensor]:
             self._start_latents = self.generator.latents(_STARTS, seed=int(self._seed.value))
             yield Step(0, _STARTS, "samples")
-            return self.generator.render(self._start_latents, self._settings["condition"])
+            return self.generator.render(self._start_latents, self.search.condition)
 
         def done(outputs: torch.Tensor) -> None:
             self.starts.show(outputs.float().cpu(), value_range=self.generator.value_range)
@@ -223,16 +230,11 @@ class Panel(Savable, widgets.VBox):
 
     def load(self) -> None:
         """Go on with the path in the folder named in the panel."""
-        folder = self._folder.value
+        folder, search = self._folder.value, self.search
 
         def steps() -> Steps[Step, None, Search]:
             yield Step(0, None, "reading")
-            return Search.resume(
-                self.generator,
-                folder,
-                features=self._settings["features"],
-                condition=self._settings["condition"],
-            )
+            return Search.resume(self.generator, folder, features=search.features, condition=search.condition)
 
         self.jobs.submit(steps, self.follow, label=f"Path in {folder}")
 
@@ -313,7 +315,8 @@ class Panel(Savable, widgets.VBox):
         )
 
     def _show_line(self, point: int, draw: int, line: Line) -> None:
-        self._ahead[point, draw] = line
+        self._ahead.pop((point, draw), None)
+        self._ahead[point, draw] = line  # the last, so that what is on screen is not dropped
         while len(self._ahead) > 64:
             self._ahead.pop(next(iter(self._ahead)))
         self.line, self.shown = line, (point, draw)
@@ -331,18 +334,21 @@ class Panel(Savable, widgets.VBox):
             )
 
     def _show_facts(self, point: int, draw: int, line: Line) -> None:
+        rows = {
+            "point": f"{point} of {len(self.search.points) - 1}",
+            "direction": f"{draw + 1}{_ordinal(draw + 1)} drawn here",
+            "singular value": f"{line.singular_value:.3g}",
+        }
         spectrum = self.search.spectrum(point)
-        if spectrum is None:
+        self._spectrum.layout.display = None if spectrum is not None else "none"
+        if spectrum is None:  # of a point that was left long ago, whose line was kept
+            self._facts.value = parts.table(rows)
             return
         index = place_in(spectrum, line)
         total = len(spectrum.singular_values)
         place = f"{index + 1}{_ordinal(index + 1)} of {total}" if index >= 0 else f"outside the first {total}"
-        rows = {
-            "point": f"{point} of {len(self.search.points) - 1}",
-            "direction": f"{draw + 1}{_ordinal(draw + 1)} drawn here",
-            "singular value": f"{line.singular_value:.3g} · {place}",
-            "spectrum": f"{spectrum.route}, {spectrum.passes.total} passes",
-        }
+        rows["singular value"] += f" · {place}"
+        rows["spectrum"] = f"{spectrum.route}, {spectrum.passes.total} passes"
         self._facts.value = parts.table(rows)
         self._spectrum.draw(singular_values(spectrum.singular_values, index, width=_ASIDE))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.sessions import State
+from workbench.sessions.state import SessionError
 from workbench.subspaces.search import Path, Search
 
 if TYPE_CHECKING:
@@ -23,9 +24,14 @@ def restore(panel: Panel, state: State) -> None:
 
     Raises:
         ModelError: the path was made with other weights or features.
+        SessionError: the state holds no path.
     """
-    path = state.results["path"]
-    assert isinstance(path, Path)
+    path = state.results.get("path")
+    if not isinstance(path, Path):
+        raise SessionError(
+            f"the state holds {'no path' if path is None else f'a {type(path).__name__} as its path'}, expected "
+            "the Path of a search; save the panel again"
+        )
     search = Search.resume(panel.generator, path, features=panel.search.features, condition=panel.search.condition)
     panel.jobs.halt()
     panel.follow(search, draw=int(state.settings["draw"]))

@@ -19,8 +19,8 @@ from workbench.models import Generator, ModelError, as_generator
 from workbench.models.generator import Condition
 from workbench.numerics.spectra import Route, Spectrum, spectrum_steps
 from workbench.progress import Progress, Step, run
-from workbench.results import Provenance, Result, load_result
-from workbench.subspaces.features import Downsampled, Features, LayerFeatures, Pixels, composed
+from workbench.results import Provenance, Result, call, load_result
+from workbench.subspaces.features import Features, Pixels, composed, written
 from workbench.subspaces.line import Line, Scale, along, check_steps, line_at, target_change
 from workbench.subspaces.subspace import Draws
 
@@ -89,9 +89,9 @@ class Path(Result):
 
         return pd.DataFrame(
             {
-                "parent": self.parents.numpy(),
-                "draw": self.draws.numpy(),
-                "t": self.positions.numpy(),
+                "parent": self.parents.cpu().numpy(),
+                "draw": self.draws.cpu().numpy(),
+                "t": self.positions.cpu().numpy(),
                 "norm": self.latents.flatten(1).norm(dim=1).cpu().numpy(),
             }
         )
@@ -114,6 +114,10 @@ class Search:
         seed: of the start and of every draw of a direction.
         features, condition, route: as for `wb.subspaces.subspace`.
         scale, share, steps: as for `wb.subspaces.line`.
+
+    Raises:
+        ModelError: `z` of another shape, or a generator without derivatives.
+        ValueError: `scale`, `share` or `steps` out of range.
     """
 
     def __init__(
@@ -131,6 +135,7 @@ class Search:
     ) -> None:
         check_steps(steps)
         self.generator = as_generator(generator)
+        generator.check_differentiable()
         self.features = features or Pixels()
         self.seed, self.condition, self.route = seed, condition, route
         self.scale, self.share, self.steps = scale, share, steps
@@ -141,6 +146,18 @@ class Search:
         self.points = [Point(0, None, 0, 0.0, start, output)]
         self.current = 0
         self._spectra: OrderedDict[int, tuple[Spectrum, Draws]] = OrderedDict()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What another search of this kind takes beside its start and seed."""
+        return {
+            "features": self.features,
+            "condition": self.condition,
+            "route": self.route,
+            "scale": self.scale,
+            "share": self.share,
+            "steps": self.steps,
+        }
 
     # -- lines ---------------------------------------------------------------------------------
 
@@ -156,6 +173,7 @@ class Search:
             self._spectra[at.index] = spectrum, Draws(spectrum, seed=self._draw_seed(at.index))
             while len(self._spectra) > _KEPT_SPECTRA:
                 self._spectra.popitem(last=False)
+        self._spectra.move_to_end(at.index)
         _, draws = self._spectra[at.index]
         _, direction, singular_value = draws[draw]
         return direction.reshape(at.latent.shape), singular_value
@@ -253,12 +271,14 @@ class Search:
 
     def moves(self, point: int | None = None) -> list[tuple[int, float]]:
         """The moves `(draw, t)` that lead from the start to a point (the current one)."""
-        moves = []
-        at = self.points[self._known(self.current if point is None else point)]
-        while at.parent is not None:
-            moves.append((at.draw, at.t))
-            at = self.points[at.parent]
-        return moves[::-1]
+        return [(at.draw, at.t) for at in self._trail(point)[1:]]
+
+    def _trail(self, point: int | None) -> list[Point]:
+        """The points from the start to one (the current one)."""
+        trail = [self.points[self._known(self.current if point is None else point)]]
+        while (parent := trail[-1].parent) is not None:
+            trail.append(self.points[parent])
+        return trail[::-1]
 
     def code(self, draw: int = 0, *, point: int | None = None) -> str:
         """One line of Python that gives the line drawn as number `draw` at a point."""
@@ -274,12 +294,9 @@ class Search:
             if getattr(self, name) != default:
                 settings.append(f"{name}={getattr(self, name)!r}")
         if not isinstance(self.features, Pixels):
-            known = isinstance(self.features, Downsampled | LayerFeatures)
-            settings.append(f"features={self.features!r}" if known else "features=features")
-        if self.condition is not None:
-            named = isinstance(self.condition, Tensor)
-            settings.append("condition=condition" if named else f"condition={self.condition!r}")
-        return f"wb.subspaces.Search({start}, {', '.join(settings)})"
+            settings.append(f"features={written(self.features)}")
+        named = {} if self.condition is None else {"condition": self.condition}
+        return call("wb.subspaces.Search", start, *settings, **named)
 
     def path(self) -> Path:
         """All accepted points as a result that saves itself, also while another thread accepts the next one."""
@@ -365,12 +382,7 @@ class Search:
         self, *, frames: int = 12, point: int | None = None
     ) -> Steps[Step, None, Float[Tensor, "frames *output"]]:
         """The steps of `walk`, one a leg."""
-        trail = []
-        at: Point | None = self.points[self._known(self.current if point is None else point)]
-        while at is not None:
-            trail.append(at.latent)
-            at = None if at.parent is None else self.points[at.parent]
-        trail.reverse()
+        trail = [at.latent for at in self._trail(point)]
         legs = [
             a
             + torch.linspace(0, 1, frames + 1, device=a.device, dtype=a.dtype)[:-1].reshape(-1, *[1] * a.ndim)

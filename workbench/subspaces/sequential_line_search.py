@@ -25,6 +25,8 @@ CHOICE_SCALE = 0.01
 #: Medians of the log-normal priors: signal variance, noise variance, length scale; variance of the logs.
 SIGNAL, NOISE, LENGTH, PRIOR_VARIANCE = 0.5, 0.005, 0.5, 0.25
 
+#: For the expected improvement: random points, half of them around the best one, and how many go uphill.
+_CANDIDATES, _REFINED = 512, 6
 _NEWTON_STEPS, _ASCENT_STEPS = 12, 16
 
 
@@ -194,22 +196,11 @@ class SequentialLineSearch:
         dimension: k.
         start: (k,) middle of the first slider, whose direction is random.
         generator: of the first direction and of the candidates for the expected improvement.
-        candidates: random points, half of them around the best one, from which the `refined` best go
-            uphill.
     """
 
-    def __init__(
-        self,
-        dimension: int,
-        start: Float[Tensor, " k"],
-        generator: torch.Generator,
-        *,
-        candidates: int = 512,
-        refined: int = 6,
-    ) -> None:
+    def __init__(self, dimension: int, start: Float[Tensor, " k"], generator: torch.Generator) -> None:
         self.model = PreferenceModel(dimension)
         self._generator = generator
-        self._candidates, self._refined = candidates, refined
         start = start.double()
         toward = torch.rand(dimension, generator=generator, dtype=torch.float64) - start
         self._ends = self.model.add_point(start - toward / 2), self.model.add_point(start + toward / 2)
@@ -233,12 +224,12 @@ class SequentialLineSearch:
     def _most_promising(self) -> Float[Tensor, " k"]:
         """The maximiser of the expected improvement: the best of many points, improved by Adam."""
         dimension = self.model.points.shape[1]
-        spread = torch.rand(self._candidates, dimension, generator=self._generator, dtype=torch.float64)
+        spread = torch.rand(_CANDIDATES, dimension, generator=self._generator, dtype=torch.float64)
         around = self.model.points[self.model.best] + 0.1 * torch.randn(
-            self._candidates // 2, dimension, generator=self._generator, dtype=torch.float64
+            _CANDIDATES // 2, dimension, generator=self._generator, dtype=torch.float64
         )
         spread[: len(around)] = around.clamp(0, 1)
-        first = self.model.expected_improvement(spread).topk(self._refined).indices
+        first = self.model.expected_improvement(spread).topk(_REFINED).indices
         points = spread[first].clone().requires_grad_()
         optimiser = torch.optim.Adam([points], lr=0.05)
         best, best_value = spread[first[0]], -math.inf

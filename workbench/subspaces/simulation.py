@@ -8,7 +8,6 @@ runs both simulations at full size on one core; an interrupted run goes on where
 from __future__ import annotations
 
 import argparse
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,200 +24,21 @@ from torch import Tensor
 from workbench.files import replace_file
 from workbench.models import Generator
 from workbench.progress import track
-from workbench.subspaces.baselines import (
-    DifferentialSubspaceSearch,
-    EmbeddedLineSearch,
-    FixedDirections,
-    HybridSubspaceSearch,
-    LineStrategy,
-    RandomDirections,
-    principal_directions,
-    random_embedding,
-)
-from workbench.subspaces.objectives import HiddenTarget, Objective, Synthetic
+from workbench.subspaces.baselines import LineStrategy
+from workbench.subspaces.cases import METHODS, Case, generator_of, methods_for
+from workbench.subspaces.cases import Method as Method
 from workbench.tables import Tables, record_run
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: The strategy that all others are compared with.
+REFERENCE = "dss"
 SIZES = (8, 32, 128, 512)
 #: Slider counts of the printed table.
 SHOWN = (1, 2, 5, 10, 20, 50, 100, 150, 200)
 #: The strategies that differential subspace search must beat.
 RIVALS = ("random", "pca", "sls", "rembo-6d")
-#: Samples whose principal components are the global directions.
-PCA_SAMPLES = 1024
-STOCHASTIC_ROWS = 50
-
-
-@dataclass(frozen=True)
-class Case:
-    """One objective with the start that all strategies share.
-
-    Attributes:
-        name: such as `synthetic-32`.
-        seed: of everything random in it.
-        objective: the loss.
-        start: (n,) a draw of the prior, projected on the random embedding so that REMBO can start
-            there too.
-        embedding: (n, 6).
-    """
-
-    name: str
-    seed: int
-    objective: Objective
-    start: Float[Tensor, " n"]
-    embedding: Float[Tensor, "n k"]
-
-    @classmethod
-    def of(cls, name: str, seed: int, objective: Objective) -> Case:
-        """Draw embedding and start."""
-        generator = _generator(name, seed, "case")
-        embedding = random_embedding(objective, generator)
-        drawn = objective.draws(1, generator)[0]
-        return cls(name, seed, objective, embedding @ (torch.linalg.pinv(embedding) @ drawn), embedding)
-
-    @classmethod
-    def synthetic(cls, dimension: int, seed: int, *, outputs: int = 1024) -> Case:
-        """Simulation (i)."""
-        objective = Synthetic(dimension, outputs=outputs, seed=_number("synthetic", dimension, seed))
-        return cls.of(f"synthetic-{dimension}", seed, objective)
-
-    @classmethod
-    def hidden_target(cls, generator: Generator, seed: int) -> Case:
-        """Simulation (ii)."""
-        objective = HiddenTarget(generator, seed=_number("target", generator.name, seed))
-        return cls.of(f"target-{generator.name}", seed, objective)
-
-
-def _number(*parts: object) -> int:
-    """A seed that depends on nothing but `parts`, so that methods and sizes can be run in any order."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:6], "big")
-
-
-def _generator(*parts: object) -> torch.Generator:
-    return torch.Generator().manual_seed(_number(*parts))
-
-
-# -- methods ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Method:
-    """A strategy as the simulation runs it.
-
-    Attributes:
-        label: for tables and figures.
-        build: makes the strategy for a case.
-        most: sliders after which it stops, as its cost grows with every one.
-    """
-
-    label: str
-    build: Callable[[Case, torch.Generator], LineStrategy]
-    most: int | None = None
-
-    def count(self, sliders: int) -> int:
-        """How many of `sliders` it takes part in."""
-        return sliders if self.most is None else min(sliders, self.most)
-
-
-def _dss(case: Case, generator: torch.Generator) -> LineStrategy:
-    return DifferentialSubspaceSearch(
-        case.start,
-        half_length=case.objective.half_length,
-        spectrum=case.objective.spectrum,
-        generator=generator,
-    )
-
-
-def _dss_exact(case: Case, generator: torch.Generator) -> LineStrategy:
-    return DifferentialSubspaceSearch(
-        case.start,
-        half_length=case.objective.half_length,
-        spectrum=partial(case.objective.spectrum, of="exact"),
-        generator=generator,
-    )
-
-
-def _dss_stochastic(case: Case, generator: torch.Generator) -> LineStrategy:
-    return DifferentialSubspaceSearch(
-        case.start,
-        half_length=case.objective.half_length,
-        spectrum=lambda z: case.objective.sampled_spectrum(z, STOCHASTIC_ROWS, generator),
-        generator=generator,
-    )
-
-
-def _hybrid(case: Case, generator: torch.Generator) -> LineStrategy:
-    return HybridSubspaceSearch(
-        case.start,
-        half_length=case.objective.half_length,
-        spectrum=case.objective.spectrum,
-        generator=generator,
-    )
-
-
-def _random(case: Case, generator: torch.Generator, *, positive: bool = False) -> LineStrategy:
-    return RandomDirections(
-        case.start, half_length=case.objective.half_length, generator=generator, positive=positive
-    )
-
-
-def _coordinates(case: Case, generator: torch.Generator) -> LineStrategy:
-    return FixedDirections.coordinates(case.start, half_length=case.objective.half_length, generator=generator)
-
-
-def _pca(case: Case, generator: torch.Generator) -> LineStrategy:
-    draws = case.objective.draws(PCA_SAMPLES, generator)
-    weights, directions = principal_directions(draws, case.objective.outputs(draws))
-    return FixedDirections(
-        case.start,
-        half_length=case.objective.half_length,
-        directions=directions,
-        weights=weights,
-        generator=generator,
-    )
-
-
-def _sls(case: Case, generator: torch.Generator) -> LineStrategy:
-    whole = torch.eye(case.objective.dimension, dtype=case.start.dtype, device=case.start.device)
-    return EmbeddedLineSearch(
-        whole,
-        torch.zeros_like(case.start),
-        half=case.objective.box,
-        start=case.start,
-        generator=generator,
-    )
-
-
-def _rembo(case: Case, generator: torch.Generator) -> LineStrategy:
-    return EmbeddedLineSearch(
-        case.embedding,
-        torch.zeros_like(case.start),
-        half=case.objective.box,
-        start=torch.linalg.pinv(case.embedding) @ case.start,
-        generator=generator,
-    )
-
-
-METHODS: Mapping[str, Method] = {
-    "dss": Method("Differential subspace search", _dss),
-    "dss-exact": Method("DSS, Jacobian of x instead of x²", _dss_exact),
-    "dss-stochastic": Method("DSS, stochastic Jacobian (50 rows)", _dss_stochastic),
-    "hybrid-6d": Method("Hybrid: line search in 6 singular vectors", _hybrid),
-    "random": Method("Random directions", _random),
-    "random-positive": Method("Random, positive only (authors' code)", partial(_random, positive=True)),
-    "coordinates": Method("Coordinates", _coordinates),
-    "pca": Method("Global PCA (GANSpace)", _pca),
-    "sls": Method("Sequential line search, full space", _sls, most=100),
-    "rembo-6d": Method("Sequential line search, random 6-D (REMBO)", _rembo),
-}
-
-
-def methods_for(case_name: str) -> tuple[str, ...]:
-    """All methods that make sense for a case: a generator has only one Jacobian."""
-    synthetic = case_name.startswith("synthetic")
-    return tuple(name for name in METHODS if synthetic or name != "dss-exact")
 
 
 # -- running ---------------------------------------------------------------------------------------
@@ -252,7 +72,7 @@ def simulate(case: Case, methods: Sequence[str], *, sliders: int = 200) -> dict[
     strategies: dict[str, LineStrategy] = {}
     for name in methods:
         started = time.perf_counter()
-        strategies[name] = METHODS[name].build(case, _generator(case.name, case.seed, name))
+        strategies[name] = METHODS[name].build(case, generator_of(case.name, case.seed, name))
         seconds[name] += time.perf_counter() - started
     for done in track(range(sliders), "slider {}".format):
         active = [name for name in methods if done < METHODS[name].count(sliders)]
@@ -312,7 +132,7 @@ class Results:
         replace_file(self.folder / f"{case}.safetensors", lambda part: save_file(stored, part))
 
     def curves(self, case: str) -> dict[str, Float[Tensor, "seeds sliders"]]:
-        """Best loss so far by method; rows are the seeds that every method has.
+        """Best loss so far by method; rows are the seeds that every method has, as far as all of them went.
 
         Raises:
             FileNotFoundError: no such case in the folder.
@@ -326,7 +146,9 @@ class Results:
         runs = [key.split("/")[1:] for key in stored if key.startswith("best/")]
         names = [name for name in METHODS if any(run[0] == name for run in runs)]
         shared = set.intersection(*({int(seed) for name, seed in runs if name == m} for m in names))
-        return {name: torch.stack([stored[f"best/{name}/{seed}"] for seed in sorted(shared)]) for name in names}
+        of = {name: [stored[f"best/{name}/{seed}"] for seed in sorted(shared)] for name in names}
+        # a longer run that was interrupted has brought only some seeds so far
+        return {name: torch.stack([run[: min(map(len, runs))] for run in runs]) for name, runs in of.items()}
 
     def seconds(self, case: str) -> dict[str, float]:
         """Mean own time of each method per slider."""
@@ -387,7 +209,7 @@ def run(
 # -- tables ----------------------------------------------------------------------------------------
 
 
-def compare(curves: Mapping[str, Float[Tensor, "seeds sliders"]], *, reference: str = "dss") -> pd.DataFrame:
+def compare(curves: Mapping[str, Float[Tensor, "seeds sliders"]], *, reference: str = REFERENCE) -> pd.DataFrame:
     """Final losses of all methods, and how `reference` stands against each on the same seeds.
 
     Both are read after as many sliders as both had. `wins` counts the seeds where `reference` is
@@ -461,6 +283,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="*", choices=list(METHODS), help="all by default")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
+    if not options.sizes and not options.generator:
+        parser.error("--sizes without a number and --generator '' leave nothing to run; give one of the two")
+    if options.methods is not None and REFERENCE not in options.methods:
+        parser.error(
+            f"--methods {' '.join(options.methods)}: {REFERENCE} is missing, which the tables compare all others "
+            "with; add it"
+        )
+    if options.seeds < 1 or options.sliders < 1:
+        parser.error(f"--seeds {options.seeds} --sliders {options.sliders}; expected at least one of each")
     torch.set_num_threads(options.threads)
     try:
         chosen = cases(options.sizes, options.generator)

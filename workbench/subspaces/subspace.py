@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator as Steps
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,14 +16,12 @@ from workbench.models.generator import Condition
 from workbench.numerics.randomness import seeded
 from workbench.numerics.spectra import Route, Spectrum, spectrum_steps
 from workbench.progress import Progress, Step, run
-from workbench.results import Provenance, Result
+from workbench.results import Provenance, Result, call
 from workbench.subspaces.drawing import DirectionPool
-from workbench.subspaces.features import Features, Pixels, composed
+from workbench.subspaces.features import Features, Pixels, composed, written
 
 if TYPE_CHECKING:
     import pandas as pd
-
-from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +136,12 @@ def subspace_steps(
     drawn = Draws(spectrum, seed=seed)
     chosen = [drawn[i] for i in range(dims)]
     output = spectrum.output if isinstance(phi, Pixels) else generator.render(centre[None], condition)[0]
-    call = f"wb.subspaces.subspace(G, z, dims={dims}, seed={seed}, features={phi!r}, route={route!r})"
+    options: dict[str, Any] = {"dims": dims, "seed": seed, "route": route, "rank": rank}
+    if condition is not None:
+        options["condition"] = condition
+    line = call("wb.subspaces.subspace", "G", "z", f"features={written(phi)}", **options)
     return Subspace(
-        provenance=Provenance.of(generator, call=call, seed=seed, passes=asdict(spectrum.passes), started=started),
+        provenance=Provenance.of(generator, call=line, seed=seed, passes=asdict(spectrum.passes), started=started),
         centre=centre,
         output=output,
         directions=torch.stack([d for _, d, _ in chosen]).reshape(dims, *centre.shape),
