@@ -72,25 +72,6 @@ def _literal(value: Any) -> str | None:
     return text if len(text) <= _LITERAL else None
 
 
-def call(function: str, *arguments: str, **options: Any) -> str:
-    """The line of Python that calls `function`: `arguments` as they are written, then options by their values.
-
-    An array, or whatever else is no short literal, stands as the variable of the option's own name.
-    """
-    named = (f"{name}={_literal(value) or name}" for name, value in options.items())
-    return f"{function}({', '.join([*arguments, *named])})"
-
-
-def _literal(value: Any) -> str | None:
-    """`value` as Python writes it, if that is short and gives it back."""
-    text = repr(value)
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-    return text if len(text) <= _LITERAL else None
-
-
 class Network(Protocol):
     """What a provenance says of a `workbench.models.Model`."""
 
