@@ -40,11 +40,9 @@ def left_by(make: Callable[[], Any], use: Callable[[Any], None], computations: C
     del panel
     gc.collect()
     assert held() is None
-    return sorted(
-        type(_instances[name]).__name__
-        for name in set(_instances) - before
-        if not isinstance(_instances[name], ModuleSource)  # of the whole kernel
-    )
+    for source in ModuleSource._made.values():  # of the whole kernel
+        before |= {source.model_id, source.layout.model_id}
+    return sorted(type(_instances[name]).__name__ for name in set(_instances) - before)
 
 
 @pytest.mark.nightly
