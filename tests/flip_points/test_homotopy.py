@@ -342,7 +342,7 @@ def test_on_the_shipped_erf_network_it_finds_flip_points_near_those_of_the_plain
     shipped: Classifier,
 ) -> None:
     space, scores = make_space(shipped, basis=shipped.module[0].basis), Scores(shipped)
-    for row, target in ((0, 3), (1, 8), (2, 5)):
+    for row, target in ((0, 3), (1, 8)):
         x = mnist.sample().tensor()[row : row + 1]
         if int(shipped.scores(x).argmax()) == target:
             target = 9 - target

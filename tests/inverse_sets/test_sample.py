@@ -208,12 +208,12 @@ def test_the_recorded_line_makes_the_samples_again(
     G, C, E = digits
     given = [band(C, "14", "3", 3.0, 4.0), band(C, "6", 10, 0.2, 0.8)]
     options = {"encoder": E, "seed": 3, "walkers": 6, "length": 0.1234567890123, "clip": True, "steps": 20}
-    found = sample(G, given, 15, **options)
+    found = sample(G, given[:1], 15, **options)
     assert "encoder=E" in found.provenance.call and "method" not in found.provenance.call
     again = eval(found.provenance.call, {"wb": wb, "G": G, "C": C, "E": E})
     assert torch.equal(again.codes, found.codes) and again.provenance.call == found.provenance.call
     initial = G.latents(5, seed=9)
-    started = sample(G, given[0], 15, distance="pixel", resize="nearest", initial=initial, seed_steps=300)
+    started = sample(G, given[1], 8, distance="pixel", resize="nearest", initial=initial, seed_steps=100)
     assert "initial=initial" in started.provenance.call and "resize='nearest'" in started.provenance.call
     again = eval(started.provenance.call, {"wb": wb, "G": G, "C": C, "initial": initial})
     assert torch.equal(again.codes, started.codes)
