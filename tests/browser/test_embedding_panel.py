@@ -39,7 +39,7 @@ def test_tap_search_keep_and_undo(notebook: NotebookPage):
     notebook.until("panel.repair.keep.disabled", False, timeout=60)
     notebook.until("panel.repair.after.count", 24)
     notebook.page.get_by_role("button", name="Keep", exact=True).click()
-    notebook.until("list(plot.placed.data['name']) == [f'{panel.names[alone]} (new)']", True)
+    notebook.until("list(plot.placed.data['name']) == [f'{panel.table.names[alone]} (new)']", True)
     notebook.settle(600)
     notebook.screenshot("embedding-panel")
     notebook.page.get_by_role("button", name="Undo", exact=True).click()

@@ -111,6 +111,16 @@ def test_a_lasso_shows_the_samples_inside_and_a_click_makes_one_the_query(notebo
     rest(notebook)
 
 
+def test_a_panel_that_is_closed_leaves_no_rows_of_its_table_in_the_page(notebook: NotebookPage):
+    rows = "window.$?.fn.dataTable.settings.reduce((sum, table) => sum + table.aoData.length, 0) ?? 0"
+    notebook.page.get_by_role("button", name="Flip points of all 59").click()
+    notebook.until("panel.many.found is not None", True, timeout=90)
+    rest(notebook)
+    assert notebook.page.evaluate(rows) == 59
+    notebook.kernel.run("panel.close()")
+    notebook.page.wait_for_function(f"({rows}) === 0")
+
+
 def test_cancelling_the_whole_set_keeps_what_was_found(open_notebook: Callable[..., NotebookPage]):
     sources = [DIGITS[0].replace("[::17]", "[:400]"), DIGITS[1]]
     notebook = open_notebook(sources, width=1400, height=1900)
@@ -123,13 +133,3 @@ def test_cancelling_the_whole_set_keeps_what_was_found(open_notebook: Callable[.
     found = notebook.kernel.value("(int(panel.many.found.found.sum()), len(panel.many.found))")
     assert 128 <= found[0] < found[1] == 400
     rest(notebook)
-
-
-def test_a_panel_that_is_closed_leaves_no_rows_of_its_table_in_the_page(notebook: NotebookPage):
-    rows = "window.$?.fn.dataTable.settings.reduce((sum, table) => sum + table.aoData.length, 0) ?? 0"
-    notebook.page.get_by_role("button", name="Flip points of all 59").click()
-    notebook.until("panel.many.found is not None", True, timeout=90)
-    rest(notebook)
-    assert notebook.page.evaluate(rows) == 59
-    notebook.kernel.run("panel.close()")
-    notebook.page.wait_for_function(f"({rows}) === 0")
