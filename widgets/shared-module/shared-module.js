@@ -53,6 +53,7 @@ export default () => {
       return () => {
         cleanup?.();
         module.clean?.(el);
+        el.replaceChildren(); // JupyterLab keeps the views of closed widgets until the kernel ends
         for (const [name, callback] of own.splice(0)) off(name, callback);
       };
     },
