@@ -31,6 +31,7 @@ from workbench.exports.view import ExportView
 from workbench.models import Classifier, Generator, LatentClassifier, checks
 from workbench.models.pictures import Pictures
 from workbench.progress import Progress
+from workbench.results import call
 from workbench.sessions import State
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
@@ -251,9 +252,9 @@ class Panel(Savable, widgets.VBox):
         options = _differing(
             found.provenance.seed, threshold=found.threshold, sparsity=found.sparsity, sides=found.sides
         )
-        kept = parts.call(f"{module}.supporting_set", symbol, "z", repr(found.layer), **options)
+        kept = call(f"{module}.supporting_set", symbol, "z", repr(found.layer), **options)
         growing = self._growing(self.seed if tree is None else tree.provenance.seed)
-        grown = parts.call(f"{module}.explore", symbol, "z", "supporting_set", **growing)
+        grown = call(f"{module}.explore", symbol, "z", "supporting_set", **growing)
         return f"z = {self.source}\nsupporting_set = {kept}\nexploration = {grown}"
 
     def _compared(self) -> tuple[Tensor, dict[str, Any], dict[str, Any]]:
@@ -261,8 +262,8 @@ class Panel(Savable, widgets.VBox):
 
     def _compare_lines(self) -> str:
         module, symbol = "wb.boundaries", self._symbol
-        kept = parts.call(f"{module}.supporting_set", symbol, "z", "layer", **self._keeping())
-        tree = parts.call(f"{module}.explore", symbol, "z", "kept", **self._growing(self.seed))
+        kept = call(f"{module}.supporting_set", symbol, "z", "layer", **self._keeping())
+        tree = call(f"{module}.explore", symbol, "z", "kept", **self._growing(self.seed))
         return (
             f"z = {self.source}\n"
             f"sets = {{layer: {kept} for layer in {module}.sign_layers({symbol})}}\n"

@@ -18,7 +18,7 @@ from workbench.exports import Export, ExportError, Section, Stand, network
 from workbench.exports.kept import Value
 from workbench.models import Classifier, Generator
 from workbench.models.pictures import Pictures
-from workbench.ui import parts
+from workbench.results import call
 
 if TYPE_CHECKING:
     from workbench.boundaries.panel import Panel
@@ -180,8 +180,8 @@ def _layers(model: AnyModel, view: LayersView, symbol: str) -> Section:
     there = [result for result in view.results if result.found is not None and result.tree is not None]
     sets = [result.found for result in there if result.found is not None]
     trees = [result.tree for result in there if result.tree is not None]
-    kept = parts.call("wb.boundaries.supporting_set", symbol, "z_of_layers", "layer", **keeping)
-    grown = parts.call("wb.boundaries.explore", symbol, "z_of_layers", "one", **growing)
+    kept = call("wb.boundaries.supporting_set", symbol, "z_of_layers", "layer", **keeping)
+    grown = call("wb.boundaries.explore", symbol, "z_of_layers", "one", **growing)
     shown = "{str(i): draw(figures.few(tree.samples)) for i, tree in enumerate(trees) if len(tree.samples)}"
     images = len(pictures.shape) == 3
     return Section(

@@ -24,6 +24,7 @@ from workbench.metrics import pixel_difference
 from workbench.models import Classifier, Generator
 from workbench.models.latent import pictures_for
 from workbench.progress import Step
+from workbench.results import call
 from workbench.ui import parts
 from workbench.ui.jobs import Drawing, Jobs
 from workbench.ui.plot import Plot
@@ -208,9 +209,9 @@ class RepairView(widgets.VBox):
             generator = f"G.with_embeddings(panel.{where}.matrix)" if edited else "G"
         if named in NOISES:
             del options["steps"]
-            called = parts.call("wb.embeddings.noise", generator, index, variant or repr(named), **options)
+            called = call("wb.embeddings.noise", generator, index, variant or repr(named), **options)
         else:
-            called = parts.call("wb.embeddings.maximize", generator, "C", index, variant or repr(named), **options)
+            called = call("wb.embeddings.maximize", generator, "C", index, variant or repr(named), **options)
         return f"trials = {called}"
 
     def _keep(self) -> None:

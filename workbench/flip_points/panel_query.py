@@ -21,6 +21,7 @@ from workbench.flip_points.result import FlipPoints
 from workbench.flip_points.way import Way, way
 from workbench.models import Classifier
 from workbench.models.pictures import Pictures
+from workbench.results import call
 from workbench.ui import parts
 from workbench.ui.canvas import Canvas
 from workbench.ui.code_line import CodeLine
@@ -281,7 +282,7 @@ class QueryView(widgets.VBox):
         """
         kept = [] if self.mask is None else [f"mask={mask}"]
         arguments = ("C", query or self.source, *([targets] if targets else []), *kept)
-        return parts.call("wb.flip_points.closest", *arguments, effort=self.effort.value, **self._settings)
+        return call("wb.flip_points.closest", *arguments, effort=self.effort.value, **self._settings)
 
     def close(self) -> None:
         """Stop the workers and close every widget of the view."""

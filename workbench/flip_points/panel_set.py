@@ -20,6 +20,7 @@ from workbench.flip_points.result import SKIPPED, FlipPoints
 from workbench.flip_points.trust import Trust, trust
 from workbench.models import Classifier
 from workbench.models.pictures import Pictures
+from workbench.results import call
 from workbench.ui import parts
 from workbench.ui.code_line import CodeLine
 from workbench.ui.jobs import Drawing, Jobs
@@ -158,7 +159,7 @@ class SetView(widgets.VBox):
         effort = self.effort.value
 
         def done(found: FlipPoints) -> None:
-            code = parts.call("wb.flip_points.closest", "C", "x", effort=effort, **self._settings)
+            code = call("wb.flip_points.closest", "C", "x", effort=effort, **self._settings)
             self.take(found, around=False, code=code)
             self._settled()
 
@@ -179,7 +180,7 @@ class SetView(widgets.VBox):
 
         def done(found: FlipPoints) -> None:
             arguments = ("C", "panel.query", str(_AROUND), *kept)
-            code = parts.call("wb.flip_points.boundary_points", *arguments, effort=effort, **self._settings)
+            code = call("wb.flip_points.boundary_points", *arguments, effort=effort, **self._settings)
             self.take(found, around=True, code=code, mask=mask)
             self._settled()
 

@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 import ipywidgets as widgets
 
-from workbench.results import call as call
-
 AnyWidget = TypeVar("AnyWidget", bound=widgets.DOMWidget)
 
 
