@@ -212,16 +212,43 @@ class NotebookPage:
             self._kernel.close()
             self._kernel = None
 
+    def awaited(self, script: str, timeout: float = 15) -> None:
+        """Run JavaScript that waits for something, for so many seconds at most.
+
+        Playwright's own limits do not hold for promises in the page. A test that fails here tells what the
+        kernel did and which dialog, if any, waited for an answer.
+        """
+        self.page.evaluate(
+            """async ([script, limit]) => {
+                const work = new (async () => {}).constructor(script)();
+                let timer;
+                const late = new Promise((_, reject) => timer = setTimeout(() => {
+                    const session = window.jupyterapp.shell.currentWidget?.sessionContext;
+                    const dialogs = [...document.querySelectorAll(".jp-Dialog")].map(e => e.innerText);
+                    const kernel = session?.session?.kernel;
+                    reject(new Error(`not done after ${limit} s: kernel ${kernel?.status}, ` +
+                        `${kernel?.connectionStatus}, dialogs ${JSON.stringify(dialogs)}, in ${script}`));
+                }, 1000 * limit));
+                try { await Promise.race([work, late]); } finally { clearTimeout(timer); }
+            }""",
+            [script, timeout],
+        )
+
+    def save(self) -> None:
+        """Save the notebook."""
+        self.awaited("await window.jupyterapp.commands.execute('docmanager:save')")
+
     def run_all(self, timeout: float = 120) -> None:
         """Run all cells and wait until they are done; a cell that failed fails the test."""
-        self.page.set_default_timeout(timeout * 1000)
-        self.page.evaluate("""async () => {
-            const panel = window.jupyterapp.shell.currentWidget;
-            await panel.sessionContext.ready;
-            await panel.sessionContext.session.kernel.info;
+        self.awaited(
+            """
+            const session = window.jupyterapp.shell.currentWidget.sessionContext;
+            await session.ready;
+            await session.session.kernel.info;
             await window.jupyterapp.commands.execute("notebook:run-all-cells");
-        }""")
-        self.page.set_default_timeout(15_000)
+            """,
+            timeout,
+        )
         errors = self.page.locator(
             ".jp-RenderedText[data-mime-type='application/vnd.jupyter.error'], "
             ".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'] .ansi-red-fg"
@@ -230,9 +257,7 @@ class NotebookPage:
 
     def set_theme(self, name: str) -> None:
         """Change the theme, e.g. to "JupyterLab Dark"."""
-        self.page.evaluate(
-            "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name
-        )
+        self.awaited(f"await window.jupyterapp.commands.execute('apputils:change-theme', {{theme: {name!r}}})")
         self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
         self.page.wait_for_timeout(300)
 
@@ -383,7 +408,7 @@ class Lab:
         try:
             page.goto(f"{self.url}/lab/tree/{file}?token={self.token}&reset", timeout=60_000)
             page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-            page.evaluate("() => window.jupyterapp.restored")
+            notebook.awaited("await window.jupyterapp.restored", 60)
             page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
             if run:
                 notebook.run_all()

@@ -148,7 +148,7 @@ def test_a_lasso_selects_classes(notebook):
 
 def test_a_second_page_has_its_map_without_the_first_making_its_own_anew(notebook):
     notebook.kernel.run("told = []; view._loader.observe(lambda change: told.append(change['new']), 'ready')")
-    notebook.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    notebook.save()
     second = notebook.page.context.new_page()
     second.goto(notebook.page.url, timeout=60_000)
     second.locator(".bk-Canvas").first.wait_for(timeout=30_000)

@@ -47,7 +47,7 @@ def test_a_page_that_is_loaded_again_draws_first_and_is_then_told_what_changes(
     points = notebook.page.locator(".js-plotly-plot .barlayer .point")
     points.nth(4).wait_for()
     notebook.until("first.children[0].drawn", True)
-    notebook.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    notebook.save()
     notebook.page.reload()
     points.nth(4).wait_for(timeout=30_000)
     notebook.until("(first.children[0].drawn, first.children[0]._view_count)", (True, 1))
