@@ -219,6 +219,14 @@ def test_the_recorded_line_makes_the_samples_again(
     assert torch.equal(again.codes, started.codes)
 
 
+def test_the_line_of_two_classifiers_tells_them_apart() -> None:
+    G, C, D = identity(), linear(), linear(bias=-0.5)
+    bands = [band(D, 0, 0, 0.2, 0.6), band(C, 0, 2, -1.0, -0.5), band(D, 0, 1, -1.0, 1.0)]
+    found = sample(G, bands, 8, distance="pixel", seed_steps=60)
+    again = eval(found.provenance.call, {"wb": wb, "G": G, "C1": D, "C2": C})
+    assert torch.equal(again.codes, found.codes) and again.provenance.call == found.provenance.call
+
+
 def test_neurons_of_several_classifiers_or_classes_of_one_name_keep_a_column_each() -> None:
     G, C = identity(), linear()
     D = wb.Classifier(C.module, 6, value_range=(-8, 8), device="cpu", name="other")

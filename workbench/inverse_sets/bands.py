@@ -60,9 +60,8 @@ class Band:
         """The neuron in short, such as `14[3]`, by the class's name where the layer gives the scores."""
         return label(self.classifier, self.neuron)
 
-    @property
-    def code(self) -> str:
-        """The line of Python that makes it, with `C` for the classifier."""
+    def written(self, classifier: str = "C") -> str:
+        """The Python that makes it, with the classifier as the variable of that name."""
         where = "".join(
             f", {name}={value!r}"
             for name, value in (("position", self.neuron.position), ("reduce", self.neuron.reduce))
@@ -70,7 +69,7 @@ class Band:
         )
         # as short as they may be, and exact
         ends = ", ".join(f"{end:g}" if float(f"{end:g}") == end else repr(end) for end in (self.low, self.high))
-        return f"wb.inverse_sets.band(C, {self.neuron.layer!r}, {self.neuron.channel}, {ends}{where})"
+        return f"wb.inverse_sets.band({classifier}, {self.neuron.layer!r}, {self.neuron.channel}, {ends}{where})"
 
 
 def gives_score(classifier: Classifier, neuron: Neuron) -> bool:
@@ -101,8 +100,14 @@ def labels(bands: Sequence[Band]) -> tuple[str, ...]:
 
 
 def line(function: str, bands: Sequence[Band], *arguments: str, **options: Any) -> str:
-    """The Python that calls a function of `wb.inverse_sets` for bands, with G, C and E for the networks."""
-    wanted = bands[0].code if len(bands) == 1 else f"[{', '.join(b.code for b in bands)}]"
+    """The Python that calls a function of `wb.inverse_sets` for bands, with G, C and E for the networks.
+
+    Several classifiers are C1, C2 and so on, in the order of their first bands.
+    """
+    found = list(dict.fromkeys(id(b.classifier) for b in bands))
+    names = {key: f"C{i}" if len(found) > 1 else "C" for i, key in enumerate(found, 1)}
+    each = [b.written(names[id(b.classifier)]) for b in bands]
+    wanted = each[0] if len(each) == 1 else f"[{', '.join(each)}]"
     written = call(f"wb.inverse_sets.{function}", "G", wanted, *arguments, **options)
     return written.replace("encoder=encoder", "encoder=E")
 
