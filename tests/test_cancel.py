@@ -12,12 +12,10 @@ import torch
 from torch import nn
 
 import workbench as wb
-from tests.ui.gated import Gate, conditional_generator, inputs, layered_generator, small_classifier
+from tests.ui.gated import LONGEST, Gate, conditional_generator, inputs, layered_generator, small_classifier
 from workbench.progress import Cancelled, Step
 from workbench.results import Result
 
-#: Calls of a network between two looks at `progress`, at most.
-LONGEST = 15
 #: Makes networks behind a gate, and is to give a function of `progress` alone.
 Made = Callable[[Gate], Callable[..., Any]]
 FUNCTIONS: dict[str, Made] = {}

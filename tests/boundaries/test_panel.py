@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.finished import finished
 from workbench.boundaries import BoundaryError, panel_samples
 from workbench.boundaries.panel_plane import THROUGH
 from workbench.boundaries.panel_set import thresholds
@@ -43,9 +44,7 @@ def panel(generator) -> Iterator[wb.boundaries.Panel]:
 
 
 def finish(panel: wb.boundaries.Panel) -> None:
-    for jobs in (panel.jobs, panel.plane.jobs, panel.layers.jobs, panel.plane.peek):
-        assert jobs.wait(60)
-        assert jobs.error is None, jobs.error
+    finished(panel.jobs, panel.plane.jobs, panel.layers.jobs, panel.plane.peek)
 
 
 def run(code: str, panel: wb.boundaries.Panel, **names: Any) -> dict[str, Any]:

@@ -310,6 +310,23 @@ class NotebookPage:
         self.lab.shut_down_kernels()
 
 
+def on_map(notebook: NotebookPage, x: str, y: str) -> tuple[float, float]:
+    """Where a point of the class map `plot` is on the page."""
+    canvas = notebook.page.locator(".bk-Canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    f = "plot.figure"
+    across = notebook.kernel.value(f"float(({x} - {f}.x_range.start) / ({f}.x_range.end - {f}.x_range.start))")
+    up = notebook.kernel.value(f"float(({y} - {f}.y_range.start) / ({f}.y_range.end - {f}.y_range.start))")
+    wide, high = notebook.kernel.value(f"({f}.inner_width, {f}.inner_height)")
+    left, bottom = (
+        box["x"] + (box["width"] - wide) / 2,
+        box["y"] + box["height"] - 4,
+    )  # the toolbar is above the frame
+    return left + across * wide, bottom - up * high
+
+
 class Lab:
     """A JupyterLab server of its own: free port, token, and folders that die with the tests."""
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.harness import Lab, NotebookPage, Watch, screenshot_path
+from tests.browser.harness import Lab, NotebookPage, Watch, on_map, screenshot_path
 from workbench.ui.map_plot import MapPlot, map_page
 
 MAKE = """
@@ -48,29 +48,12 @@ def notebook(lab: Lab, browser: Browser) -> Iterator[NotebookPage]:
         page.assert_clean()
 
 
-def at(notebook: NotebookPage, x: str, y: str) -> tuple[float, float]:
-    """Where a point of the map is on the page."""
-    canvas = notebook.page.locator(".bk-Canvas").first
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    assert box is not None
-    f = "plot.figure"
-    across = notebook.kernel.value(f"float(({x} - {f}.x_range.start) / ({f}.x_range.end - {f}.x_range.start))")
-    up = notebook.kernel.value(f"float(({y} - {f}.y_range.start) / ({f}.y_range.end - {f}.y_range.start))")
-    wide, high = notebook.kernel.value(f"({f}.inner_width, {f}.inner_height)")
-    left, bottom = (
-        box["x"] + (box["width"] - wide) / 2,
-        box["y"] + box["height"] - 4,
-    )  # the toolbar is above the frame
-    return left + across * wide, bottom - up * high
-
-
 def shown(notebook: NotebookPage) -> tuple[int, float]:
     return notebook.kernel.value("(int(plot.seen.data['shown'][0]), float(plot.seen.data['size'][0]))")
 
 
 def test_a_tapped_class_reaches_python_and_again(notebook):
-    x, y = at(notebook, "positions[0, 0]", "positions[0, 1]")
+    x, y = on_map(notebook, "positions[0, 0]", "positions[0, 1]")
     notebook.page.mouse.click(x, y)
     notebook.until("taps", [0])
     notebook.until("chosen", [[0]])
@@ -80,7 +63,7 @@ def test_a_tapped_class_reaches_python_and_again(notebook):
 
 
 def test_hovering_shows_a_hostile_name_as_text_with_its_samples(notebook):
-    x, y = at(notebook, "positions[0, 0]", "positions[0, 1]")
+    x, y = on_map(notebook, "positions[0, 0]", "positions[0, 1]")
     notebook.page.mouse.move(x - 40, y)
     notebook.page.mouse.move(x, y, steps=4)
     tooltip = notebook.page.locator(".bk-Tooltip")
@@ -93,7 +76,7 @@ def test_hovering_shows_a_hostile_name_as_text_with_its_samples(notebook):
 
 def test_zooming_in_shows_more_and_larger_thumbnails(notebook):
     before, small = shown(notebook)
-    x, y = at(notebook, "centres[3, 0]", "centres[3, 1]")
+    x, y = on_map(notebook, "centres[3, 0]", "centres[3, 1]")
     notebook.page.mouse.move(x, y)
     for _ in range(6):
         notebook.page.mouse.wheel(0, -120)

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.harness import NotebookPage
-from tests.browser.test_class_map import at
+from tests.browser.harness import NotebookPage, on_map
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +32,7 @@ def test_tap_search_keep_and_undo(notebook: NotebookPage):
         "import torch; plot = panel.map.plot; positions = panel.map.found.positions\n"
         "alone = int(torch.cdist(positions, positions).fill_diagonal_(torch.inf).amin(1).argmax())"
     )
-    notebook.page.mouse.click(*at(notebook, "positions[alone, 0]", "positions[alone, 1]"))
+    notebook.page.mouse.click(*on_map(notebook, "positions[alone, 0]", "positions[alone, 1]"))
     notebook.until("panel.class_index == alone", True)
     notebook.page.get_by_role("button", name="Search", exact=True).click()
     notebook.until("panel.repair.keep.disabled", False, timeout=60)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 import workbench as wb
+from tests.models.networks import Conditional
 from workbench.embeddings import ClassMap, MapError, class_map, nearest, place
 from workbench.embeddings.class_map import (
     class_map_steps,
@@ -144,18 +145,11 @@ def test_a_cancelled_map_is_partial():
     assert half.provenance.partial and bool(torch.isfinite(half.positions).all())
 
 
-class Conditional(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.shared = nn.Embedding(12, 5)
-
-    def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        return torch.tanh(z.mean(1) + y.mean(1)).reshape(-1, 1, 1, 1).expand(-1, 1, 4, 4)
-
-
 def test_a_generator_brings_its_embeddings_and_names():
     names = ["<b>bold</b>", *"abcdefghijk"]
-    generator = wb.Generator(Conditional(), 3, class_embeddings="shared.weight", class_names=names, device="cpu")
+    generator = wb.Generator(
+        Conditional(12, 5), 4, class_embeddings="shared.weight", class_names=names, device="cpu"
+    )
     mapped = class_map(generator)
     assert mapped.names == tuple(names)
     assert torch.equal(mapped.embeddings, generator.class_embeddings)

@@ -10,6 +10,7 @@ import torch
 
 import workbench as wb
 from tests.embeddings.networks import additive, linear_classifier
+from tests.finished import finished
 from workbench.embeddings import EmbeddingError, EmbeddingTable, Panel
 
 NAMES = ["ant", "<b>bee</b>", "cat"]
@@ -34,9 +35,7 @@ def panel() -> Iterator[Panel]:
 
 
 def finish(panel: Panel) -> None:
-    for jobs in (panel.jobs, panel.ways.jobs, panel.repair.drawing, panel.map.moving):
-        assert jobs.wait(60)
-        assert jobs.error is None, jobs.error
+    finished(panel.jobs, panel.ways.jobs, panel.repair.drawing, panel.map.moving)
 
 
 def search(panel: Panel, variant: str = "AM-S") -> wb.embeddings.EmbeddingTrials:

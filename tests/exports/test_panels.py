@@ -12,6 +12,8 @@ from torch import nn
 
 import workbench as wb
 from tests.exports.executing import executed, written
+from tests.finished import finished
+from tests.models.networks import Conditional
 from workbench.exports import Export, ExportError
 from workbench.exports.write import prepare
 from workbench.results import Result
@@ -29,23 +31,6 @@ def classifier(names: tuple[str, ...] = ("a", "b", HOSTILE)) -> wb.Classifier:
     torch.manual_seed(1)
     layers = [nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3)]
     return wb.Classifier(nn.Sequential(*layers), (1, 4, 4), class_names=names, device="cpu", name="judge")
-
-
-class Conditional(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(2)
-        self.shared = nn.Embedding(5, 3)
-        self.net = nn.Sequential(nn.Linear(6, 16), nn.Sigmoid())
-
-    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return self.net(torch.cat([z, y], 1)).reshape(-1, 1, 4, 4)
-
-
-def finished(*jobs: Any) -> None:
-    for one in jobs:
-        assert one.wait(60)
-        assert one.error is None, one.error
 
 
 def subspaces() -> Any:
@@ -82,9 +67,8 @@ def inverse_sets() -> Any:
 
 def embeddings() -> Any:
     names = ["one", HOSTILE, "b", "c", "d"]
-    G = wb.Generator(
-        Conditional(), 3, value_range=(0, 1), class_names=names, class_embeddings="shared.weight", device="cpu"
-    )
+    torch.manual_seed(2)
+    G = wb.Generator(Conditional(5), 4, class_names=names, class_embeddings="shared.weight", device="cpu")
     panel = wb.embeddings.Panel(G, classifier((HOSTILE, "b", "c")), class_index=1, trials=2, steps=4, seed=5)
     finished(panel.map.jobs, panel.jobs)
     panel.repair.variant.value = "AM-S"

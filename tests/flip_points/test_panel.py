@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.finished import finished
 from tests.models.networks import convolutional_generator
 from workbench.flip_points import FlipPointError
 
@@ -38,9 +39,7 @@ def panel(classifier, x) -> Iterator[wb.flip_points.Panel]:
 
 
 def finish(panel: wb.flip_points.Panel) -> None:
-    for jobs in (panel.one.jobs, panel.many.jobs, panel.one.drawing, panel.many.drawing):
-        assert jobs.wait(60)
-        assert jobs.error is None, jobs.error
+    finished(panel.one.jobs, panel.many.jobs, panel.one.drawing, panel.many.drawing)
 
 
 def same(a: wb.flip_points.FlipPoints, b: wb.flip_points.FlipPoints) -> bool:

@@ -21,18 +21,9 @@ from safetensors.torch import save
 import workbench as wb
 from tests.fuzz import networks, values
 from tests.fuzz.outcomes import Refused, attempt, finite
+from tests.malicious import Malicious
 
 _STATE = networks.decoder().state_dict()
-
-
-class Malicious:
-    """Writes a file when it is unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> Any:
-        return (Path.write_text, (self.mark, "executed"))
 
 
 @contextmanager

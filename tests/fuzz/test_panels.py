@@ -26,7 +26,7 @@ from torch import nn
 
 import workbench as wb
 from tests.fuzz import hands, networks, outcomes
-from tests.fuzz.test_words import elements
+from tests.fuzz.markup import elements
 from workbench.reports import Run
 
 HOSTILE = ("<script>alert(1)</script>", "../../${HOME}\n'\"{x}", "&lt;b&gt;%{x}<img src=x onerror=alert(1)>")

@@ -6,7 +6,6 @@ import ast
 import dataclasses
 import tempfile
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
@@ -17,6 +16,7 @@ from typer.testing import CliRunner
 
 import workbench as wb
 from tests.fuzz import networks, values
+from tests.fuzz.markup import elements
 from tests.fuzz.outcomes import Refused, attempt
 from workbench import cli, reports
 from workbench.flip_points import figures as flip_figures
@@ -26,26 +26,6 @@ from workbench.ui import parts
 
 names = st.lists(values.words, min_size=3, max_size=3)
 REPORTS = reports.catalogue()
-
-
-class Elements(HTMLParser):
-    """Counts what a browser would run: elements by name, and attributes that hold code."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.found: dict[str, int] = {}
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        code = [name for name, value in attrs if name.startswith("on") or (value or "").startswith("javascript:")]
-        for what in (tag, *code):
-            self.found[what] = self.found.get(what, 0) + 1
-
-
-def elements(html: str) -> dict[str, int]:
-    """How many elements of each kind a text has."""
-    return Elements(html).found
 
 
 @given(st.sampled_from(REPORTS), st.data())

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import workbench as wb
+from tests.finished import finished
 from workbench.inverse_sets import Encoder, InverseSetError, Panel, band
 from workbench.inverse_sets.browse import activity, upper
 from workbench.inverse_sets.panel import last_hidden
@@ -40,9 +41,7 @@ def panel() -> Iterator[Panel]:
 
 
 def finish(panel: Panel) -> None:
-    for jobs in (panel.neurons.jobs, panel.jobs, panel.drawing):
-        assert jobs.wait(60)
-        assert jobs.error is None, jobs.error
+    finished(panel.neurons.jobs, panel.jobs, panel.drawing)
 
 
 def choose(panel: Panel, channel: int, layer: str | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import workbench as wb
+from tests.malicious import Malicious
 from tests.models.networks import linear_generator, small_classifier
 from workbench.models import CheckpointError, load_state_dict, load_weights
 
@@ -40,17 +40,9 @@ def test_of_several_state_dicts_one_must_be_chosen(tmp_path: Path) -> None:
         load_state_dict(tmp_path / "c.pt", key="D")
 
 
-class _Attack:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, (f"touch {self.target}",)
-
-
 def test_pickled_code_is_refused_and_never_run(tmp_path: Path) -> None:
     target = tmp_path / "was-run"
-    torch.save({"weight": torch.zeros(2), "extra": _Attack(target)}, tmp_path / "evil.pt")
+    torch.save({"weight": torch.zeros(2), "extra": Malicious(target)}, tmp_path / "evil.pt")
     with pytest.raises(CheckpointError, match="it was not opened"):
         load_state_dict(tmp_path / "evil.pt")
     assert not target.exists()

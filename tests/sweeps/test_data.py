@@ -9,21 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tests.malicious import Malicious
 from workbench.sweeps import SweepError, data
-
-
-class _Attack:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, (f"touch {self.target}",)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 def test_an_array_of_pickled_objects_is_refused_and_never_run(tmp_path: Path, suffix: str) -> None:
     target, path = tmp_path / "was-run", tmp_path / f"rows{suffix}"
-    rows = np.array([_Attack(target)], dtype=object)
+    rows = np.array([Malicious(target)], dtype=object)
     if suffix == ".npy":
         np.save(path, rows, allow_pickle=True)
     else:

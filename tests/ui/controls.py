@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.ui.gated import NAMES, PATIENCE, ROW
+from tests.finished import PATIENCE, finished
+from tests.ui.gated import NAMES, ROW
 from workbench.inverse_sets.browse import rounded
 from workbench.metrics import pixel_difference
 
@@ -73,7 +74,7 @@ def _(panel: Any) -> tuple[Send, Check]:
 @control("subspaces", "start among samples")
 def _(panel: Any) -> tuple[Send, Check]:
     panel.show_starts()
-    assert panel.jobs.wait(PATIENCE)
+    finished(panel.jobs)
     latents = panel._start_latents
     send = set_to(panel.starts, lambda i: [i % len(latents)], "selected")
     return send, lambda: torch.equal(panel.line.centre, latents[LAST % len(latents)])
@@ -274,7 +275,7 @@ def _(panel: Any) -> tuple[Send, Check]:
 @control("embeddings", "trial")
 def _(panel: Any) -> tuple[Send, Check]:
     panel.repair.search()
-    assert panel.jobs.wait(PATIENCE) and panel.repair.drawing.wait(PATIENCE)
+    finished(panel.jobs, panel.repair.drawing)
     first = 1 - panel.trials.best
     send = set_to(panel.repair.trial, lambda i: (i + first) % 2, "index")
     last = (LAST + first) % 2
@@ -284,7 +285,7 @@ def _(panel: Any) -> tuple[Send, Check]:
 @control("embeddings", "way to a class")
 def _(panel: Any) -> tuple[Send, Check]:
     panel._more.selected_index = 0
-    assert panel.ways.jobs.wait(PATIENCE)
+    finished(panel.ways.jobs)
     names = NAMES[1:]
     send = set_to(panel.ways.other, lambda i: names[(i + 1) % 2])
     return send, lambda: panel.ways.across.line["ends"] == [NAMES[0], names[EVENTS % 2]]
@@ -293,9 +294,9 @@ def _(panel: Any) -> tuple[Send, Check]:
 @control("embeddings", "keep and undo")
 def _(panel: Any) -> tuple[Send, Check]:
     panel.repair.search()
-    assert panel.jobs.wait(PATIENCE) and panel.repair.drawing.wait(PATIENCE)
+    finished(panel.jobs, panel.repair.drawing)
     panel._more.selected_index = 0  # its ways are drawn anew with every edit
-    assert panel.ways.jobs.wait(PATIENCE)
+    finished(panel.ways.jobs)
     buttons = panel.repair.keep, panel.repair.undo
     return lambda i: buttons[i % 2].click(), lambda: panel.table.changed == [] and panel.repair.undo.disabled
 

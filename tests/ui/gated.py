@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 import workbench as wb
-from workbench.progress import Step
+from tests.finished import PATIENCE, finished
 from workbench.ui.jobs import Jobs
 
-#: Guards against hanging, in seconds; nothing waits so long where all is well.
-PATIENCE = 60
+#: Calls of a network between two looks at `progress`, at most.
+LONGEST = 15
 NAMES = ["ant", "bee", "cat"]
 ROW = 12
 
@@ -86,32 +85,7 @@ class Computations:
         while not all(jobs.wait(0) for jobs in self.jobs):
             for jobs in self.jobs:
                 assert jobs.wait(PATIENCE)
-        for jobs in self.jobs:
-            assert jobs.error is None, jobs.error
-
-
-@pytest.fixture
-def computations(monkeypatch: pytest.MonkeyPatch) -> Computations:
-    """The workers of all panels that are made while it is in use."""
-    found = Computations()
-    make, submit = Jobs.__init__, Jobs.submit
-
-    def made(self: Jobs, *arguments: Any) -> None:
-        make(self, *arguments)
-        found.jobs.append(self)
-
-    def submitted(
-        self: Jobs, make_steps: Callable[[], Generator[Step, None, Any]], *rest: Any, **named: Any
-    ) -> None:
-        def begin() -> Generator[Step, None, Any]:
-            found.begun[id(self), named["label"]] += 1
-            return make_steps()
-
-        submit(self, begin, *rest, **named)
-
-    monkeypatch.setattr(Jobs, "__init__", made)
-    monkeypatch.setattr(Jobs, "submit", submitted)
-    return found
+        finished(*self.jobs)
 
 
 def layered_generator(gate: Callable[[], object], latents: int = 3) -> wb.Generator:

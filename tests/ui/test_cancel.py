@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.test_cancel import LONGEST
+from tests.finished import PATIENCE
 from tests.ui.controls import CONTROLS, LAST
-from tests.ui.gated import PATIENCE, Computations, Gate, computations, panel_of
+from tests.ui.gated import LONGEST, Computations, Gate, panel_of
 from workbench.ui.jobs import Drawing
-
-__all__ = ["computations"]
 
 #: Pictures that follow the cursor or the choice, and work ahead of need: no button stops them.
 WITHOUT_BUTTON = {

@@ -16,14 +16,11 @@ from tests.ui.gated import (
     PANELS,
     Computations,
     Gate,
-    computations,
     layered_generator,
     panel_of,
     small_classifier,
 )
 from workbench.ui.shared_module import ModuleSource
-
-__all__ = ["computations"]
 
 
 def left_by(make: Callable[[], Any], use: Callable[[Any], None], computations: Computations) -> list[str]:

@@ -6,10 +6,9 @@ import threading
 
 import pytest
 
+from tests.finished import PATIENCE
 from tests.ui.controls import CONTROLS, EVENTS
-from tests.ui.gated import PATIENCE, Computations, Gate, computations, panel_of
-
-__all__ = ["computations"]
+from tests.ui.gated import Computations, Gate, panel_of
 
 pytestmark = pytest.mark.nightly
 

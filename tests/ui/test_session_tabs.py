@@ -12,6 +12,7 @@ import torch
 
 import workbench as wb
 from tests.embeddings.networks import additive, linear_classifier
+from tests.finished import finished
 from tests.sessions.networks import networks
 from workbench.models import ModelError, Neuron
 from workbench.sessions import SessionError, State
@@ -38,17 +39,11 @@ def reopen(path: Path) -> Iterator[Callable[..., Tabs]]:
     opened[-1].close()
 
 
-def finish(*all_jobs: Any) -> None:
-    for jobs in all_jobs:
-        assert jobs.wait(60)
-        assert jobs.error is None, jobs.error
-
-
 def accept(panel: wb.subspaces.Panel, index: int) -> None:
-    finish(panel.jobs)
+    finished(panel.jobs)
     serial = panel.strip.accepted.get("serial", 0) + 1
     panel.strip.accepted = {"line": panel.strip.line["id"], "index": index, "t": 0.0, "serial": serial}
-    finish(panel.jobs)
+    finished(panel.jobs)
 
 
 def test_a_search_goes_on_with_its_path_branches_and_line(reopen):
@@ -58,10 +53,10 @@ def test_a_search_goes_on_with_its_path_branches_and_line(reopen):
     panel.step_back()
     accept(panel, 5)
     panel.another_direction()
-    finish(panel.jobs)
+    finished(panel.jobs)
     path, outputs, code = panel.path, panel.line.outputs, panel.code.code
     again = reopen().panels["subspaces"]
-    finish(again.jobs)
+    finished(again.jobs)
     assert torch.equal(again.path.latents, path.latents) and again.path.parents.tolist() == [-1, 0, 1, 1]
     assert again.shown == (3, 1) and torch.allclose(again.line.outputs, outputs, atol=1e-6)
     assert again.code.code == code and again.history.count == 4
@@ -73,30 +68,30 @@ def test_query_supporting_set_and_tree_of_the_boundaries_are_there_without_being
     panel = reopen().show("boundaries")
     panel.samples.samples.value = 30
     panel.ask(torch.tensor([0.5, -1.0, 0.2, 0.1]), "mine")
-    finish(panel.jobs)
+    finished(panel.jobs)
     panel.region.accept(panel.region.thresholds[-2])
-    finish(panel.jobs)
+    finished(panel.jobs)
     found, tree, code = panel.supporting_set, panel.exploration, panel.code.code
     again = reopen().panels["boundaries"]
     assert again.exploration.provenance.made == tree.provenance.made  # no other one has grown
-    finish(again.jobs)
+    finished(again.jobs)
     assert torch.equal(again.query, torch.tensor([0.5, -1.0, 0.2, 0.1]))
     assert torch.equal(again.supporting_set.theta, found.theta)
     assert again.supporting_set.threshold == found.threshold
     assert torch.equal(again.exploration.points, tree.points) and again.samples.samples.value == 30
     assert again.code.code == code and again.region.strip.line["count"] == panel.region.strip.line["count"]
     again.samples.grow()
-    finish(again.jobs)
+    finished(again.jobs)
     assert torch.equal(again.exploration.points, tree.points)
 
 
 def test_flip_points_their_mask_and_those_of_the_whole_set_are_there(reopen):
     panel = reopen().show("flip_points")
-    finish(panel.one.jobs)
+    finished(panel.one.jobs)
     panel.one.cover.mask = torch.tensor([[True, False], [False, False]])
     panel.one.cover.edits += 1
     panel.many.find_all()
-    finish(panel.one.jobs, panel.many.jobs)
+    finished(panel.one.jobs, panel.many.jobs)
     nearest, every, of_set = panel.one.nearest, panel.one.every, panel.many.found
     again = reopen().panels["flip_points"]
     assert again.one.nearest.provenance == nearest.provenance and again.one.every.provenance == every.provenance
@@ -112,7 +107,7 @@ def test_a_set_of_other_inputs_is_not_shown_with_flip_points_of_the_former(reope
     tabs = reopen(*networks(), x=torch.rand(5, 1, 2, 2))
     panel = tabs.show("flip_points")
     panel.many.find_all()
-    finish(panel.many.jobs, panel.one.jobs)
+    finished(panel.many.jobs, panel.one.jobs)
     again = reopen()
     assert torch.equal(again.x, tabs.x) and len(again.panels["flip_points"].many.found) == 5
     other = reopen(*networks(), x=torch.rand(4, 1, 2, 2))
@@ -124,10 +119,10 @@ def test_a_set_of_other_inputs_is_not_shown_with_flip_points_of_the_former(reope
 def sampled(tabs: Any) -> Any:
     """The panel of inverse sets with a row of samples."""
     panel = tabs.show("inverse_sets")
-    finish(panel.neurons.jobs)
+    finished(panel.neurons.jobs)
     panel.count.value = 12
     panel.ask(Neuron("1", 0))
-    finish(panel.jobs)
+    finished(panel.jobs)
     return panel
 
 
@@ -136,15 +131,15 @@ def test_rows_of_inverse_sets_and_the_band_are_there(reopen):
     panel.keep.click()
     band = panel.query[0]
     panel.set_band(band.low - 0.05, band.high)
-    finish(panel.jobs)
+    finished(panel.jobs)
     codes, code = [row.found.codes for row in panel.rows], panel.code.code
     again = reopen().panels["inverse_sets"]
-    finish(again.jobs, again.neurons.jobs)
+    finished(again.jobs, again.neurons.jobs)
     assert all(map(torch.equal, (row.found.codes for row in again.rows), codes)) and len(codes) == 2
     assert again.code.code == code and again.count.value == 12 and not again.kept
     assert again.low.value == band.low - 0.05
     again.set_band(band.low, band.high)  # the last row was not kept: it gives way
-    finish(again.jobs)
+    finished(again.jobs)
     assert len(again.rows) == 2 and torch.equal(again.rows[0].found.codes, codes[0])
 
 
@@ -155,7 +150,7 @@ def test_edited_embeddings_and_the_search_for_a_class_are_there(reopen):
     for name in ("cat", "bee"):
         panel.ask(name)
         panel.repair.start.click()
-        finish(panel.jobs)
+        finished(panel.jobs)
         panel.repair.keep.click()
     edits, trials = panel.table.edits, panel.trials
     again = reopen(*models).panels["embeddings"]
@@ -303,9 +298,9 @@ def test_code_in_a_session_is_refused(reopen, method, hostile):
     panel = reopen().show(method)
     if method == "flip_points":
         panel.many.find_all()
-        finish(panel.one.jobs, panel.many.jobs)
+        finished(panel.one.jobs, panel.many.jobs)
     else:
-        finish(panel.jobs)
+        finished(panel.jobs)
     path = reopen().session.path
     reopen().close()
     with wb.Session(path) as session:

@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.ui.gated import PANELS, PATIENCE, Computations, computations, small_classifier
-
-__all__ = ["computations"]
+from tests.finished import PATIENCE
+from tests.ui.gated import PANELS, Computations, small_classifier
 
 
 class Turns:
