@@ -17,9 +17,10 @@ class Claims:
     def __init__(self) -> None:
         self._rows: list[dict[str, object]] = []
 
-    def add(self, claim: str, here: str, holds: bool) -> None:
-        """Add a claim, with what was measured."""
-        self._rows.append({"claim": claim, "here": here, "holds": bool(holds)})
+    def add(self, claim: str, here: str, holds: bool, *, paper: str | None = None) -> None:
+        """Add a claim, with what was measured, and where it is a number, what the paper says."""
+        told = {} if paper is None else {"paper": paper}
+        self._rows.append({"claim": claim, **told, "here": here, "holds": bool(holds)})
 
     def frame(self) -> pd.DataFrame:
         """One row a claim, in their order."""

@@ -9,6 +9,7 @@ import torch
 from scipy.stats import ttest_rel
 from torch import Tensor
 
+from workbench.claims import Claims
 from workbench.flip_points.measurements import Case, Results
 from workbench.flip_points.result import CONVERGED
 from workbench.flip_points.trust import Trust
@@ -121,35 +122,31 @@ def training_table(results: Results) -> pd.DataFrame:
 
 def claims(results: Results) -> pd.DataFrame:
     """What the paper says, what was measured, and whether that holds; what was not measured is left out."""
-    import pandas as pd
-
-    rows: list[dict[str, object]] = []
-
-    def claim(text: str, paper: object, here: object, holds: bool) -> None:
-        rows.append({"claim": text, "paper": paper, "here": here, "holds": bool(holds)})
-
+    found = Claims()
     for row in results.table("accuracies").to_dict("records"):
         text = f"accuracy of {row['network']} on {row['part']}, within a point"
-        claim(text, f"{row['paper']:.2%}", f"{row['accuracy']:.2%}", abs(row["accuracy"] - row["paper"]) <= 0.01)
+        holds = abs(row["accuracy"] - row["paper"]) <= 0.01
+        found.add(text, f"{row['accuracy']:.2%}", holds, paper=f"{row['paper']:.2%}")
     for row in trust_table(results).to_dict("records"):
         of = f"{row['network']} on {row['part']}"
         if row["mistakes"]:
             right = row["closest_is_right"]
             here = f"{right:.1%} of {row['mistakes']}"
-            claim(f"the closest class of a mistake is the right one: {of}", "100%", here, right == 1)
+            found.add(f"the closest class of a mistake is the right one: {of}", here, right == 1, paper="100%")
         if 0 < row["mistakes"] < row["images"]:
             near, far = row["median_of_mistakes"], row["median_of_correct"]
             text = f"mistakes are closer to a boundary than correct images: {of}"
-            claim(text, "closer", f"median {near:.3f} and {far:.3f}", near < far)
+            found.add(text, f"median {near:.3f} and {far:.3f}", near < far, paper="closer")
             ours, softmax = row["auc_distance"], row["auc_softmax"]
             here = f"{ours:.3f} and {softmax:.3f} (standard error of the gain {row['auc_gain_error']:.3f})"
-            claim(f"distance finds mistakes better than softmax (area): {of}", "better", here, ours > softmax)
+            text = f"distance finds mistakes better than softmax (area): {of}"
+            found.add(text, here, ours > softmax, paper="better")
     places = results.table("alternatives")
     if len(places):
         first, second = (places["place"] <= 1).mean(), (places["place"] <= 2).mean()
         here = f"{first:.1%}; one of the two closest {second:.1%}"
         here += f"; softmax's runner-up {places['runner_up_is_right'].mean():.1%}"
-        claim("the same, with flip points toward every class", "100%", here, first == 1)
+        found.add("the same, with flip points toward every class", here, first == 1, paper="100%")
     trained = training_table(results).to_dict("records")
     for experiment, paper in (("subsets", FIGURE_4), ("retraining", RETRAINING)):
         arms = {row["arm"]: row for row in trained if row["experiment"] == experiment}
@@ -159,8 +156,9 @@ def claims(results: Results) -> pd.DataFrame:
         told = ", ".join(f"{arm} {value:.1%}" for arm, value in paper.items())
         if experiment == "subsets":
             order = arms["nearest"]["mean"] > arms["random"]["mean"] > arms["farthest"]["mean"]
-            claim("networks learn most from the images nearest to their flip points", told, here, order)
+            text = "networks learn most from the images nearest to their flip points"
+            found.add(text, here, order, paper=told)
         else:
             gain, p = arms["with flip points"]["gain"], arms["with flip points"]["p"]
-            claim(f"flip points as training data add accuracy (p {p:.2g})", told, here, gain > 0)
-    return pd.DataFrame(rows)
+            found.add(f"flip points as training data add accuracy (p {p:.2g})", here, gain > 0, paper=told)
+    return found.frame()
