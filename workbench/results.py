@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 FORMAT = 1
+#: The file of a saved result that is written last.
+DOCUMENT = "result.json"
 #: The packages that a saved result may name; nothing else is ever imported for a file's sake.
 _METHODS = ("subspaces", "boundaries", "inverse_sets", "embeddings", "flip_points")
 #: Longer values stand under their names in a shown line.
@@ -187,7 +189,7 @@ class Result:
         document, tensors = self.pack()
         text = json.dumps(document, indent=1, allow_nan=True)
         replace_file(folder / "result.safetensors", lambda path: save_file(tensors, path))
-        replace_text(folder / "result.json", text)
+        replace_text(folder / DOCUMENT, text)
         return folder
 
     def to(self, device: str | torch.device) -> Self:
@@ -236,11 +238,11 @@ def load_result(folder: str | Path) -> Any:
         ResultError: damaged, written by a newer version, or of an unknown kind.
     """
     folder = Path(folder)
-    for name in ("result.json", "result.safetensors"):
+    for name in (DOCUMENT, "result.safetensors"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"no {name} in {folder}; give the folder that result.save(folder) wrote")
     try:
-        document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        document = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))
         tensors = load_file(folder / "result.safetensors")
     except Exception as error:  # a damaged file makes its readers raise what they like, of JSON RecursionError
         raise _damaged(str(folder), error) from error

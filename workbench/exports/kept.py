@@ -11,13 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workbench.files import replace_file
-from workbench.results import Result, load_result
+from workbench.results import DOCUMENT, Result, load_result
 from workbench.sessions.state import writable
 
 #: A result or several, a tensor, or tensors by name.
 Value = Result | Sequence[Result] | Tensor | Mapping[str, Tensor]
-#: The file that is written last when a result is saved.
-RESULT = "result.json"
 #: The key of a file with a single tensor.
 _ONLY = "values"
 
@@ -83,15 +81,17 @@ class Kept:
 
     def _there(self, name: str) -> bool:
         folder = self.folder / name
-        return any(path.is_file() for path in (folder / RESULT, folder / "0" / RESULT, self._file(name)))
+        return any(path.is_file() for path in (folder / DOCUMENT, folder / "0" / DOCUMENT, self._file(name)))
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
 
     def _load(self, name: str) -> Any:
         folder = self.folder / name
-        if (folder / "0" / RESULT).is_file():
-            places = sorted((path.parent for path in folder.glob(f"*/{RESULT}")), key=lambda path: int(path.name))
+        if (folder / "0" / DOCUMENT).is_file():
+            places = sorted(
+                (path.parent for path in folder.glob(f"*/{DOCUMENT}")), key=lambda path: int(path.name)
+            )
             return [load_result(place) for place in places]
         if not self._file(name).is_file():
             return load_result(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.reports.store import asked, read_inputs
+from workbench.results import DOCUMENT
 
 
 def provenance(results: Path) -> dict[str, Any]:
@@ -56,6 +57,6 @@ def provenance(results: Path) -> dict[str, Any]:
 def _of_result(entry: Path) -> dict[str, Any]:
     """The provenance in an entry's `result.json`; empty where it holds no result."""
     try:
-        return dict(json.loads((entry / "result.json").read_text(encoding="utf-8"))["provenance"])
+        return dict(json.loads((entry / DOCUMENT).read_text(encoding="utf-8"))["provenance"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
