@@ -213,3 +213,24 @@ def test_a_generator_without_embeddings_or_an_index_out_of_range_is_refused():
         maximize(plain, linear_classifier(), 0, **QUIET)
     with pytest.raises(wb.models.ModelError, match="classes 0 to 2"):
         maximize(additive(), linear_classifier(), 7, **QUIET)
+
+
+@pytest.mark.parametrize("best_by", ["probability", "diversity", lambda pictures: float(pictures[0].max())])
+def test_a_trial_that_overflows_stays_where_it_was_finite_and_the_others_go_on(best_by):
+    generator, classifier = additive(), linear_classifier()
+    starts = torch.stack([torch.zeros(4), torch.full((4,), 1e38)])
+    options = {"steps": 8, "limits": None, "diversity_weight": 1.0, "best_by": best_by, **QUIET}
+    found = maximize(generator, classifier, 1, initial=starts, rate=1e29, weight_decay=1.0, **options)
+    for tensor in (found.embeddings, found.probability, found.diversity, found.scores):
+        assert torch.isfinite(tensor).all(), tensor
+    quiet = maximize(generator, classifier, 1, initial=starts[:1], rate=0.01, **options)
+    both = maximize(generator, classifier, 1, initial=starts, rate=0.01, **options)
+    assert torch.allclose(both.embeddings[:1], quiet.embeddings, atol=1e-6)
+
+
+def test_starts_without_numbers_are_refused():
+    generator, classifier = additive(), linear_classifier()
+    with torch.no_grad():
+        classifier.module[1].weight.mul_(100)
+    with pytest.raises(EmbeddingError, match=r"2 of 2 trials start where the networks answer NaN.*less noise"):
+        maximize(generator, classifier, 1, noise=3e38, trials=2, limits=None, **QUIET)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from workbench.embeddings.objective import (
@@ -131,11 +131,15 @@ def maximize_steps(
     draws = [seeded(_seed(seed, trial)) for trial in range(trials)]
     history: list[tuple[Tensor, Tensor]] = []
     z = first = second = torch.empty(0)
+    good = start  # where each trial was when its numbers were finite last
 
     def so_far(ended: bool = False, partial: bool = True) -> EmbeddingTrials:
-        found = embeddings.detach().clone()
+        found = torch.where(torch.isfinite(embeddings).all(1, keepdim=True), embeddings, good).detach()
         if ended:
-            scores, scored_by = _scores(objective, found, best_by, seed=seed)
+            scores, scored_by, finite = _scores(objective, found, best_by, seed=seed)
+            if not finite.all():
+                found = torch.where(finite[:, None].to(found.device), found, good)
+                scores, *_ = _scores(objective, found, best_by, seed=seed)
         else:
             scores, scored_by = history[-1][0], "probability of the last step"
         rows = len(history) * trials * latents
@@ -166,17 +170,25 @@ def maximize_steps(
     for step in range(steps):
         if step % resample == 0:
             z, first, second = _draw(generator, draws, latents)
-        logs, seen = objective(z.flatten(0, 1), embeddings.repeat_interleave(latents, dim=0))
-        logs, seen = logs.unflatten(0, (trials, latents)), seen.unflatten(0, (trials, latents))
-        spread = _spread(seen, z, first, second)
+        seen = _evaluate(objective, embeddings, good, z, first, second)
+        if step == 0 and not seen.finite.all():
+            raise EmbeddingError(_overflow(seen.finite, start, table))
+        good = torch.where(seen.finite[:, None], embeddings.detach(), good)
         # the sum over the trials: none has a part in another's gradient
-        loss = -(logs.mean(1) + weight * spread).sum()
+        loss = -(seen.logs.mean(1) + weight * seen.spread)[seen.finite].sum()
+        gradient = torch.autograd.grad(loss, embeddings)[0]
         optimiser.zero_grad()
-        embeddings.grad = torch.autograd.grad(loss, embeddings)[0]
+        embeddings.grad = torch.where(torch.isfinite(gradient).all(1, keepdim=True), gradient, 0)
+        with torch.no_grad():
+            embeddings.copy_(good)
         optimiser.step()
         if box is not None:
             embeddings.data.clamp_(*box)
-        history.append((logs.detach().exp().mean(1).cpu(), spread.detach().cpu()))
+        told = seen.logs.detach().exp().mean(1).cpu(), seen.spread.detach().cpu()
+        if history:  # a trial that overflowed is told as it was
+            finite = seen.finite.cpu()
+            told = torch.where(finite, told[0], history[-1][0]), torch.where(finite, told[1], history[-1][1])
+        history.append(told)
         text = f"probability {float(history[-1][0].mean()):.2f},"
         try:
             yield Maximised(step + 1, steps, text, so_far=so_far)
@@ -210,7 +222,8 @@ def maximize(
 ) -> EmbeddingTrials:
     """Embeddings whose pictures a classifier takes for a class: equation (2.2), with diversity (2.3), by Adam.
 
-    All trials run in one batch, each with latents of its own, and none depends on how many there are.
+    All trials run in one batch, each with latents of its own, and none depends on how many there are. One whose
+    numbers overflow goes no further than where they were finite.
 
     Args:
         generator: with class embeddings.
@@ -240,7 +253,8 @@ def maximize(
             what there is is returned, marked partial.
 
     Raises:
-        EmbeddingError: settings out of range, no class embeddings, or no class of that name in the classifier.
+        EmbeddingError: settings out of range, no class embeddings, no class of that name in the classifier, or
+            starts at which the networks answer NaN or infinity.
         ModelError: no such class, pictures that do not fit the classifier, or networks on different devices.
     """
     steps_ = maximize_steps(
@@ -296,6 +310,48 @@ def _start(
     return (table[index] if chosen.start == "class" else table.mean(0)) + noise * moved
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What one step sees of all trials.
+
+    Attributes:
+        logs: log probability of the target, of each picture.
+        spread: diversity.
+        finite: trials whose embedding and numbers are.
+    """
+
+    logs: Float[Tensor, "trials n"]
+    spread: Float[Tensor, " trials"]
+    finite: Bool[Tensor, " trials"]
+
+
+def _evaluate(
+    objective: Objective,
+    embeddings: Float[Tensor, "trials width"],
+    good: Float[Tensor, "trials width"],
+    z: Float[Tensor, "trials n *latent"],
+    first: Int[Tensor, "trials pairs"],
+    second: Int[Tensor, "trials pairs"],
+) -> _Seen:
+    trials, latents = z.shape[:2]
+    finite = torch.isfinite(embeddings).all(1)
+    given = torch.where(finite[:, None], embeddings, good)  # a network is asked about numbers alone
+    logs, seen = objective(z.flatten(0, 1), given.repeat_interleave(latents, dim=0))
+    logs, seen = logs.unflatten(0, (trials, latents)), seen.unflatten(0, (trials, latents))
+    spread = _spread(seen, z, first, second)
+    return _Seen(logs, spread, finite & torch.isfinite(logs).all(1) & torch.isfinite(spread))
+
+
+def _overflow(finite: Bool[Tensor, " trials"], start: Tensor, table: Tensor) -> str:
+    """What is said where trials have no numbers at their starts."""
+    which = ", ".join(map(str, (~finite).nonzero().flatten().tolist()[:5]))
+    return (
+        f"{int((~finite).sum())} of {len(finite)} trials start where the networks answer NaN or infinity (trial "
+        f"{which}): their embeddings reach {float(start.abs().max()):.3g}, the generator's own "
+        f"{float(table.abs().max()):.3g}; give less noise, limits='table', or other starts"
+    )
+
+
 def _are_limits(limits: Any) -> bool:
     """Whether embeddings can be clipped to these."""
     if limits is None or isinstance(limits, str):
@@ -341,17 +397,22 @@ def _spread(
 
 def _scores(
     objective: Objective, embeddings: Float[Tensor, "trials width"], best_by: Score, *, seed: int
-) -> tuple[Float[Tensor, " trials"], str]:
-    """What the trials are compared by, on the same latents for all."""
+) -> tuple[Float[Tensor, " trials"], str, Bool[Tensor, " trials"]]:
+    """What the trials are compared by, on the same latents for all; and which of them have finite numbers."""
     z = objective.generator.latents(_COMPARED, seed=seed)
     if best_by == "probability":
-        return mean_probability(objective, embeddings, z).cpu(), "mean probability"
-    if best_by == "diversity":
+        scores, name = mean_probability(objective, embeddings, z), "mean probability"
+    elif best_by == "diversity":
         first, second = torch.arange(_COMPARED // 2), torch.arange(_COMPARED // 2, _COMPARED)
         with torch.no_grad():
             rows = [objective(z, row.expand(len(z), -1))[1] for row in embeddings]
             spread = [_spread(r[None], z[None], first[None], second[None]) for r in rows]
-        return torch.cat(spread).cpu(), f"diversity ({objective.distance})"
-    pictures = (objective.generator.render(z, row.expand(len(z), -1)) for row in embeddings)
-    name = getattr(best_by, "__name__", type(best_by).__name__)
-    return torch.tensor([float(best_by(batch)) for batch in pictures]), name
+        scores, name = torch.cat(spread), f"diversity ({objective.distance})"
+    else:
+        told, finite = [], []
+        for row in embeddings:
+            pictures = objective.generator.render(z, row.expand(len(z), -1))
+            finite.append(bool(torch.isfinite(pictures).all()))
+            told.append(float(best_by(pictures)) if finite[-1] else math.nan)
+        return torch.tensor(told), getattr(best_by, "__name__", type(best_by).__name__), torch.tensor(finite)
+    return scores.cpu(), name, torch.isfinite(scores)

@@ -46,16 +46,22 @@ class Objective:
     def __call__(
         self, z: Float[Tensor, "n *latent"], embeddings: Float[Tensor, "n width"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n d"]]:
-        """The log probability of the target for each row, and what the rows' distances are measured on."""
+        """The log probability of the target for each row, and what the rows' distances are measured on.
+
+        Both are NaN of a picture that overflows.
+        """
         pictures = self.generator(z, embeddings)
-        given = self._fit(pictures)
+        finite = torch.isfinite(pictures.flatten(1)).all(1, keepdim=True)
+        given = self._fit(torch.where(finite.unflatten(1, (1,) * (pictures.ndim - 1)), pictures, 0))
         if self.distance in ("pixel", "softmax"):
             logs = self.classifier(given).log_softmax(1)
             seen = pictures if self.distance == "pixel" else logs.exp()
         else:
             scores, outputs = self.classifier.with_layers(given, [self.distance])
             logs, seen = scores.log_softmax(1), outputs[self.distance]
-        return logs[:, self.target], seen.flatten(1)
+        return torch.where(finite[:, 0], logs[:, self.target], math.nan), torch.where(
+            finite, seen.flatten(1), math.nan
+        )
 
 
 def limits_of(table: Float[Tensor, "classes width"]) -> tuple[float, float]:
