@@ -256,9 +256,10 @@ def unpack(document: Mapping[str, Any], tensors: Mapping[str, Tensor], *, source
         ResultError: damaged, written by a newer version, or of an unknown kind.
     """
     try:
-        stored, kind = document["format"], document["kind"]
-        values, made = dict(document["values"]), dict(document["provenance"])
-    except (KeyError, TypeError, ValueError) as error:
+        stored, kind, values, made = (document[key] for key in ("format", "kind", "values", "provenance"))
+        if not (isinstance(values, dict) and isinstance(made, dict)):
+            raise TypeError("values and provenance are no objects of JSON")
+    except (KeyError, TypeError) as error:
         raise _damaged(source, error) from error
     if stored != FORMAT:
         raise ResultError(f"the result in {source} has format {stored}; this version reads {FORMAT}")
