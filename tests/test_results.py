@@ -63,6 +63,12 @@ def test_another_format_is_told_whatever_its_provenance_holds(saved: Path) -> No
         wb.load_result(saved)
 
 
+def test_values_that_are_no_object_are_damage(saved: Path) -> None:
+    edit(saved, values=[[None, None]])
+    with pytest.raises(ResultError, match=r"is damaged .*values and provenance"):
+        wb.load_result(saved)
+
+
 def test_a_result_whose_class_was_defined_again_still_saves(tmp_path: Path, saved: Path) -> None:
     def defined() -> type[Result]:  # what running a notebook's cell again does
         @dataclass(frozen=True, kw_only=True)

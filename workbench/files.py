@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at `path`; of a name that is too long for any file there is nothing."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` is a file."""
+    return exists(path) and path.is_file()
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
-from workbench.files import replace_file, replace_text
+from workbench.files import is_file, replace_file, replace_text
 from workbench.machine import processor, versions
 from workbench.tables import Tables
 
@@ -239,7 +239,7 @@ def load_result(folder: str | Path) -> Any:
     """
     folder = Path(folder)
     for name in (DOCUMENT, "result.safetensors"):
-        if not (folder / name).is_file():
+        if not is_file(folder / name):
             raise FileNotFoundError(f"no {name} in {folder}; give the folder that result.save(folder) wrote")
     try:
         document = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))

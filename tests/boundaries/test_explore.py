@@ -186,7 +186,9 @@ def test_few_evaluations_are_wasted_on_wrong_guesses():
     assert tree.evaluated < 1.2 * tree.tried
 
 
-@pytest.mark.parametrize("settings", [{"samples": 0}, {"tries": 0}, {"step": 0.0}, {"interval": -1}, {"batch": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"samples": 0}, {"tries": 0}, {"step": 0.0}, {"step": 1e200}, {"interval": -1}, {"batch": 0}]
+)
 def test_settings_out_of_range_are_refused(settings):
     G = one_layer()
     found = supporting_set(G, torch.zeros(2), "1", most_steps=10, threshold=0.0)

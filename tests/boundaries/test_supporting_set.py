@@ -187,6 +187,8 @@ def test_bad_queries_are_refused():
     G = one_layer()
     with pytest.raises(ModelError, match="NaN"):
         supporting_set(G, torch.full((2,), math.nan), "1")
+    with pytest.raises(ModelError, match="masks for each step were asked for, which take"):
+        supporting_set(G, torch.zeros(2), "1", masks=2**63)
     with pytest.raises(ModelError, match="shape"):
         supporting_set(G, torch.zeros(3), "1")
     U = wb.Generator(Functional(), 4, prior="uniform", device="cpu")

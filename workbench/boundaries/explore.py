@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: On a CPU, batches beyond this size leave the cache and are slower by the sample.
 CACHED = 128
+#: Lengths beyond this have squares that single precision cannot hold.
+_LONGEST = 1e18
 #: The default step in few dimensions, as a share of what so many nodes a step apart take up.
 _FILL = 1.8
 #: Ways from the query on which the default step looks for the boundary.
@@ -128,8 +130,8 @@ def explore_steps(
     check_settings(
         ("samples", samples, samples >= 1, "at least one"),
         ("tries", most_tries, most_tries >= 1, "at least one"),
-        ("step", step, step is None or 0 < step < math.inf, "a positive length in latent units, or None"),
-        ("interval", interval, 0 < interval < math.inf, "a positive length in latent units, such as 2"),
+        ("step", step, step is None or 0 < step < _LONGEST, "a positive length in latent units, or None"),
+        ("interval", interval, 0 < interval < _LONGEST, "a positive length in latent units, such as 2"),
         ("batch", batch, batch is None or batch >= 1, "at least one, or None"),
     )
     options: dict[str, Any] = {

@@ -27,6 +27,7 @@ from workbench.boundaries.sign_layer import (
     sign_layer,
 )
 from workbench.models import Layer
+from workbench.models.devices import check_fits
 from workbench.models.generator import Condition
 from workbench.numerics.randomness import seeded
 from workbench.progress import Cancelled, Progress, Step, run
@@ -194,6 +195,7 @@ def supporting_set_steps(
             f"the output does not change when all units of layer {at.name!r} are dropped, so none carries it; "
             "choose another layer"
         )
+    check_fits("masks for each step", masks, at.units + output.numel(), query.device)
     generator = seeded(seed)
     # a half-precision draw rounds to 0 or 1, whose logit is infinite
     wide = torch.float32 if query.dtype.itemsize < 4 else query.dtype

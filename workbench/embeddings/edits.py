@@ -16,7 +16,7 @@ from torch import Tensor
 
 from workbench.embeddings.objective import embeddings_of, names_of
 from workbench.embeddings.variants import EmbeddingError
-from workbench.files import replace_file
+from workbench.files import is_file, replace_file
 from workbench.machine import versions
 from workbench.models import Generator
 
@@ -159,7 +159,7 @@ class EmbeddingTable:
             EmbeddingError: damaged, of another format or of another generator; nothing is changed then.
         """
         path = Path(path)
-        if not path.is_file():
+        if not is_file(path):
             raise FileNotFoundError(f"no embeddings at {path}; give a file that EmbeddingTable.save wrote")
         try:
             with safe_open(path, framework="pt") as stored:

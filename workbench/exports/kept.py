@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from workbench.files import replace_file
+from workbench.files import is_file, replace_file
 from workbench.results import DOCUMENT, Result, load_result
 from workbench.sessions.state import writable
 
@@ -30,7 +30,7 @@ def load_inputs(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: in neither place.
     """
     places = Path(path), Path(Path(path).name)
-    found = next((place for place in places if place.is_file()), None)
+    found = next((place for place in places if is_file(place)), None)
     if found is None:
         raise FileNotFoundError(f"no {places[0]}, and no {places[1]} here; give inputs= the file of this report")
     return load_file(found)

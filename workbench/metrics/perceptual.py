@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.files import sha256_of_file
+from workbench.files import is_file, sha256_of_file
 
 #: Weights of the scales of MS-SSIM, the finest first (Wang, Simoncelli and Bovik, 2003).
 _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -179,7 +179,7 @@ class Lpips:
             raise ValueError(f"network={network!r}; expected one of {sorted(_BACKBONES)}")
         file = _BACKBONES[network]
         path = backbone_of(network) if backbone is None else Path(backbone)
-        if not path.is_file():
+        if not is_file(path):
             raise FileNotFoundError(
                 f"LPIPS needs torchvision's ImageNet weights, and {path} is not there; fetch {file} from "
                 "download.pytorch.org/models, or measure in a network of your own with FeatureDistance"

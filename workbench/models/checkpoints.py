@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from workbench.files import is_file
 from workbench.models.errors import CheckpointError
 
 StateDict = dict[str, Tensor]
@@ -31,7 +32,7 @@ def load_state_dict(path: str | Path, *, key: str | None = None) -> StateDict:
         CheckpointError: damaged, carrying code, or holding no (or several) state dicts.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise FileNotFoundError(f"no checkpoint at {path}; give the path of a .safetensors, .pt or .pth file")
     stored = _read(path)
     if key is not None:

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from workbench.files import exists
 from workbench.sessions.state import SessionError
 
 FORMAT = 1
@@ -23,7 +24,7 @@ def check_header(path: Path) -> bool:
     Raises:
         SessionError: it is something else, or of a newer version.
     """
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         raise SessionError(f"{path} is a folder; give the path of a file, such as {path.name}/my.workbench")
     try:
         with path.open("rb") as file:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from workbench.datasets import mnist
+from workbench.files import is_file
 from workbench.sweeps.errors import SweepError
 
 NAMED = ("mnist/train", "mnist/test", "mnist/sample")
@@ -63,7 +64,7 @@ def _opened(path: str) -> safe_open:
 def _state(source: str) -> tuple[int, int]:
     """What tells a file that was written anew from what it was."""
     path = Path(source)
-    if source in NAMED or not path.is_file():
+    if source in NAMED or not is_file(path):
         return 0, 0
     return path.stat().st_mtime_ns, path.stat().st_size
 

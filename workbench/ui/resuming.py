@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.files import exists
 from workbench.models import Classifier, Generator, ModelError
 from workbench.results import sha256_of
 from workbench.sessions.session import Session
@@ -48,7 +49,7 @@ def resume(path: str | Path | Session, given: Beginning, *, seed: int | None) ->
         ModelError: there is no session yet, and no network is given for a new one.
         SessionError: the session cannot be opened, or belongs to other networks; see `Session.belongs_to`.
     """
-    new = not isinstance(path, Session) and not Path(path).expanduser().exists()
+    new = not isinstance(path, Session) and not exists(Path(path).expanduser())
     if new and given.generator is None and given.classifier is None:
         raise ModelError(
             f"there is no session at {path} yet; give the networks for a new one: "

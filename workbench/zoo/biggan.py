@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from workbench.datasets import imagenet
+from workbench.files import exists
 from workbench.models import CheckpointError, Generator, ModelError, TruncatedNormal, biggan, biggan_deep
 from workbench.models.biggan_deep import Statistics
 from workbench.models.checkpoints import StateDict
@@ -25,7 +26,7 @@ def find_file(path: Path) -> Path:
         FileNotFoundError: the folder holds no weights of a name that is known.
         CheckpointError: it holds several of one kind.
     """
-    if not path.is_dir():
+    if not (exists(path) and path.is_dir()):
         return path
     for pattern in _FILES:
         found = sorted(path.glob(pattern))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from workbench.files import exists
 from workbench.models import CheckpointError, Classifier, Generator, ModelError, load_state_dict, load_weights
 from workbench.zoo import biggan, registry
 
@@ -52,7 +53,7 @@ def load(
     """
     path, name = Path(source), str(source)
     shipped = name in (entry.name for entry in registry.entries())
-    if into is None and (shipped or not (path.suffix or path.exists() or path.name != name)):
+    if into is None and (shipped or not (path.suffix or exists(path) or path.name != name)):
         registry.find(name)
         refused = [*adapter, *(["key"] if key is not None else [])]
         if refused:

@@ -1,0 +1,32 @@
+"""Files that are looked for under whatever name somebody gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import workbench as wb
+from workbench.errors import WorkbenchError
+from workbench.files import exists, is_file
+from workbench.sweeps import data
+
+LONG = "long " * 60
+
+
+def test_of_a_name_that_no_file_can_have_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    assert exists(tmp_path) and exists(tmp_path / "a") and is_file(tmp_path / "a")
+    assert not is_file(tmp_path) and not exists(tmp_path / "b") and not is_file(tmp_path / "b")
+    assert not exists(tmp_path / LONG) and not is_file(tmp_path / LONG)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [wb.load, wb.load_result, wb.Session, data.count, lambda name: wb.load(f"{name}.pt")],
+    ids=["load", "load_result", "Session", "data", "checkpoint"],
+)
+def test_a_name_that_no_file_can_have_is_refused_in_words(ask: Callable[[str], object]) -> None:
+    with pytest.raises((WorkbenchError, FileNotFoundError), match="long long"):
+        ask(LONG)
