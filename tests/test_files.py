@@ -9,7 +9,8 @@ import pytest
 
 import workbench as wb
 from workbench.errors import WorkbenchError
-from workbench.files import exists, is_file
+from workbench.files import FolderError, exists, is_file
+from workbench.subspaces.export import export
 from workbench.sweeps import data
 
 LONG = "long " * 60
@@ -20,6 +21,18 @@ def test_of_a_name_that_no_file_can_have_there_is_none(tmp_path: Path) -> None:
     assert exists(tmp_path) and exists(tmp_path / "a") and is_file(tmp_path / "a")
     assert not is_file(tmp_path) and not exists(tmp_path / "b") and not is_file(tmp_path / "b")
     assert not exists(tmp_path / LONG) and not is_file(tmp_path / LONG)
+
+
+@pytest.mark.parametrize("name", ["a\0b", LONG, "taken/below"])
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "taken").write_text("")
+    G = wb.load("mnist-dcgan-2d", device="cpu")
+    search = wb.subspaces.Search(G, seed=1)
+    told = r"cannot be made: .*; give another one"
+    with pytest.raises(FolderError, match=told):
+        search.path().save(tmp_path / name)
+    with pytest.raises(FolderError, match=told):
+        export(search, tmp_path / name / "path.gif", progress=lambda step: pytest.fail("computed"))
 
 
 @pytest.mark.parametrize(

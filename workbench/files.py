@@ -9,6 +9,30 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from workbench.errors import WorkbenchError
+
+
+class FolderError(WorkbenchError, OSError):
+    """A folder that cannot be made."""
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why a file or folder cannot be had, without its name."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def make_folder(path: Path) -> Path:
+    """Make `path` and what it lies in, where they are not there, and return it.
+
+    Raises:
+        FolderError: that cannot be; says why and what to do.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise FolderError(f"the folder {str(path)!r} cannot be made: {reason(error)}; give another one") from error
+    return path
+
 
 def exists(path: Path) -> bool:
     """Whether there is something at `path`; of a name that is too long for any file there is nothing."""

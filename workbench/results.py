@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
-from workbench.files import is_file, replace_file, replace_text
+from workbench.files import is_file, make_folder, replace_file, replace_text
 from workbench.machine import processor, versions
 from workbench.tables import Tables
 
@@ -183,9 +183,11 @@ class Result:
         """Write `result.safetensors` and `result.json` into `folder` (made if needed) and return it.
 
         Each file is replaced whole, so that a crash leaves the old or the new one.
+
+        Raises:
+            FolderError: the folder cannot be made.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(Path(folder))
         document, tensors = self.pack()
         text = json.dumps(document, indent=1, allow_nan=True)
         replace_file(folder / "result.safetensors", lambda path: save_file(tensors, path))

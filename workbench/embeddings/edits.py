@@ -16,7 +16,7 @@ from torch import Tensor
 
 from workbench.embeddings.objective import embeddings_of, names_of
 from workbench.embeddings.variants import EmbeddingError
-from workbench.files import is_file, replace_file
+from workbench.files import is_file, make_folder, replace_file
 from workbench.machine import versions
 from workbench.models import Generator
 
@@ -132,7 +132,7 @@ class EmbeddingTable:
         `embeddings` is what a loader of the generator's own format takes in place of its table.
         """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         width = self.original.shape[1]
         rows = torch.stack([e.embedding for e in self.edits]) if self.edits else torch.empty(0, width)
         tensors = {

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from workbench.exports.description import Export, ExportError
 from workbench.exports.kept import Kept
 from workbench.exports.notebook import INPUTS, notebook
+from workbench.files import reason
 from workbench.progress import Progress
 from workbench.sessions.state import writable
 
@@ -71,8 +72,7 @@ def _claimed(name: str, folder: str | Path) -> Path:
         if free is not None:
             free.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        why = getattr(error, "strerror", None) or str(error)
-        raise ExportError(f"{places[0]} cannot be written: {why}; give another folder") from error
+        raise ExportError(f"{places[0]} cannot be written: {reason(error)}; give another folder") from error
     if free is None:
         raise ExportError(f"{places[0]} holds something already; give a new or an empty folder")
     return free

@@ -23,7 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
 from workbench.channel import Listener
-from workbench.files import replace_file, replace_text, sha256_of_file
+from workbench.files import reason, replace_file, replace_text, sha256_of_file
 from workbench.machine import processor, versions
 from workbench.models import available_devices
 from workbench.progress import Cancelled, Progress, telling
@@ -248,8 +248,8 @@ def _claim(out: Path, report: Report, values: Mapping[str, Any]) -> list[float]:
         named = (value for value in values.values() if isinstance(value, str) and value)
         own = {report.path, *(Path(os.path.abspath(value)) for value in named)}  # noqa: PTH100 # resolve() refuses NUL
         taken = any(path not in own for path in out.iterdir())
-    except OSError as error:
-        raise ReportError(f"{out} cannot be written: {error.strerror}; give another folder") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise ReportError(f"{out} cannot be written: {reason(error)}; give another folder") from error
     if not taken:
         return []
     try:

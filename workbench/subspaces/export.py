@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 from safetensors.torch import save_file
 
+from workbench.files import make_folder
 from workbench.progress import Progress, Step, run
 from workbench.subspaces.search import Search
 
@@ -35,6 +36,7 @@ def export(
 
     Raises:
         ValueError: another ending, or a generator of signals.
+        FolderError: the folder cannot be made.
         Cancelled: `progress` returned False; nothing is written.
     """
     return run(export_steps(search, path, frames=frames, point=point), progress)
@@ -50,11 +52,11 @@ def export_steps(
     generator = search.generator
     if generator.kind != "image":
         raise ValueError(f"{generator.name} makes signals; an animation needs images")
+    make_folder(path.parent)
     low, high = generator.value_range
     outputs = (yield from search.walk_steps(frames=frames, point=point)).float().cpu()
     pixels = ((outputs - low) / (high - low) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
     pictures = [Image.fromarray(p[..., 0] if p.shape[-1] == 1 else p) for p in pixels]
-    path.parent.mkdir(parents=True, exist_ok=True)
     lossless: dict[str, Any] = {"lossless": True} if path.suffix.lower() == ".webp" else {}
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=_FRAME_MS, loop=0, **lossless)
     save_file({"latents": search.path().latents.cpu().contiguous()}, path.with_suffix(".safetensors"))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.files import replace_text
+from workbench.files import reason, replace_text
 from workbench.machine import versions
 from workbench.sweeps.errors import SweepError
 
@@ -27,8 +27,8 @@ def claim(out: Path, asked: Mapping[str, Any]) -> None:
         taken = any(out.iterdir())
         (out / ".writable").touch()
         (out / ".writable").unlink()
-    except OSError as error:
-        raise SweepError(f"{out} cannot be written: {error.strerror}; give another folder") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise SweepError(f"{out} cannot be written: {reason(error)}; give another folder") from error
     if taken:
         before = _read(out)
         changed = [name for name in asked if before.get(name) != asked[name]]
