@@ -466,6 +466,7 @@ def test_wrong_questions_are_refused_with_what_to_do(cnn, digits):
         (lambda: closest(cnn, x, 10), "class 10 was asked for; mnist-cnn has classes 0 to 9"),
         (lambda: closest(cnn, x, "ten"), "mnist-cnn has no class 'ten'"),
         (lambda: closest_meeting(cnn, x, [-1]), "class -1 was asked for"),
+        (lambda: boundary_points(cnn, x[0], 10**30), "boundary points were asked for, which take"),
     ]:
         with pytest.raises(ModelError, match=said):
             ask()

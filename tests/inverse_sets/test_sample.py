@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -329,6 +330,12 @@ def test_settings_that_make_no_sense_are_refused(settings: dict, message: str) -
     G, C = identity(), linear()
     with pytest.raises(InverseSetError, match=message):
         sample(G, band(C, 0, 1, 0.5, 1.0), **settings)
+
+
+@pytest.mark.parametrize("draw", [sample, rejection, maximise_activation])
+def test_more_samples_than_memory_holds_are_refused(draw: Any) -> None:
+    with pytest.raises(ModelError, match=r"were asked for, which take .* GiB are free on cpu"):
+        draw(identity(), band(linear(), 0, 1, 0.5, 1.0), 10**30, distance="pixel")
 
 
 def test_a_list_must_hold_bands_one_a_neuron() -> None:

@@ -27,6 +27,7 @@ from workbench.flip_points.problem import (
 from workbench.flip_points.result import FlipPoints
 from workbench.flip_points.stages import Question, solve_steps
 from workbench.models import Classifier
+from workbench.models.devices import check_fits
 from workbench.progress import Progress, Step, run
 from workbench.results import call
 
@@ -262,6 +263,7 @@ def boundary_points_steps(
     x = single_query(classifier, x, space)
     scores = Scores(classifier, dtype=classifier.dtype)
     labels = _labels(classifier, scores, x)
+    check_fits("boundary points", n, x[0].numel(), x.device)
     query = torch.zeros(n, dtype=torch.long, device=x.device)
     wanted = labels[query, None]
     question = Question(

@@ -13,6 +13,7 @@ from workbench.inverse_sets.problem import Problem, Seen
 from workbench.inverse_sets.result import InverseSet
 from workbench.inverse_sets.seeds import Seeds, Units
 from workbench.metrics import mean_distance
+from workbench.models.devices import check_fits
 from workbench.results import Provenance
 
 #: Features of so many samples are kept, to measure the diversity on.
@@ -49,6 +50,8 @@ class Collector:
         self._steps = [0, 0]
         self._number = 0
         generator, bands = problem.generator, len(problem.bands)
+        size = generator.latent_size + torch.Size(generator.output_shape).numel()
+        check_fits("samples", n, size, torch.device("cpu"))
         nothing = (
             torch.empty(0, *generator.latent_shape),
             torch.empty(0, *generator.output_shape),
