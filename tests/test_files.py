@@ -9,7 +9,7 @@ import pytest
 
 import workbench as wb
 from workbench.errors import WorkbenchError
-from workbench.files import FolderError, exists, is_file
+from workbench.files import FolderError, exists, is_file, replace_text
 from workbench.subspaces.export import export
 from workbench.sweeps import data
 
@@ -21,6 +21,13 @@ def test_of_a_name_that_no_file_can_have_there_is_none(tmp_path: Path) -> None:
     assert exists(tmp_path) and exists(tmp_path / "a") and is_file(tmp_path / "a")
     assert not is_file(tmp_path) and not exists(tmp_path / "b") and not is_file(tmp_path / "b")
     assert not exists(tmp_path / LONG) and not is_file(tmp_path / LONG)
+
+
+@pytest.mark.parametrize("name", ["a\0b", LONG])
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FolderError, match=r"cannot be written: .*; give another name"):
+        replace_text(tmp_path / name, "text")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["a\0b", LONG, "taken/below"])

@@ -13,7 +13,7 @@ from workbench.errors import WorkbenchError
 
 
 class FolderError(WorkbenchError, OSError):
-    """A folder that cannot be made."""
+    """A folder that cannot be made, or a name that no file can have."""
 
 
 def reason(error: OSError | ValueError) -> str:
@@ -50,8 +50,19 @@ def is_file(path: Path) -> bool:
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside `path`, then rename over it, so that a crash leaves the old file or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    """Write beside `path`, then rename over it, so that a crash leaves the old file or the new one.
+
+    Raises:
+        FolderError: a name that no file can have.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+            raise
+        raise FolderError(
+            f"the file {str(path)!r} cannot be written: {reason(error)}; give another name"
+        ) from error
     os.close(handle)
     try:
         write(Path(name))

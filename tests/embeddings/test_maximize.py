@@ -228,6 +228,13 @@ def test_a_trial_that_overflows_stays_where_it_was_finite_and_the_others_go_on(b
     assert torch.allclose(both.embeddings[:1], quiet.embeddings, atol=1e-6)
 
 
+def test_limits_beyond_single_precision_are_none():
+    generator, classifier = additive(), linear_classifier()
+    free = maximize(generator, classifier, 1, trials=2, steps=3, limits=None, **QUIET)
+    wide = maximize(generator, classifier, 1, trials=2, steps=3, limits=(-1e300, 1e300), **QUIET)
+    assert torch.equal(free.embeddings, wide.embeddings)
+
+
 def test_starts_without_numbers_are_refused():
     generator, classifier = additive(), linear_classifier()
     with torch.no_grad():

@@ -121,6 +121,9 @@ def maximize_steps(
     width = generator.latent_size + table.shape[1] + torch.Size(generator.output_shape).numel()
     check_fits("pictures in a step", trials * latents, width, generator.device)
     box = limits_of(table) if limits == "table" else limits
+    if box is not None:  # what lies beyond the numbers of the table's precision is no limit
+        most = torch.finfo(table.dtype).max
+        box = (min(max(box[0], -most), most), min(max(box[1], -most), most))
     objective = Objective(generator, classifier, wanted, distance=distance, resize=resize)
     start = _start(objective, chosen, table, index, initial, trials=trials, noise=noise, seed=seed)
     trials = len(start)
@@ -358,7 +361,7 @@ def _are_limits(limits: Any) -> bool:
         return limits in (None, "table")
     try:
         low, high = map(float, limits)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return low < high
 

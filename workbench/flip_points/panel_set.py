@@ -229,7 +229,7 @@ class SetView(widgets.VBox):
         self._draw_scatter()
         self._show_components()
         self._show_trust(found)
-        self.table.update(figures.table(found, self.trust))
+        self.table.update(figures.table(found, self.trust), selected_rows=[])  # of other rows, by the browser
         self._show_images()
         self.select([])
 
