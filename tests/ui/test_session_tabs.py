@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -368,3 +370,22 @@ def test_each_class_has_its_own_panels_and_the_tabs_go_on_with_theirs(reopen):
     (kept,) = again.session.samples
     again._kept_chosen(kept)
     assert torch.equal(again.sample.generator.fixed, repaired)
+
+
+def test_a_session_with_a_damaged_sample_is_refused_and_held_by_nobody(reopen, path):
+    tabs = reopen()
+    tabs.keep()
+    tabs.close()
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE parts SET digest = '0' WHERE item = (SELECT id FROM items WHERE kind = 'sample')")
+
+    def items() -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(path)) as file:
+            return file.execute("SELECT * FROM items").fetchall()
+
+    before = items()
+    with pytest.raises(SessionError, match=r"sample 1 in .* is damaged"):
+        wb.open(*networks(), session=path)
+    assert items() == before
+    with closing(sqlite3.connect(path.with_name(f".{path.name}.lock"), timeout=0)) as held:
+        held.execute("BEGIN EXCLUSIVE")

@@ -14,7 +14,7 @@ from torch import Tensor
 from workbench.files import exists
 from workbench.models import Classifier, Generator, ModelError
 from workbench.results import sha256_of
-from workbench.sessions.session import Session
+from workbench.sessions.session import NOTES, SAMPLE, Session
 from workbench.sessions.state import SessionError, State
 
 #: The name under which a session has what is not of one panel.
@@ -57,6 +57,9 @@ def resume(path: str | Path | Session, given: Beginning, *, seed: int | None) ->
         )
     session = path if isinstance(path, Session) else Session(path)
     try:
+        for item in session.items():
+            if item.kind in (SAMPLE, NOTES):  # damaged ones are told before anything is written
+                session.load(item)
         state = session.panel(TABS) or State()
         generator, classifier, encoder = given.generator, given.classifier, given.encoder
         of_encoder = None if encoder is None else encoder.classifier
