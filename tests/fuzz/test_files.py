@@ -175,6 +175,7 @@ def contents(file: Path) -> object:
     """What a session holds; of what is none, the bytes behind SQLite's own header."""
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as opened:
+            opened.text_factory = bytes
             return [opened.execute(f"SELECT * FROM {table}").fetchall() for table in ("items", "parts")]
     except sqlite3.Error:
         return file.read_bytes()[100:]

@@ -172,12 +172,17 @@ class Session:
         state = self._file.get(found.kind, found.name)
         if state is None:
             raise LookupError(f"{self.path.name} no longer has the {found.kind} {found.name!r}")
-        if found.kind == RESULT:
-            return state.results["result"]
-        if found.kind == SAMPLE:
-            return KeptSample.of(state, found.name)
-        if found.kind == NOTES:
-            return state.settings["text"]
+        try:
+            if found.kind == RESULT:
+                return state.results["result"]
+            if found.kind == SAMPLE:
+                return KeptSample.of(state, found.name)
+            if found.kind == NOTES:
+                return state.settings["text"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise SessionError(
+                f"{found.kind} {found.name} in {self.path.name} is damaged ({type(error).__name__}: {error})"
+            ) from error
         return state
 
     @property
