@@ -74,7 +74,7 @@ notebooks: install
 	$(PYTEST) --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=300 -p no:cacheprovider $(TUTORIALS)
 
 browser: export OMP_NUM_THREADS = 1
-# A real browser stalls now and then: what failed is tried once more in a new one, and both runs are in the log.
+# This stage hung once in CI, for a reason not found: what failed is tried once more in a new browser; the log has both.
 # Nothing left to try (5): what had hung passed in the worker that took over.
 browser: install chromium
 	@$(PYTEST) --timeout=300 -n auto --dist loadfile $(BROWSER); first=$$?; test $$first = 1 || exit $$first; \

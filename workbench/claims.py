@@ -18,7 +18,7 @@ class Claims:
         self._rows: list[dict[str, object]] = []
 
     def add(self, claim: str, here: str, holds: bool, *, paper: str | None = None) -> None:
-        """Add a claim, with what was measured, and where it is a number, what the paper says."""
+        """Add a claim, with what was measured, and where the table has a column for it, what the paper says."""
         told = {} if paper is None else {"paper": paper}
         self._rows.append({"claim": claim, **told, "here": here, "holds": bool(holds)})
 
