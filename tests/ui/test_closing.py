@@ -20,6 +20,7 @@ from tests.ui.gated import (
     panel_of,
     small_classifier,
 )
+from workbench.ui.closed_widgets import ClosedWidgets
 from workbench.ui.shared_module import ModuleSource
 
 
@@ -37,8 +38,8 @@ def left_by(make: Callable[[], Any], use: Callable[[Any], None], computations: C
     del panel
     gc.collect()
     assert held() is None
-    for source in ModuleSource._made.values():  # of the whole kernel
-        before |= {source.model_id, source.layout.model_id}
+    for kept in (*ModuleSource._made.values(), ClosedWidgets._made):  # of the whole kernel
+        before |= {kept.model_id, kept.layout.model_id}
     return sorted(type(_instances[name]).__name__ for name in set(_instances) - before)
 
 

@@ -13,6 +13,7 @@ import ipywidgets as widgets
 
 from workbench.progress import Cancelled, Step, stop
 from workbench.ui import memory, parts
+from workbench.ui.closed_widgets import ClosedWidgets
 
 T = TypeVar("T")
 
@@ -58,6 +59,7 @@ class Jobs(widgets.HBox):
             layout=widgets.Layout(align_items="center", grid_gap="8px", min_height="34px"),
         )
         parts.live_only(self)
+        ClosedWidgets.prepare()  # every panel has its jobs, and is shown before it is closed
         self._changed = threading.Condition()
         self._waiting: _Request | None = None
         self._ahead: _Request | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ipywidgets as widgets
+
+from workbench.ui.closed_widgets import ClosedWidgets
 
 AnyWidget = TypeVar("AnyWidget", bound=widgets.DOMWidget)
 
@@ -59,17 +61,25 @@ def live_only(widget: AnyWidget) -> AnyWidget:
     return widget
 
 
+def _within(widget: widgets.Widget) -> Iterator[widgets.Widget]:
+    """All widgets inside a widget, innermost first, and the layouts and styles, which are widgets, too."""
+    for child in getattr(widget, "children", ()):
+        yield from _within(child)
+        yield child
+    for value in list(widget._trait_values.values()):
+        if isinstance(value, (widgets.Layout, widgets.Style)):
+            yield value
+
+
 def close_all(widget: widgets.Widget) -> None:
     """Close every widget inside `widget`, which is to be closed next, and the layouts and styles of all of them.
 
-    Those are widgets too, which ipywidgets leaves alive.
+    ipywidgets leaves those alive.
     """
-    for child in getattr(widget, "children", ()):
-        close_all(child)
-        child.close()
-    for value in list(widget._trait_values.values()):
-        if isinstance(value, (widgets.Layout, widgets.Style)):
-            value.close()
+    within = list(_within(widget))
+    ClosedWidgets.tell([*within, widget])
+    for each in within:
+        each.close()
 
 
 def replace(box: widgets.Box, children: Sequence[widgets.Widget]) -> None:
