@@ -10,13 +10,13 @@ class WorkbenchError(Exception):
     """Base of the errors that the workbench raises on purpose."""
 
 
-def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
+def did_you_mean(name: object, known: Iterable[str], *, most: int = 3) -> str:
     """A clause that names the known entries nearest to `name`; empty where none is near."""
-    close = get_close_matches(name, list(known), n=most, cutoff=0.4)
+    close = get_close_matches(str(name), list(known), n=most, cutoff=0.4)
     return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
-def nearest_names(name: str, known: Iterable[str]) -> str:
+def nearest_names(name: object, known: Iterable[str]) -> str:
     """A clause that names the known entries nearest to `name`, or lists the first few of them."""
     known = list(known)
     shown = ", ".join(repr(k) for k in known[:8])

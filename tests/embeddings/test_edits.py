@@ -79,8 +79,9 @@ def test_noise_has_the_spread_of_its_name_and_leaves_the_class_in_the_middle():
     found = noise(generator, 1, "Noise-L", seed=4, trials=2, spread=0.0123456789)
     again = eval(found.provenance.call, {"wb": wb, "G": generator})
     assert torch.equal(again.embeddings, found.embeddings)
-    with pytest.raises(EmbeddingError, match="no noise"):
-        noise(generator, 1, "Noise-X")
+    for name in ("Noise-X", None):
+        with pytest.raises(EmbeddingError, match="no noise"):
+            noise(generator, 1, name)
 
 
 def test_ways_are_straight_between_latents_and_between_embeddings():

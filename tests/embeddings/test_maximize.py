@@ -180,6 +180,7 @@ def test_classes_are_matched_by_name_and_a_foreign_one_is_asked_for():
         ({"initial": torch.full((2, 4), torch.nan)}, "finite"),
         ({"initial": torch.zeros(0, 4)}, r"initial has shape \(0, 4\).*one at least"),
         ({"variant": "AM-X"}, "no variant 'AM-X'"),
+        ({"variant": None}, "no variant None: known are 'AM-S'"),
         ({"limits": (1, -1)}, r"limits=\(1, -1\); expected 'table', two numbers"),
         ({"limits": "tabel"}, "limits='tabel'"),
         ({"limits": 0.5}, r"limits=0\.5"),

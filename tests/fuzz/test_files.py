@@ -177,7 +177,7 @@ def contents(file: Path) -> object:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as opened:
             opened.text_factory = bytes
             return [opened.execute(f"SELECT * FROM {table}").fetchall() for table in ("items", "parts")]
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # a damaged name of a column
         return file.read_bytes()[100:]
 
 

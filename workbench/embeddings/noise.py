@@ -45,7 +45,7 @@ def noise(
         ModelError: no such class.
     """
     started = time.perf_counter()
-    if name not in NOISES:
+    if not isinstance(name, str) or name not in NOISES:
         raise EmbeddingError(f"no noise {name!r}: {nearest_names(name, NOISES)}")
     deviation = NOISES[name] if spread is None else spread
     if trials < 1 or not 0 <= deviation < float("inf"):

@@ -51,6 +51,6 @@ def variant(given: str | Variant) -> Variant:
     """
     if isinstance(given, Variant):
         return given
-    if given not in VARIANTS:
+    if not isinstance(given, str) or given not in VARIANTS:
         raise EmbeddingError(f"no variant {given!r}: {nearest_names(given, VARIANTS)}")
     return VARIANTS[given]

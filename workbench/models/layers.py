@@ -62,7 +62,7 @@ class Layers(Sequence[Layer]):
                 raise LayerError(f"layer {key} was asked for, but there are {len(self)} layers")
             return self._layers[key]
         if key not in self._by_name:
-            raise LayerError(f"no layer {key!r}: {nearest_names(str(key), self._by_name)}")
+            raise LayerError(f"no layer {key!r}: {nearest_names(key, self._by_name)}")
         return self._by_name[key]
 
     def __iter__(self) -> Iterator[Layer]:

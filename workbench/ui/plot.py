@@ -175,7 +175,8 @@ class Plot(widgets.Box):
         told = (change["new"] or {}).get("relayout_data", {})
         window = tuple(told.get(f"{axis}axis.range[{end}]") for axis in "xy" for end in (0, 1))
         if None not in window:
-            self._zoom(window)
+            if window[0] < window[1] and window[2] < window[3]:  # else it is a drag that spans nothing
+                self._zoom(window)
         elif any(f"{axis}axis.autorange" in told for axis in "xy"):
             self._zoom(None)
         if "selections" not in told or self._widget is None:
