@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator
 
@@ -27,6 +29,27 @@ class Work:
             assert self.go.wait(10)
             yield Step(self.done, self.steps, "step")
         return self.name
+
+
+#: Ends while a worker is in the middle of its work.
+ENDING = """
+import threading, torch
+from workbench.progress import Step
+from workbench.ui.jobs import Jobs
+
+begun = threading.Event()
+
+def steps():
+    x = torch.rand(256, 256, requires_grad=True)
+    while True:
+        (x @ x).sum().backward()
+        begun.set()
+        yield Step(0, 0, "step")
+
+jobs = Jobs()
+jobs.submit(steps, print, label="Endless")
+assert begun.wait(60)
+"""
 
 
 @pytest.fixture
@@ -334,3 +357,9 @@ def test_work_that_asks_to_leave_ends_itself_and_not_the_worker(jobs: Jobs, resu
     assert jobs.wait(10) and jobs.text == "A failed: SystemExit"
     jobs.submit(quick("next"), results.append, label="Next")
     assert jobs.wait(10) and results == ["next"]
+
+
+def test_a_process_that_ends_while_a_worker_is_at_work_ends_well() -> None:
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")

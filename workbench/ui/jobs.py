@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,6 +23,8 @@ T = TypeVar("T")
 _SHOW_EVERY = 0.05
 #: What there is so far is drawn less often: a picture costs more than a number.
 _DRAW_EVERY = 0.3
+#: The end of the process waits so many seconds for the steps that still run.
+_LAST_STEP = 10
 
 
 @dataclass
@@ -103,6 +107,7 @@ class Jobs(widgets.HBox):
                 if self._running is not None:
                     self._stop.set()
             if self._thread is None:
+                _begun.add(self)
                 self._thread = threading.Thread(target=self._work, name="workbench-jobs", daemon=True)
                 self._thread.start()
 
@@ -140,11 +145,7 @@ class Jobs(widgets.HBox):
 
     def close(self) -> None:
         """Stop the worker and close the widgets."""
-        with self._changed:
-            self._closed = True
-            self._keep = False
-            self._waiting = self._ahead = None
-            self._stop.set()
+        self._dismiss()
         parts.close_all(self)
         super().close()
 
@@ -156,6 +157,15 @@ class Jobs(widgets.HBox):
     def say(self, text: str) -> None:
         """Show a line of text beside the bar."""
         self._label.value = text
+
+    def _dismiss(self) -> threading.Thread | None:
+        """Take no more work and stop at the next step; returns the worker, where there is one."""
+        with self._changed:
+            self._closed = True
+            self._keep = False
+            self._waiting = self._ahead = None
+            self._stop.set()
+            return self._thread
 
     # -- working -------------------------------------------------------------------------------
 
@@ -260,6 +270,19 @@ class Jobs(widgets.HBox):
         self._cancel.disabled = True
         self.say(text)
         self.on_busy(False)
+
+
+_begun: weakref.WeakSet[Jobs] = weakref.WeakSet()
+
+
+@atexit.register
+def _dismiss_all() -> None:
+    """Stop all workers before the interpreter ends: one that is within torch then would abort the process."""
+    workers = [jobs._dismiss() for jobs in list(_begun)]
+    end = time.monotonic() + _LAST_STEP
+    for worker in workers:
+        if worker is not None:
+            worker.join(max(0, end - time.monotonic()))
 
 
 class Drawing(Jobs):
