@@ -5,8 +5,8 @@ switching tabs and layers, selecting, cancelling, closing and opening again, and
 `benchmarks/results/long-session.json`: of every round the memory of kernel and page, and the seconds of each
 action. Round by round the same actions are done, so that the last quarter is measured beside the second one.
 
-All panels are in one cell: a page of JupyterLab 4.6 grows by 0.1 MiB and 258 nodes each time that another cell becomes
-the active one, whatever the cells hold; `--plain` measures that in a notebook of two lines of text.
+All panels are in one cell: a page of JupyterLab 4.6 grows by 0.1 MiB and 258 nodes each time that another cell
+becomes the active one, whatever the cells hold; `--plain` measures that in a notebook of two lines of text.
 """
 
 from __future__ import annotations
