@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from torch import Tensor, nn
 
 import workbench as wb
-from workbench.flip_points import FlipPointError, FlipPoints, certify, certify_steps, closest_change
+from workbench.flip_points import FlipPointError, FlipPoints, certify, certify_steps, closest_change, figures
 from workbench.flip_points.certificates import _Network, _Tracer
 from workbench.models import Erf, LinearFeatures
 from workbench.progress import Step
@@ -371,6 +371,7 @@ def test_the_table_shows_the_bound_and_the_share_of_the_distance(tmp_path):
     found = certify(C, closest(C, queries(C, 3)))
     frame = found.frame()
     np.testing.assert_allclose(frame["lower"] / frame["distance"], frame["certified"])
+    assert {"lower", "certified"} <= set(figures.table(found))
     loaded = wb.load_result(found.save(tmp_path / "certified"))
     assert torch.equal(loaded.lower, found.lower) and loaded.certificate == found.certificate
     assert torch.equal(found[torch.tensor([2, 0])].lower, found.lower[[2, 0]])

@@ -157,6 +157,7 @@ def test_the_whole_set_gives_directions_trust_and_a_table(panel, classifier, x):
     assert len(panel.many.directions.rows) == int(found.found.sum())
     assert int((~panel.many.trust.correct).sum()) == 4
     assert list(panel.many.table.df["truth"]) == [classifier.class_names[int(t)] for t in panel.many.truth]
+    assert not {"lower", "certified"} & set(panel.many.table.df)  # nothing was proved
     assert panel.many.grid.count == 12 and panel.many.grid.sort["by"] == "distance"
 
 

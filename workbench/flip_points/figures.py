@@ -141,7 +141,7 @@ def show_samples(
 
 
 def table(found: FlipPoints, trust: Trust | None = None) -> pd.DataFrame:
-    """What is told of each row: classes, distance and proof, and of labelled inputs the right class and softmax.
+    """What is told of each row: classes, distance, any proof, and of labelled inputs the right class and softmax.
 
     Args:
         trust: of the same rows.
@@ -150,7 +150,9 @@ def table(found: FlipPoints, trust: Trust | None = None) -> pd.DataFrame:
     if trust is not None:
         frame.insert(2, "truth", trust.frame()["truth"])
         frame.insert(4, "softmax", trust.confidence.numpy())
-    frame = frame.drop(columns=["violation", "outside", "found", "converged"])
+    empty = [name for name in ("lower", "certified") if frame[name].isna().all()]
+    frame = frame.drop(columns=["violation", "outside", "found", "converged", *empty])
+    frame["gap"] = [f"{gap:.1e}" for gap in frame["gap"]]
     return frame.round({"distance": 4, "softmax": 4, "angle": 4})
 
 

@@ -115,7 +115,14 @@ class SetView(widgets.VBox):
             plot.on_select(self.select)
             plot.on_click(self._row_chosen)
         self._trust_facts = widgets.HTML()
-        self.table = _Table(select=True, maxBytes=0, showIndex=False, classes="display compact")
+        self.table = _Table(
+            select=True,
+            maxBytes=0,
+            showIndex=False,
+            classes="display compact",
+            style="table-layout:auto;width:100%",  # else what is to be said of a row is a narrow column
+            autoWidth=False,
+        )
         self.table.observe(self._table_row_chosen, names="selected_rows")
         self.tabs = widgets.Tab(
             [
