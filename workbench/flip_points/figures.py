@@ -145,6 +145,9 @@ def table(found: FlipPoints, trust: Trust | None = None) -> pd.DataFrame:
 
     Args:
         trust: of the same rows.
+
+    Returns:
+        Numbers are rounded, and `gap` is text, to be read; `found.frame()` has them as they are.
     """
     frame = found.frame()
     if trust is not None:

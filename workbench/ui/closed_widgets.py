@@ -28,6 +28,7 @@ class ClosedWidgets(anywidget.AnyWidget):
 
     @classmethod
     def tell(cls, closing: Iterable[widgets.Widget]) -> None:
-        """Say which widgets are closed next; nothing is said before `prepare`."""
-        if cls._made is not None:
-            cls._made.send({"closing": [widget.model_id for widget in closing if widget.comm is not None]})
+        """Say which of these are still open and closed next; nothing is said before `prepare`."""
+        names = [widget.model_id for widget in closing if widget.comm is not None]
+        if cls._made is not None and names:
+            cls._made.send({"closing": names})
